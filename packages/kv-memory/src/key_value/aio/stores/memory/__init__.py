@@ -1,0 +1,5 @@
+"""A store in the memory of the process."""
+
+from key_value.aio.stores.memory.store import MemoryStore
+
+__all__ = ["MemoryStore"]

@@ -1,0 +1,104 @@
+"""Opening and closing what a store needs, whoever asks first and from whichever event loop or thread."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
+__all__ = ["Once", "PerLoop"]
+
+T = TypeVar("T")
+
+
+class Once:
+    """Runs a coroutine function until it has succeeded once.
+
+    The first caller runs it. Callers that come meanwhile wait, each in its own event loop, and share the outcome.
+    After a failure the next caller tries again; when the caller that runs it is cancelled, one that waits takes over.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._lock = threading.Lock()
+        self._attempt: Future[None] | None = None
+
+    async def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        from asyncio import shield, wrap_future
+        from concurrent.futures import Future
+
+        while not self.done:
+            mine: Future[None] = Future()
+            with self._lock:
+                current = self._attempt
+                if current is None and not self.done:
+                    self._attempt = mine
+            if self._attempt is mine:
+                await self._run(function, mine)
+            elif current is not None:
+                await shield(wrap_future(current))
+
+    async def _run(self, function: Callable[[], Awaitable[None]], attempt: "Future[None]") -> None:
+        error: Exception | None = None
+        try:
+            await function()
+            self.done = True
+        except Exception as exc:
+            error = exc
+            raise
+        finally:
+            self._attempt = None
+            # A cancelled attempt ends without an error: those who wait look again.
+            if error is None:
+                attempt.set_result(None)
+            else:
+                attempt.set_exception(error)
+
+    def reset(self) -> None:
+        """Run again at the next call."""
+        self.done = False
+
+
+class PerLoop(Generic[T]):
+    """One resource for each event loop, for drivers whose connections belong to the loop that opened them."""
+
+    def __init__(self, create: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+        from asyncio import get_running_loop
+
+        self._create = create
+        self._close = close
+        self._get_running_loop = get_running_loop
+        self._lock = threading.Lock()
+        self._resources: dict[asyncio.AbstractEventLoop, T] = {}
+        self._latest: tuple[asyncio.AbstractEventLoop, T] | None = None
+
+    def get(self) -> T:
+        """The resource of the running loop, created at its first use."""
+        loop = self._get_running_loop()
+        latest = self._latest
+        if latest is not None and latest[0] is loop:
+            return latest[1]
+        with self._lock:
+            if loop not in self._resources:
+                # What belongs to a closed loop cannot be closed any more; forgetting it frees it.
+                self._resources = {each: kept for each, kept in self._resources.items() if not each.is_closed()}
+                self._resources[loop] = self._create()
+            self._latest = (loop, self._resources[loop])
+            return self._latest[1]
+
+    async def close(self) -> None:
+        """Close every resource in the loop it belongs to. The next `get` creates a new one."""
+        from asyncio import run_coroutine_threadsafe, wrap_future
+
+        with self._lock:
+            resources, self._resources, self._latest = self._resources, {}, None
+        for loop, resource in resources.items():
+            if loop is self._get_running_loop():
+                await self._close(resource)
+            elif loop.is_running():
+                await wrap_future(run_coroutine_threadsafe(self._finish(resource), loop))
+
+    async def _finish(self, resource: T) -> None:
+        await self._close(resource)

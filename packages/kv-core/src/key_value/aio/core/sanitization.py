@@ -1,0 +1,134 @@
+"""From a name to the name it is stored under, for backends that refuse some characters or lengths.
+
+The strategies that shorten or replace are those of stored format v1: they keep the data of existing applications
+readable. A name that is not changed is stored as it is; one that begins like a changed name is itself changed, so
+that no name takes another's place.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from enum import Enum
+from hashlib import sha256
+
+__all__ = [
+    "AlwaysHashStrategy",
+    "HashExcessLengthStrategy",
+    "HashFragmentMode",
+    "HybridSanitizationStrategy",
+    "PassthroughStrategy",
+    "SanitizationStrategy",
+]
+
+_HASHED = "H_"
+_SANITIZED = "S_"
+
+
+class SanitizationStrategy(ABC):
+    """Maps keys or collections to stored names. BaseStore applies it before each hook."""
+
+    @abstractmethod
+    def sanitize(self, value: str) -> str:
+        """The stored name. Two names must not share one."""
+
+    def validate(self, value: str) -> None:  # noqa: B027 — most strategies take every name
+        """Raise InvalidKeyError for a name that has no stored name."""
+
+    def try_unsanitize(self, value: str) -> str | None:  # noqa: ARG002 — most do not tell
+        """The name behind a stored name; None when the stored name does not tell."""
+        return None
+
+
+class PassthroughStrategy(SanitizationStrategy):
+    """Stores every name as it is."""
+
+    def sanitize(self, value: str) -> str:
+        return value
+
+    def try_unsanitize(self, value: str) -> str | None:
+        return value
+
+
+class AlwaysHashStrategy(SanitizationStrategy):
+    """Stores the first `hash_length` hexadecimal digits (8 to 64) of the name's SHA-256."""
+
+    def __init__(self, hash_length: int = 64) -> None:
+        _check_range("hash_length", hash_length, 8, 64)
+        self.hash_length = hash_length
+
+    def sanitize(self, value: str) -> str:
+        return _digest(value)[: self.hash_length]
+
+
+class HashExcessLengthStrategy(SanitizationStrategy):
+    """Stores a name of over `max_length` characters as `H_` and as much of its SHA-256 as fits."""
+
+    def __init__(self, max_length: int = 240) -> None:
+        _check_range("max_length", max_length, 10, None)
+        self.max_length = max_length
+
+    def sanitize(self, value: str) -> str:
+        if len(value) <= self.max_length and not value.startswith(_HASHED):
+            return value
+        return (_HASHED + _digest(value))[: self.max_length]
+
+    def try_unsanitize(self, value: str) -> str | None:
+        return None if value.startswith(_HASHED) else value
+
+
+class HashFragmentMode(Enum):
+    """When a sanitized name carries a fragment of the hash that keeps it apart from others."""
+
+    ALWAYS = "always"
+    ONLY_IF_CHANGED = "only_if_changed"
+    NEVER = "never"
+    """Names that differ only in replaced characters then share an entry."""
+
+
+class HybridSanitizationStrategy(SanitizationStrategy):
+    """Keeps names readable: `S_{text}-{hash fragment}`, cut to `max_length` characters.
+
+    In `text` each run of characters outside `allowed_characters` is one `replacement_character`.
+    """
+
+    def __init__(
+        self,
+        max_length: int = 240,
+        allowed_characters: str | None = None,
+        replacement_character: str = "_",
+        hash_fragment_mode: HashFragmentMode = HashFragmentMode.ONLY_IF_CHANGED,
+        hash_fragment_length: int = 8,
+    ) -> None:
+        _check_range("hash_fragment_length", hash_fragment_length, 1, 64)
+        _check_range("max_length", max_length, len(_SANITIZED) + 1 + hash_fragment_length, None)
+        self.max_length = max_length
+        self.replacement_character = replacement_character
+        self.hash_fragment_mode = hash_fragment_mode
+        self.hash_fragment_length = hash_fragment_length
+        self._refused = None if allowed_characters is None else re.compile(f"[^{re.escape(allowed_characters)}]+")
+
+    def sanitize(self, value: str) -> str:
+        text = value if self._refused is None else self._refused.sub(self.replacement_character, value)
+        reserved = value.startswith((_HASHED, _SANITIZED))
+        changed = text != value or len(value) > self.max_length or reserved
+        if not changed and self.hash_fragment_mode is not HashFragmentMode.ALWAYS:
+            return value
+        if self._refused is not None and self._refused.fullmatch(value):
+            text = ""
+        fragment = ""
+        if self.hash_fragment_mode is not HashFragmentMode.NEVER:
+            fragment = "-" + _digest(value)[: self.hash_fragment_length]
+        return _SANITIZED + text[: self.max_length - len(_SANITIZED) - len(fragment)] + fragment
+
+    def try_unsanitize(self, value: str) -> str | None:
+        return None if value.startswith((_HASHED, _SANITIZED)) else value
+
+
+def _digest(name: str) -> str:
+    return sha256(name.encode()).hexdigest()
+
+
+def _check_range(parameter: str, number: int, least: int, most: int | None) -> None:
+    if number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"from {least} to {most}"
+        message = f"{parameter} must be {allowed}, not {number}"
+        raise ValueError(message)

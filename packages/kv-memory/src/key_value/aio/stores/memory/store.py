@@ -1,0 +1,217 @@
+"""MemoryStore: collections as dicts, and a queue of what expires next."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from weakref import ref
+
+from key_value.aio.core import clock
+from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.stores.base import (
+    SEED_DATA_TYPE,
+    BaseCullStore,
+    BaseDestroyCollectionStore,
+    BaseDestroyStore,
+    BaseEnumerateCollectionsStore,
+    BaseEnumerateKeysStore,
+    ManagedEntry,
+)
+from key_value.aio.stores.memory.expiry import ExpiryQueue
+
+__all__ = ["MemoryStore"]
+
+# Frees about 1 000 entries in a millisecond, then lets the event loop do other things.
+_SWEEP_STEP = 1000
+_SWEEP_INTERVAL = timedelta(seconds=1)
+_AT_ONCE = timedelta(0)
+
+
+class MemoryStore(
+    BaseEnumerateKeysStore,
+    BaseEnumerateCollectionsStore,
+    BaseDestroyStore,
+    BaseDestroyCollectionStore,
+    BaseCullStore,
+):
+    """Entries in dicts, as JSON text, so that no caller shares an object with the store.
+
+    Usable from any number of event loops and threads. Nothing survives the process; `close` keeps the entries.
+    """
+
+    capabilities = Capabilities(native_expiry=True, expiry_resolution=1e-6, atomic_put_many=True)
+
+    @warn_types
+    def __init__(
+        self,
+        *,
+        max_entries_per_collection: int | None = None,
+        default_collection: str | None = None,
+        seed: SEED_DATA_TYPE | None = None,
+    ) -> None:
+        """With `max_entries_per_collection` a put over it evicts expired entries, then the least recently used one.
+
+        A put and every read of an entry use it. `seed` is stored at the first use: collection → key → value.
+        Raises ValueError for a maximum below one.
+        """
+        if max_entries_per_collection is not None and max_entries_per_collection < 1:
+            message = f"max_entries_per_collection must be at least 1 or None, not {max_entries_per_collection}"
+            raise ValueError(message)
+        self._max_entries = max_entries_per_collection
+        self._collections: dict[str, dict[str, ManagedEntry]] = {}
+        self._expiries = ExpiryQueue()
+        self._next_sweep: datetime | None = None
+        self._lock = threading.Lock()
+        super().__init__(default_collection=default_collection, seed=seed)
+
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        entries = self._collections.get(collection)
+        if entries is None:
+            return None
+        if self._max_entries is not None:
+            with self._lock:
+                self._use(entries, (key,))
+        return entries.get(key)
+
+    async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        entries = self._collections.get(collection, {})
+        if self._max_entries is not None:
+            with self._lock:
+                self._use(entries, keys)
+        return [entries.get(key) for key in keys]
+
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        with self._lock:
+            self._store(collection, (key,), (managed_entry,))
+        if managed_entry.expires_at is not None:
+            self._arrange_sweep(managed_entry.expires_at)
+
+    async def _put_managed_entries(
+        self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
+    ) -> None:
+        with self._lock:
+            self._store(collection, keys, managed_entries)
+        if managed_entries[0].expires_at is not None:
+            self._arrange_sweep(managed_entries[0].expires_at)
+
+    async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
+        with self._lock:
+            return self._remove(collection, key)
+
+    async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
+        with self._lock:
+            return sum([self._remove(collection, key) for key in keys])
+
+    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
+        now = clock.now()
+        with self._lock:
+            live = (
+                key
+                for key, entry in self._collections.get(collection, {}).items()
+                if entry.expires_at is None or entry.expires_at > now
+            )
+            return list(islice(live, limit))
+
+    async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
+        with self._lock:
+            self._sweep()
+            return list(islice(self._collections, limit))
+
+    async def _delete_store(self) -> bool:
+        with self._lock:
+            self._collections = {}
+            self._expiries = ExpiryQueue()
+        return True
+
+    async def _delete_collection(self, *, collection: str) -> bool:
+        with self._lock:
+            self._sweep()
+            return self._collections.pop(collection, None) is not None
+
+    async def _cull(self) -> None:
+        with self._lock:
+            self._sweep()
+
+    # With the lock held
+
+    def _store(self, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]) -> None:
+        entries = self._collections.get(collection)
+        if entries is None:
+            entries = self._collections[collection] = {} if self._max_entries is None else OrderedDict()
+        entries.update(zip(keys, managed_entries, strict=True))
+        expires_at = managed_entries[0].expires_at
+        if expires_at is not None:
+            for key in keys:
+                self._expiries.push(expires_at, collection, key)
+            if self._expiries.is_stale:
+                self._expiries.rebuild(self._expiring_names())
+        if self._max_entries is not None and isinstance(entries, OrderedDict):
+            self._use(entries, keys)
+            if len(entries) > self._max_entries:
+                self._sweep()
+            while len(entries) > self._max_entries:
+                entries.popitem(last=False)
+
+    def _use(self, entries: dict[str, ManagedEntry], keys: Sequence[str]) -> None:
+        for key in keys:
+            if key in entries and isinstance(entries, OrderedDict):
+                entries.move_to_end(key)
+
+    def _remove(self, collection: str, key: str) -> bool:
+        entries = self._collections.get(collection, {})
+        entry = entries.pop(key, None)
+        if not entries:
+            self._collections.pop(collection, None)
+        return entry is not None and not entry.is_expired
+
+    def _sweep(self, limit: int | None = None) -> None:
+        """Free expired entries, at most `limit` of them."""
+        for expires_at, collection, key in self._expiries.pop_expired(clock.now(), limit):
+            entry = self._collections.get(collection, {}).get(key)
+            if entry is not None and entry.expires_at is not None and entry.expires_at <= expires_at:
+                self._remove(collection, key)
+
+    def _expiring_names(self) -> Iterator[tuple[datetime, str, str]]:
+        for collection, entries in self._collections.items():
+            for key, entry in entries.items():
+                if entry.expires_at is not None:
+                    yield entry.expires_at, collection, key
+
+    # Without it
+
+    def _arrange_sweep(self, expires_at: datetime) -> None:
+        """Have an entry freed soon after it expires, whether or not the store is used again."""
+        now = clock.now()
+        if self._next_sweep is not None and self._next_sweep <= expires_at and now < self._next_sweep + _SWEEP_INTERVAL:
+            return
+        # The sweep is due later than this entry; or it is overdue, and its event loop may have ended.
+        with self._lock:
+            self._sweep(_SWEEP_STEP)
+        self._sweep_in(max(expires_at - now, _SWEEP_INTERVAL))
+
+    def _sweep_in(self, delay: timedelta) -> None:
+        from asyncio import get_running_loop
+
+        self._next_sweep = due = clock.now() + delay
+        this = ref(self)  # the event loop must not keep a store that nobody uses
+
+        def sweep() -> None:
+            store = this()
+            if store is not None:
+                store._sweep_step(due)  # noqa: SLF001 — this very store
+
+        get_running_loop().call_later(delay.total_seconds(), sweep)
+
+    def _sweep_step(self, due: datetime) -> None:
+        if due is not self._next_sweep:
+            return  # another sweep was arranged since
+        with self._lock:
+            self._sweep(_SWEEP_STEP)
+            next_expiry = self._expiries.next_expiry
+        if next_expiry is None:
+            self._next_sweep = None
+        else:
+            remaining = next_expiry - clock.now()
+            self._sweep_in(max(remaining, _SWEEP_INTERVAL) if remaining > _AT_ONCE else _AT_ONCE)

@@ -1,0 +1,18 @@
+"""NullStore: takes everything, has nothing."""
+
+from key_value.aio.stores.base import BaseStore, ManagedEntry
+
+__all__ = ["NullStore"]
+
+
+class NullStore(BaseStore):
+    """Checks its arguments like every store and keeps nothing: to switch storing off without touching the code."""
+
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:  # noqa: ARG002
+        return None
+
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        pass
+
+    async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:  # noqa: ARG002
+        return False
