@@ -1,4 +1,4 @@
-"""JSON, in one call each way: values at the door of a store, entries where they are stored.
+"""JSON, in one call each way.
 
 orjson does the work and is held to what JSON can carry. By itself it writes NaN as null, turns UUID and Enum into
 strings, and reads integers over 64 bits as floats; so what it accepts is checked, and what it cannot do exactly the
@@ -10,26 +10,21 @@ import marshal
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from key_value.aio.core.plain import plain_object
 from key_value.aio.core.type_checks import require
 from key_value.aio.errors import DeserializationError, SerializationError
-
-if TYPE_CHECKING:
-    from key_value.aio.core.entry import ManagedEntry
 
 try:
     import orjson
 except ImportError:  # no wheel for this platform, or one that does not load
     orjson = None
 
-__all__ = ["EncodedValue", "decode_value", "dump_entry", "encode_value", "load_entry", "load_value"]
+__all__ = ["EncodedValue", "decode_value", "dump_fields", "encode_value", "load_object"]
 
 EncodedValue = bytes | str
 """The JSON text of a value: bytes when orjson reads it back exactly, str when only the standard library does."""
-
-_VERSION = 1
 
 _STRICT = (
     0
@@ -91,56 +86,20 @@ def decode_value(encoded: EncodedValue) -> dict[str, Any]:
     return json.loads(encoded)
 
 
-def dump_entry(entry: "ManagedEntry", *, names: bool = True) -> bytes:
-    """The entry in the stored format v1: one JSON object in UTF-8, with the names beside the value unless told not to.
+def dump_fields(fields: dict[str, Any], value: EncodedValue) -> bytes:
+    """A JSON object of the fields, each a str, an int or a datetime, and of `value` as it stands."""
+    if orjson is not None:
+        fields["value"] = orjson.Fragment(value)
+        return orjson.dumps(fields)
+    head = json.dumps(fields, default=datetime.isoformat).encode()[:-1]
+    return b'%b,"value":%b}' % (head, value.encode() if isinstance(value, str) else value)
 
-    See docs/stored-format.md.
+
+def load_object(text: bytes | str, what: str = "the stored value") -> dict[str, Any]:
+    """A JSON object, whoever wrote it: integers of any size, NaN and the infinities are read as they were meant.
+
+    Raises DeserializationError, with `what` as the subject of its message.
     """
-    encoded = entry.encoded
-    value = encoded if isinstance(encoded, bytes) else encoded.encode()
-    fields = [b'{"version":%d' % _VERSION]
-    if names and entry.collection is not None:
-        fields.append(b'"collection":' + json.dumps(entry.collection).encode())
-    if names and entry.key is not None:
-        fields.append(b'"key":' + json.dumps(entry.key).encode())
-    if entry.created_at is not None:
-        fields.append(b'"created_at":"%b"' % entry.created_at.isoformat().encode())
-    if entry.expires_at is not None:
-        fields.append(b'"expires_at":"%b"' % entry.expires_at.isoformat().encode())
-    fields.append(b'"value":%b}' % value)
-    return b",".join(fields)
-
-
-def load_entry(text: bytes | str) -> "ManagedEntry":
-    """The entry from the stored format v1, however it was written. Raises DeserializationError."""
-    from key_value.aio.core.entry import ManagedEntry
-
-    envelope = _load_object(text, "the stored entry")
-    version = envelope.get("version", _VERSION)
-    if version != _VERSION:
-        message = f"the stored entry has version {version!r:.40}; this library reads version {_VERSION}"
-        raise DeserializationError(message)
-    value = envelope.get("value")
-    if type(value) is str:
-        value = _load_object(value, "the value of the stored entry")
-    if not isinstance(value, dict):
-        message = "the stored entry has no JSON object as its value"
-        raise DeserializationError(message)
-    return ManagedEntry(
-        value=cast("dict[str, Any]", value),
-        created_at=_load_datetime(envelope, "created_at"),
-        expires_at=_load_datetime(envelope, "expires_at"),
-        key=_load_name(envelope, "key"),
-        collection=_load_name(envelope, "collection"),
-    )
-
-
-def load_value(text: bytes | str) -> dict[str, Any]:
-    """A value stored by itself, as in a JSON column. Raises DeserializationError."""
-    return _load_object(text, "the stored value")
-
-
-def _load_object(text: bytes | str, what: str) -> dict[str, Any]:
     try:
         loaded = _load_exactly(text)
     except (ValueError, RecursionError) as exc:
@@ -155,30 +114,10 @@ def _load_object(text: bytes | str, what: str) -> dict[str, Any]:
 def _load_exactly(text: bytes | str) -> Any:
     if orjson is None:
         return json.loads(text)
-    octets = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    octets = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     if _LONG_RUN not in octets.translate(_DIGITS_AS_ZEROS):
         try:
             return orjson.loads(octets)
         except orjson.JSONDecodeError:
             pass  # earlier versions wrote NaN, Infinity and lone surrogates, which the standard library reads
     return json.loads(octets)
-
-
-def _load_datetime(envelope: dict[str, Any], field: str) -> datetime | None:
-    text = envelope.get(field)
-    if text is None:
-        return None
-    try:
-        # Python 3.10 does not know the suffix Z.
-        return datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] == "Z" else text)
-    except (TypeError, ValueError) as exc:
-        message = f"{field} of the stored entry is not an ISO 8601 date and time"
-        raise DeserializationError(message) from exc
-
-
-def _load_name(envelope: dict[str, Any], field: str) -> str | None:
-    name = envelope.get(field)
-    if name is not None and type(name) is not str:
-        message = f"{field} of the stored entry is not a string"
-        raise DeserializationError(message)
-    return name

@@ -1,8 +1,9 @@
 """Opening and closing what a store needs, whoever asks first and from whichever event loop or thread."""
 
 import threading
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,7 +63,10 @@ class Once:
 
 
 class PerLoop(Generic[T]):
-    """One resource for each event loop, for drivers whose connections belong to the loop that opened them."""
+    """One resource for each event loop, for drivers whose connections belong to the loop that opened them.
+
+    A resource is closed by `close`, or when its loop ends as `asyncio.run` ends one.
+    """
 
     def __init__(self, create: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
         from asyncio import get_running_loop
@@ -71,8 +75,9 @@ class PerLoop(Generic[T]):
         self._close = close
         self._get_running_loop = get_running_loop
         self._lock = threading.Lock()
-        self._resources: dict[asyncio.AbstractEventLoop, T] = {}
+        self._holders: dict[asyncio.AbstractEventLoop, AsyncGenerator[T, None]] = {}
         self._latest: tuple[asyncio.AbstractEventLoop, T] | None = None
+        self._resources: dict[asyncio.AbstractEventLoop, T] = {}
 
     def get(self) -> T:
         """The resource of the running loop, created at its first use."""
@@ -82,9 +87,8 @@ class PerLoop(Generic[T]):
             return latest[1]
         with self._lock:
             if loop not in self._resources:
-                # What belongs to a closed loop cannot be closed any more; forgetting it frees it.
-                self._resources = {each: kept for each, kept in self._resources.items() if not each.is_closed()}
                 self._resources[loop] = self._create()
+                self._holders[loop] = _started(self._hold(loop, self._resources[loop]))
             self._latest = (loop, self._resources[loop])
             return self._latest[1]
 
@@ -92,13 +96,35 @@ class PerLoop(Generic[T]):
         """Close every resource in the loop it belongs to. The next `get` creates a new one."""
         from asyncio import run_coroutine_threadsafe, wrap_future
 
-        with self._lock:
-            resources, self._resources, self._latest = self._resources, {}, None
-        for loop, resource in resources.items():
+        for loop, holder in list(self._holders.items()):
             if loop is self._get_running_loop():
-                await self._close(resource)
+                await holder.aclose()
             elif loop.is_running():
-                await wrap_future(run_coroutine_threadsafe(self._finish(resource), loop))
+                await wrap_future(run_coroutine_threadsafe(_finish(holder), loop))
+            else:
+                self._forget(loop)
 
-    async def _finish(self, resource: T) -> None:
-        await self._close(resource)
+    # An event loop closes the asynchronous generators that run in it before it ends.
+    async def _hold(self, loop: "asyncio.AbstractEventLoop", resource: T) -> AsyncGenerator[T, None]:
+        try:
+            yield resource
+        finally:
+            self._forget(loop)
+            await self._close(resource)
+
+    def _forget(self, loop: "asyncio.AbstractEventLoop") -> None:
+        with self._lock:
+            self._latest = None
+            self._resources.pop(loop, None)
+            self._holders.pop(loop, None)
+
+
+def _started(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Run the generator to its first `yield`, before which it awaits nothing."""
+    with suppress(StopIteration):
+        generator.asend(None).send(None)  # pyright: ignore[reportArgumentType]
+    return generator
+
+
+async def _finish(generator: AsyncGenerator[Any, None]) -> None:
+    await generator.aclose()

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+
+from servers import ServerGroup, ServerStartError
+from servers.redis import RedisServer, ask, version_of
+
+
+class RedisCluster(ServerGroup):
+    """Three masters and no replica; `KV_TEST_REDIS_CLUSTER_URL` holds one URL per node, separated by spaces."""
+
+    environment_variable = "KV_TEST_REDIS_CLUSTER_URL"
+
+    def __init__(self, *, private: bool = False) -> None:
+        self.nodes = [_node() for _ in range(3)]
+        super().__init__(*self.nodes, private=private)
+
+    @property
+    def urls(self) -> list[str]:
+        return self.external_url.split() if self.external_url else [node.url for node in self.nodes]
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def environment_value(self) -> str:
+        return " ".join(self.urls)
+
+    def ready(self) -> bool:
+        return all("cluster_state:ok" in ask(url, "CLUSTER", "INFO") for url in self.urls)
+
+    def running_version(self) -> str:
+        return version_of(self.url)
+
+    def kill_node(self, index: int) -> None:
+        self.require_ours("killed")
+        self.nodes[index].kill()
+
+    def restart_node(self, index: int) -> None:
+        """Return once every node serves its slots again."""
+        self.require_ours("restarted")
+        self.nodes[index].restart()
+        self.wait_until_ready()
+
+    def _start(self) -> None:
+        super()._start()
+        addresses = [node.address for node in self.nodes]
+        create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes"]
+        done = subprocess.run(create, check=False, capture_output=True, text=True, timeout=self.start_timeout)
+        if done.returncode:
+            msg = f"redis-cli --cluster create failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            raise ServerStartError(msg)
+
+
+def _node() -> RedisServer:
+    return RedisServer(
+        *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"),
+    )
