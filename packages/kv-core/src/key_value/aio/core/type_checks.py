@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["ENABLED", "TypeViolationWarning", "require", "warn_types"]
+__all__ = ["ENABLED", "TypeViolationWarning", "checked_limit", "require", "warn_types"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +32,15 @@ def require(value: object, hint: Any, *, name: str, expected: str) -> None:
     if not is_bearable(value, hint):
         message = f"{name} must be {expected}, not {type(value).__qualname__}"
         raise TypeError(message)
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """The most names to list. Raises TypeError unless it is an int or None, ValueError when it is negative."""
+    require(limit, int | None, name="limit", expected="a whole number or None")
+    if limit is not None and limit < 0:
+        message = f"limit must not be negative, not {limit}"
+        raise ValueError(message)
+    return limit
 
 
 def warn_types(function: Callable[P, R]) -> Callable[P, R]:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 from key_value.aio.core.sanitization import SanitizationStrategy
-from key_value.aio.core.type_checks import require
+from key_value.aio.core.type_checks import checked_limit
 from key_value.aio.errors import KeyValueStoreError
 from key_value.aio.protocols import (
     AsyncCullProtocol,
@@ -30,7 +30,7 @@ class BaseEnumerateKeysStore(BaseStore, AsyncEnumerateKeysProtocol):
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         _, stored_collection = self._names(collection)
-        if _checked_limit(limit) == 0:
+        if checked_limit(limit) == 0:
             return []
         await self._prepare(stored_collection)
         try:
@@ -46,7 +46,7 @@ class BaseEnumerateCollectionsStore(BaseStore, AsyncEnumerateCollectionsProtocol
         """The stored names of the collections that hold a live entry, each once; at most `limit` of them."""
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
-        if _checked_limit(limit) == 0:
+        if checked_limit(limit) == 0:
             return []
         await self.setup()
         try:
@@ -98,14 +98,6 @@ class BaseCullStore(BaseStore, AsyncCullProtocol):
             await self._cull()
         except Exception as exc:
             self._reraise(exc)
-
-
-def _checked_limit(limit: int | None) -> int | None:
-    require(limit, int | None, name="limit", expected="a whole number or None")
-    if limit is not None and limit < 0:
-        message = f"limit must not be negative, not {limit}"
-        raise ValueError(message)
-    return limit
 
 
 def _restored(strategy: SanitizationStrategy | None, stored_names: list[str]) -> list[str]:
