@@ -1,0 +1,189 @@
+"""The workspace as its scripts and tests see it: the packages, their wheels, and empty environments to try them in.
+
+A module for the programs beside it. It changes nothing but the folders it is told to write to. Needs uv on PATH.
+"""
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = (3, 10)
+NAMESPACE_DIRECTORIES = frozenset({"key_value", "key_value/aio", "key_value/aio/stores"})
+
+_PREFERRED_PYTHON = (3, 11)
+
+# Both would let the surrounding environment, and with it the source tree, into an empty one.
+_INHERITED = ("PYTHONPATH", "VIRTUAL_ENV")
+
+
+class CommandError(RuntimeError):
+    """A command failed; the message is what it printed."""
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """What the command prints. Raises CommandError when it fails."""
+    completed = subprocess.run(
+        command,
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name not in _INHERITED},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    if completed.returncode:
+        message = f"{' '.join(map(str, command))}: exit code {completed.returncode}\n{completed.stdout}"
+        raise CommandError(message)
+    return completed.stdout
+
+
+def packages(tree: Path = ROOT) -> list[str]:
+    """The names of the distributions, in order."""
+    return sorted(path.parent.name for path in tree.glob("packages/*/pyproject.toml"))
+
+
+def tree_files(tree: Path = ROOT) -> list[Path]:
+    """The files that are or would be under version control, relative to the tree."""
+    listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=tree)
+    return sorted(path for name in set(listing.split("\0")) if name and (tree / (path := Path(name))).is_file())
+
+
+def copy_tree(destination: Path, tree: Path = ROOT) -> None:
+    """Copy the tree as it stands, committed or not, without what git ignores."""
+    for path in tree_files(tree):
+        copy = destination / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((tree / path).read_bytes())
+        copy.chmod((tree / path).stat().st_mode)
+
+
+def build(tree: Path, dist: Path, *options: str) -> dict[str, "Wheel"]:
+    """Build with `uv build`, which needs `--all-packages` or `--package NAME`; the wheels in `dist` by package."""
+    run("uv", "build", "--no-create-gitignore", *options, "--out-dir", dist, cwd=tree)
+    return {wheel.name: wheel for wheel in map(Wheel, sorted(dist.glob("*.whl")))}
+
+
+class Wheel:
+    """A built wheel: its metadata and its files, apart from the dist-info."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files: dict[str, bytes] = {}
+        self.metadata = Message()
+        self.license: bytes | None = None
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if ".dist-info/" not in name:
+                    self.files[name] = archive.read(name)
+                elif name.endswith(".dist-info/METADATA"):
+                    self.metadata = Parser().parsestr(archive.read(name).decode())
+                elif name.endswith("/LICENSE"):
+                    self.license = archive.read(name)
+
+    @property
+    def name(self) -> str:
+        return self.metadata["Name"]
+
+    @property
+    def version(self) -> str:
+        return self.metadata["Version"]
+
+    @property
+    def extras(self) -> list[str]:
+        return self.metadata.get_all("Provides-Extra", [])
+
+    @property
+    def modules(self) -> list[str]:
+        """Every module, as `import` names it."""
+        paths = (PurePosixPath(name) for name in self.files if name.endswith(".py"))
+        return sorted(
+            ".".join((path.parent if path.stem == "__init__" else path.with_suffix("")).parts) for path in paths
+        )
+
+    @property
+    def leaves(self) -> list[str]:
+        """The directories it owns: those right below a namespace directory."""
+        directories = {str(parent) for name in self.files for parent in PurePosixPath(name).parents} - {"."}
+        below = (PurePosixPath(directory) for directory in directories - NAMESPACE_DIRECTORIES)
+        return sorted(str(path) for path in below if str(path.parent) in NAMESPACE_DIRECTORIES | {"."})
+
+
+class Environment:
+    """A virtual environment, empty at first. What runs in it sees nothing of the tree."""
+
+    def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
+        run("uv", "venv", "--quiet", "--no-project", "--python", python, folder)
+        self.folder = folder
+        self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def install(self, *arguments: str | Path, wheels: dict[str, Wheel] | None = None) -> None:
+        """Install requirements; where one names a package of `wheels`, that wheel."""
+        # A direct reference as a constraint: `--find-links` lets an index win with a newer package of the same name.
+        constraints = self.folder / "constraints.txt"
+        references = (f"{name} @ {wheel.path.resolve().as_uri()}\n" for name, wheel in (wheels or {}).items())
+        constraints.write_text("".join(references), encoding="utf-8")
+        run("uv", "pip", "install", "--quiet", "--python", self.python, "--constraints", constraints, *arguments)
+
+    def run(self, *arguments: str | Path, cwd: Path | None = None) -> str:
+        """What Python prints for the arguments, with nothing on its path but the environment."""
+        return run(self.python, "-I", *arguments, cwd=cwd)
+
+    def import_modules(self, modules: list[str]) -> None:
+        """Import each module from the environment. Raises CommandError."""
+        program = (
+            "import importlib, sys\n"
+            "for name in sys.argv[1:]:\n"
+            "    origin = importlib.import_module(name).__spec__.origin\n"
+            "    assert origin.startswith(sys.prefix), f'{name} comes from {origin}'\n"
+        )
+        self.run("-c", program, *modules)
+
+    def distributions(self) -> list[str]:
+        """The names of what is installed."""
+        listing = run("uv", "pip", "list", "--quiet", "--format", "json", "--python", self.python)
+        return sorted(distribution["name"] for distribution in json.loads(listing))
+
+
+@functools.cache
+def interpreters() -> dict[tuple[int, int], Path]:
+    """A release of CPython for each minor version found, oldest first: pyenv's, then those that uv knows."""
+    found: dict[tuple[int, int], Path] = {}
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for path in sorted(pyenv.glob("versions/*/bin/python3.*"), key=_patch, reverse=True):
+        if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.parent.name) and re.fullmatch(r"python3\.\d+", path.name):
+            found.setdefault(_minor(path.name.removeprefix("python")), path)
+    listing = subprocess.run(
+        ["uv", "python", "list", "--only-installed", "--output-format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a warning for every pyenv shim that is switched off
+        check=True,
+    )
+    for python in json.loads(listing.stdout):
+        release = re.fullmatch(r"[\d.]+", python["version"]) and python["variant"] == "default"
+        # A pyenv shim runs whichever version is switched on where it is called, or none.
+        if release and python["implementation"] == "cpython" and "shims" not in Path(python["path"]).parts:
+            found.setdefault(_minor(python["version"]), Path(python["path"]))
+    return {minor: found[minor] for minor in sorted(found) if minor >= OLDEST_PYTHON}
+
+
+def preferred_interpreter() -> Path:
+    """That of Python 3.11, else the newest there is."""
+    found = interpreters()
+    return found.get(_PREFERRED_PYTHON) or found[max(found)]
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _patch(path: Path) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", path.parent.parent.name)]

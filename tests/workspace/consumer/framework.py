@@ -1,0 +1,42 @@
+"""A framework: it knows AsyncKeyValue and nothing of the store its user picks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from key_value.aio.errors import KeyValueStoreError
+from key_value.aio.protocols import AsyncEnumerateKeysProtocol, AsyncKeyValue
+
+COLLECTION = "sessions"
+
+
+async def save(store: AsyncKeyValue, session: str, state: Mapping[str, Any]) -> None:
+    await store.put(session, state, collection=COLLECTION, ttl=3600)
+
+
+async def load(store: AsyncKeyValue, session: str) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] | None = await store.get(session, collection=COLLECTION)
+    except KeyValueStoreError:
+        state = None
+    return {} if state is None else state
+
+
+async def exercise(store: AsyncKeyValue) -> int:
+    """Call each of the eight methods; the number of entries that were deleted."""
+    await save(store, "one", {"user": "ada", "roles": ["admin"]})
+    await store.put_many(keys=["two", "three"], values=[{"user": "bob"}, {}], collection=COLLECTION, ttl=1.5)
+    value: dict[str, Any] | None = await store.get(key="one", collection=COLLECTION)
+    remaining: tuple[dict[str, Any] | None, float | None] = await store.ttl("one", collection=COLLECTION)
+    values: list[dict[str, Any] | None] = await store.get_many(["one", "two"], collection=COLLECTION)
+    with_ttl: list[tuple[dict[str, Any] | None, float | None]] = await store.ttl_many(("one",), collection=COLLECTION)
+    existed: bool = await store.delete("one", collection=COLLECTION)
+    deleted: int = await store.delete_many(["two", "three"], collection=COLLECTION)
+    consistent = value == remaining[0] == values[0] == with_ttl[0][0]
+    return deleted + existed if consistent else 0
+
+
+async def sessions(store: AsyncKeyValue) -> list[str]:
+    if isinstance(store, AsyncEnumerateKeysProtocol):
+        keys: list[str] = await store.keys(COLLECTION)
+        return keys
+    return []

@@ -1,0 +1,44 @@
+"""kv-core in one environment with the predecessor's wheel, which owns the same paths."""
+
+from pathlib import Path
+
+import pytest
+from workspace import CommandError, Environment, Wheel, run
+
+PREDECESSOR = "py-key-value-aio==0.5.0"
+
+
+ADVICE = r"ImportError: .*pip uninstall py-key-value-aio"
+
+
+@pytest.fixture
+def core(wheels: dict[str, Wheel]) -> dict[str, Wheel]:
+    """Without a package of ours that may have the predecessor's name."""
+    return {"kv-core": wheels["kv-core"]}
+
+
+def test_kv_core_installed_after_it_says_which_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.install(PREDECESSOR)
+    environment.install("kv-core", wheels=core)
+    for module in ("key_value.aio.protocols", "key_value.aio.stores.base"):
+        with pytest.raises(CommandError, match=ADVICE):
+            environment.run("-c", f"import {module}")
+
+
+def test_kv_core_installed_before_it_says_which_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.install("kv-core", wheels=core)
+    environment.install(PREDECESSOR)
+    # Its other modules replaced ours and load as they always did.
+    with pytest.raises(CommandError, match=ADVICE):
+        environment.run("-c", "import key_value.aio.stores.base")
+
+
+def test_following_the_message_repairs_the_environment(tmp_path: Path, core: dict[str, Wheel]) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.install(PREDECESSOR)
+    environment.install("kv-core", wheels=core)
+    run("uv", "pip", "uninstall", "--python", environment.python, "py-key-value-aio")
+    environment.install("--reinstall-package", "kv-core", "kv-core", wheels=core)
+    environment.import_modules(core["kv-core"].modules)
