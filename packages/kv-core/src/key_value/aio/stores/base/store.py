@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsFloat
 
@@ -165,7 +166,8 @@ class BaseStore(AsyncKeyValue, ABC):
                 await self._put_managed_entry(collection=stored, key=self._stored_key(key), managed_entry=entry)
 
     async def _prepare(self, collection: str) -> None:
-        await self.setup()
+        if not self._opening.done:
+            await self.setup()
         if not self._prepares_collections or collection in self._prepared:
             return
         setup = self._collection_setups.setdefault(collection, Once())
@@ -241,8 +243,9 @@ class BaseStore(AsyncKeyValue, ABC):
         ]
         if len(distinct) == len(keys):
             return entries
+        # Each result gets a value of its own.
         by_key = dict(zip(distinct, entries, strict=True))
-        return [by_key[key] for key in keys]
+        return [deepcopy(by_key[key]) for key in keys]
 
     # Writing
 

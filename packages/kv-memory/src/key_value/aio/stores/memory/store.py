@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from weakref import ref
@@ -202,7 +203,8 @@ class MemoryStore(
             if store is not None:
                 store._sweep_step(due)  # noqa: SLF001 — this very store
 
-        get_running_loop().call_later(delay.total_seconds(), sweep)
+        with suppress(RuntimeError):  # not asyncio's event loop: the next put that finds the sweep overdue does it
+            get_running_loop().call_later(delay.total_seconds(), sweep)
 
     def _sweep_step(self, due: datetime) -> None:
         if due is not self._next_sweep:
