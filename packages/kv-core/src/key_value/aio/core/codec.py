@@ -8,7 +8,7 @@ standard library does. Where orjson is missing the standard library does everyth
 import json
 import marshal
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,10 +21,13 @@ try:
 except ImportError:  # no wheel for this platform, or one that does not load
     orjson = None
 
-__all__ = ["EncodedValue", "decode_value", "dump_fields", "encode_value", "load_object"]
+__all__ = ["EncodedValue", "decode_fast", "decode_value", "dump_fields", "encode_value", "load_object"]
 
 EncodedValue = bytes | str
 """The JSON text of a value: bytes when orjson reads it back exactly, str when only the standard library does."""
+
+decode_fast: Callable[[bytes], Any] = json.loads if orjson is None else orjson.loads
+"""`decode_value` for bytes, in C and so without a Python frame."""
 
 _STRICT = (
     0
@@ -81,9 +84,7 @@ def _encode_exactly(value: dict[str, Any]) -> EncodedValue:
 
 def decode_value(encoded: EncodedValue) -> dict[str, Any]:
     """What `encode_value` was given, with dicts, lists and leaves of its own."""
-    if orjson is not None and type(encoded) is bytes:
-        return orjson.loads(encoded)
-    return json.loads(encoded)
+    return decode_fast(encoded) if type(encoded) is bytes else json.loads(encoded)
 
 
 def dump_fields(fields: dict[str, Any], value: EncodedValue) -> bytes:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, SupportsFloat
 
 from key_value.aio.core import clock
-from key_value.aio.core.codec import EncodedValue, decode_value, encode_value
+from key_value.aio.core.codec import EncodedValue, decode_fast, decode_value, encode_value
 from key_value.aio.core.ttl import expiry
 
 __all__ = ["ManagedEntry"]
@@ -75,8 +75,9 @@ class ManagedEntry:
 
     def fresh_value(self) -> dict[str, Any]:
         """The value as a dict that the caller may keep and change."""
-        if self._encoded is not None:
-            return decode_value(self._encoded)
+        encoded = self._encoded
+        if encoded is not None:
+            return decode_fast(encoded) if type(encoded) is bytes else decode_value(encoded)
         return self._value if isinstance(self._value, dict) else dict(self.value)
 
     @property

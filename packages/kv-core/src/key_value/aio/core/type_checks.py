@@ -36,8 +36,11 @@ def require(value: object, hint: Any, *, name: str, expected: str) -> None:
 
 def checked_limit(limit: int | None) -> int | None:
     """The most names to list. Raises TypeError unless it is an int or None, ValueError when it is negative."""
-    require(limit, int | None, name="limit", expected="a whole number or None")
-    if limit is not None and limit < 0:
+    if limit is None:
+        return None
+    if type(limit) is not int:
+        require(limit, int, name="limit", expected="a whole number or None")
+    if limit < 0:
         message = f"limit must not be negative, not {limit}"
         raise ValueError(message)
     return limit

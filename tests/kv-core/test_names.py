@@ -1,0 +1,69 @@
+"""Keys and collections, and one name for both."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from key_value.aio.core.names import (
+    MAX_NAME_BYTES,
+    checked_name,
+    checked_names,
+    collection_prefix,
+    join_names,
+    split_names,
+)
+from key_value.aio.errors import InvalidKeyError
+
+NAMES = st.text(st.sampled_from(":%3A5a"), min_size=1, max_size=8) | st.text(min_size=1).filter(
+    lambda name: name.isprintable()
+)
+
+
+@given(NAMES, NAMES)
+def test_joined_names_come_apart_again(collection: str, key: str) -> None:
+    assert split_names(join_names(collection, key)) == (collection, key)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_the_prefix_of_a_collection_is_on_its_names_alone(collection: str, other: str, key: str) -> None:
+    prefix = collection_prefix(collection)
+    assert join_names(other, key).startswith(prefix) is (other == collection)
+
+
+@pytest.mark.parametrize(
+    ("collection", "key"),
+    [("users", "alice"), ("mcp:oauth", "https://x/?a=1#b"), (":a", "b"), ("a", "b::c"), ("a", ":b")],
+)
+def test_a_name_that_the_first_format_gives_one_pair_alone_is_kept(collection: str, key: str) -> None:
+    assert join_names(collection, key) == f"{collection}::{key}"
+
+
+@pytest.mark.parametrize(("collection", "key"), [("a::b", "c"), ("a:", "b"), ("::", "a"), (":", ":")])
+def test_a_name_that_could_be_read_as_another_pair_is_escaped(collection: str, key: str) -> None:
+    assert join_names(collection, key).startswith("::")
+
+
+@pytest.mark.parametrize("name", ["", "a", "::", "a::", "::a", "::a::b", "::%3a::b", "::%41::b"])
+def test_what_joining_does_not_make_is_not_split(name: str) -> None:
+    assert split_names(name) is None
+
+
+@pytest.mark.parametrize("name", ["a", "\x00", "\n", "ö", "🌍", "*", "../../etc", "a" * MAX_NAME_BYTES, "ö" * 32768])
+def test_any_text_up_to_64_kib_is_a_name(name: str) -> None:
+    assert checked_name(name, "key") == name
+
+
+@pytest.mark.parametrize("name", ["", "\ud800", "a\udfff", "a" * (MAX_NAME_BYTES + 1), "ö" * 32769])
+def test_an_empty_a_too_long_and_an_unencodable_name_are_invalid(name: str) -> None:
+    with pytest.raises(InvalidKeyError, match="a key must"):
+        checked_name(name, "key")
+
+
+@pytest.mark.parametrize("keys", ["abc", b"abc", 5, None, {"a"}, {"a": 1}, iter(["a"])], ids=repr)
+def test_keys_are_a_sequence_of_names(keys: object) -> None:
+    with pytest.raises(TypeError, match="keys must be a sequence of str"):
+        checked_names(keys)  # pyright: ignore[reportArgumentType]
+
+
+def test_each_key_of_a_batch_is_checked() -> None:
+    with pytest.raises(TypeError, match="key must be a str, not int"):
+        checked_names(["a"] * 1000 + [5])  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,40 @@
+"""From seconds to the moment of expiry."""
+
+import math
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from key_value.aio.core.ttl import expiry
+from key_value.aio.errors import InvalidTTLError
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+
+
+class Seconds:
+    def __float__(self) -> float:
+        return 1.5
+
+
+@pytest.mark.parametrize("ttl", [1.5, Decimal("1.5"), Fraction(3, 2), Seconds()], ids=repr)
+def test_anything_with_a_float_is_a_number_of_seconds(ttl: float) -> None:
+    assert expiry(NOW, ttl) == NOW + timedelta(seconds=1.5)
+
+
+def test_a_part_of_a_second_is_kept() -> None:
+    assert expiry(NOW, 1.9) == NOW + timedelta(seconds=1, milliseconds=900)
+
+
+@pytest.mark.parametrize(
+    "ttl", [0, -1, -0.0, True, False, math.nan, math.inf, -math.inf, 1e300, 10**400, 253_402_300_800, Decimal("NaN")]
+)
+def test_other_numbers_are_invalid(ttl: float) -> None:
+    with pytest.raises(InvalidTTLError, match="finite number of seconds above zero"):
+        expiry(NOW, ttl)
+
+
+@pytest.mark.parametrize("ttl", ["5", b"5", 1j, [1], object()], ids=repr)
+def test_what_is_no_number_is_a_type_error(ttl: float) -> None:
+    with pytest.raises(TypeError, match="ttl must be a number of seconds or None"):
+        expiry(NOW, ttl)
