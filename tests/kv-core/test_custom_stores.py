@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from key_value.aio.core.envelope import dump_entry, load_entry
 from key_value.aio.core.sanitization import HashExcessLengthStrategy
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
 from key_value.aio.stores.base import BaseStore, ManagedEntry
@@ -79,6 +80,18 @@ async def test_entries_that_a_store_keeps_share_nothing_with_its_callers() -> No
     value["list"].append(2)
     (await store.get("a") or {})["list"].append(3)
     assert await store.get("a") == {"list": [1]}
+
+
+async def test_results_of_one_batch_share_nothing() -> None:
+    class DecodingStore(DictStore):
+        async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+            return load_entry(dump_entry(self.entries[collection, key]))
+
+    store = DecodingStore()
+    await store.put("a", {"list": [1]})
+    first, second = await store.get_many(["a", "a"])
+    (first or {})["list"].append(2)
+    assert second == {"list": [1]}
 
 
 async def test_a_batch_hook_with_times_beside_the_entries_gets_them() -> None:

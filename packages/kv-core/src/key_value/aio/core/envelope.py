@@ -57,6 +57,6 @@ def _load_datetime(text: Any) -> datetime:
     try:
         # Python 3.10 does not know the suffix Z.
         return datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] == "Z" else text)
-    except (TypeError, ValueError) as exc:
+    except (LookupError, TypeError, ValueError) as exc:
         message = "created_at and expires_at of the stored entry are not both ISO 8601 dates and times"
         raise DeserializationError(message) from exc

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsFloat
 
@@ -156,14 +157,15 @@ class BaseStore(AsyncKeyValue, ABC):
 
     async def _open(self) -> None:
         await self._setup()
-        seed, self._seed = self._seed, {}
         created_at = clock.now()
-        for collection, entries in seed.items():
+        for collection, entries in self._seed.items():
             stored = self._stored_collection(collection)
             await self._setup_collection(collection=stored)
             for key, encoded in entries.items():
                 entry = ManagedEntry.from_encoded(encoded, created_at, None, key, collection)
                 await self._put_managed_entry(collection=stored, key=self._stored_key(key), managed_entry=entry)
+        # Not before: an open that fails half-way is tried again.
+        self._seed = {}
 
     async def _prepare(self, collection: str) -> None:
         if not self._opening.done:
