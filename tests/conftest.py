@@ -14,7 +14,7 @@ from servers.redis_cluster import RedisCluster
 from servers.redis_sentinel import RedisSentinel
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
 ServerT = TypeVar("ServerT", bound=Server)
@@ -28,7 +28,7 @@ class RunServer(Protocol):
 
 
 @pytest.fixture(scope="session")
-def run_server(pytestconfig: pytest.Config) -> RunServer:
+def run_server(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> RunServer:
     """For the fixtures of further servers: `with run_server(ValkeyServer()) as server: yield server`."""
     used = pytestconfig.stash.setdefault(USED_SERVERS, {})
 
@@ -44,7 +44,9 @@ def run_server(pytestconfig: pytest.Config) -> RunServer:
         if missing:
             pytest.skip(missing)
         origin = f" ({server.environment_variable})" if server.external_url else ""
-        used[f"{server.name} {server.version}{origin}"] = None
+        description = f"{server.name} {server.version}{origin}"
+        used[description] = None
+        record_testsuite_property("server", description)
         try:
             yield server
         finally:

@@ -1,0 +1,118 @@
+"""Batches: order, repetition, and all or nothing before the first is sent."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
+
+import pytest
+from key_value.aio.errors import InvalidTTLError
+from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.testing.contract import StoreContract, StoreT
+
+__all__ = ["BatchTests"]
+
+Batch = Callable[[AsyncKeyValue, Any], Awaitable[object]]
+
+BATCHES: dict[str, Batch] = {
+    "get_many": lambda store, keys: store.get_many(keys),
+    "ttl_many": lambda store, keys: store.ttl_many(keys),
+    "put_many": lambda store, keys: store.put_many(keys, [{"a": 1}]),
+    "delete_many": lambda store, keys: store.delete_many(keys),
+}
+
+NOT_SEQUENCES: dict[str, Callable[[], Any]] = {
+    "str": lambda: "k",
+    "bytes": lambda: b"k",
+    "set": lambda: {"k"},
+    "generator": lambda: (key for key in ["k"]),
+    "None": lambda: None,
+}
+
+
+class BatchTests(StoreContract[StoreT]):
+    async def test_values_come_in_the_order_of_the_keys(self, store: StoreT) -> None:
+        await store.put_many(["a", "b", "c"], [{"n": 1}, {"n": 2}, {"n": 3}])
+        assert await store.get_many(["c", "absent", "a"]) == [{"n": 3}, None, {"n": 1}]
+        assert await store.ttl_many(["c", "absent", "a"]) == [({"n": 3}, None), (None, None), ({"n": 1}, None)]
+
+    async def test_a_key_may_repeat_when_reading(self, store: StoreT) -> None:
+        await store.put("a", {"n": 1})
+        assert await store.get_many(["a", "absent", "a", "absent"]) == [{"n": 1}, None, {"n": 1}, None]
+        assert await store.ttl_many(["a", "absent", "a"]) == [({"n": 1}, None), (None, None), ({"n": 1}, None)]
+
+    async def test_the_last_value_of_a_key_that_repeats_wins(self, store: StoreT) -> None:
+        await store.put_many(["a", "b", "a"], [{"n": 1}, {"n": 2}, {"n": 3}])
+        assert await store.get_many(["a", "b"]) == [{"n": 3}, {"n": 2}]
+
+    async def test_a_batch_counts_the_entries_it_deleted(self, store: StoreT) -> None:
+        await store.put_many(["a", "b", "c"], [{"n": 1}] * 3)
+        assert await store.delete_many(["a", "absent", "b"]) == 2
+        assert await store.delete_many(["a", "b"]) == 0
+        assert await store.get_many(["a", "b", "c"]) == [None, None, {"n": 1}]
+
+    async def test_a_key_that_repeats_is_deleted_once(self, store: StoreT) -> None:
+        await store.put("a", {"n": 1})
+        assert await store.delete_many(["a", "a", "a"]) == 1
+
+    async def test_a_batch_keeps_to_its_collection(self, store: StoreT) -> None:
+        await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], collection="one")
+        await store.put_many(["a"], [{"n": 3}], collection="two")
+        assert await store.get_many(["a", "b"], collection="two") == [{"n": 3}, None]
+        assert await store.delete_many(["a", "b"], collection="two") == 1
+        assert await store.get_many(["a", "b"], collection="one") == [{"n": 1}, {"n": 2}]
+
+    async def test_batches_and_single_calls_see_the_same_entries(self, store: StoreT) -> None:
+        await store.put("single", {"n": 1})
+        await store.put_many(["batch"], [{"n": 2}])
+        assert await store.get_many(["single", "batch"]) == [{"n": 1}, {"n": 2}]
+        assert await store.get("batch") == {"n": 2}
+
+    async def test_a_batch_of_1000_entries_works(self, store: StoreT) -> None:
+        keys = [f"key {number}" for number in range(1000)]
+        values = [{"number": number} for number in range(1000)]
+        await store.put_many(keys, values)
+        assert await store.get_many(keys) == values
+        assert await store.delete_many(keys) == 1000
+        assert await store.get_many(keys) == [None] * 1000
+
+    async def test_tuples_serve_as_keys_and_values(self, store: StoreT) -> None:
+        await store.put_many(("a", "b"), ({"n": 1}, {"n": 2}))
+        assert await store.get_many(("a", "b")) == [{"n": 1}, {"n": 2}]
+        assert await store.delete_many(("a", "b")) == 2
+
+    def test_an_empty_batch_does_no_io(self, store: StoreT) -> None:
+        assert _without_event_loop(store.get_many([])) == []
+        assert _without_event_loop(store.ttl_many([])) == []
+        assert _without_event_loop(store.put_many([], [])) is None
+        assert _without_event_loop(store.delete_many([])) == 0
+
+    @pytest.mark.parametrize("values", [[], [{"n": 1}], [{"n": 1}] * 3], ids=len)
+    async def test_as_many_values_as_keys_are_needed(self, store: StoreT, values: list[dict[str, Any]]) -> None:
+        with pytest.raises(ValueError, match="values"):
+            await store.put_many(["a", "b"], values)
+        assert await store.get_many(["a", "b"]) == [None, None]
+
+    @pytest.mark.parametrize("make", NOT_SEQUENCES.values(), ids=NOT_SEQUENCES)
+    @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+    async def test_keys_that_are_not_a_sequence_of_str_are_a_type_error(
+        self, store: StoreT, batch: Batch, make: Callable[[], Any]
+    ) -> None:
+        with pytest.raises(TypeError):
+            await batch(store, make())
+        assert await store.get("k") is None
+
+    async def test_a_refused_batch_stores_none_of_its_entries(self, store: StoreT) -> None:
+        with pytest.raises(InvalidTTLError):
+            await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], ttl=-1)
+        with pytest.raises(TypeError):
+            await store.put_many(["a", "b"], [{"n": 1}, cast("Any", "text")])
+        assert await store.get_many(["a", "b"]) == [None, None]
+
+
+def _without_event_loop(coroutine: Coroutine[Any, Any, object]) -> object:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    coroutine.close()
+    pytest.fail("waits for something, where there is nothing to do")

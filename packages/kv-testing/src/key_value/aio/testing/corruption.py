@@ -1,0 +1,155 @@
+"""What is stored and not an entry: an error, never an absent entry and never another's value."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from math import isnan
+from typing import Any
+
+import pytest
+from key_value.aio.errors import DeserializationError
+from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.testing.contract import StoreContract, StoreT
+
+__all__ = ["CorruptionTests"]
+
+NOT_OBJECTS: dict[str, bytes] = {
+    "nothing": b"",
+    "text": b"not JSON",
+    "truncated": b'{"version": 1, "value": {"a": ',
+    "array": b'[{"a": 1}]',
+    "string": b'"text"',
+    "null": b"null",
+    "number": b"17",
+    "two objects": b'{"a": 1}{"a": 2}',
+    "not UTF-8": b'{"a": "\xff\xfe"}',
+    "pickle": b"\x80\x04N.",
+    "nested without end": b"[" * 200_000,
+}
+
+NOT_ENTRIES: dict[str, Any] = {
+    "object without fields": {},
+    "value missing": {"version": 1, "created_at": "2026-11-23T09:03:14+00:00"},
+    "value null": {"version": 1, "value": None},
+    "value an array": {"version": 1, "value": [1]},
+    "value a number": {"version": 1, "value": 7},
+    "value a string that is no JSON": {"version": 1, "value": "text"},
+    "value a string that holds an array": {"version": 1, "value": "[1]"},
+    "version unknown": {"version": 2, "value": {"a": 1}},
+    "version a string": {"version": "one", "value": {"a": 1}},
+    "version null": {"version": None, "value": {"a": 1}},
+    "expiry no date": {"version": 1, "value": {"a": 1}, "expires_at": "tomorrow"},
+    "expiry a number": {"version": 1, "value": {"a": 1}, "expires_at": 7},
+    "expiry an object": {"version": 1, "value": {"a": 1}, "expires_at": {}},
+    "expiry in a month that is none": {"version": 1, "value": {"a": 1}, "expires_at": "2036-13-01T00:00:00+00:00"},
+    "creation no date": {"version": 1, "value": {"a": 1}, "created_at": "yesterday"},
+    "key a number": {"version": 1, "value": {"a": 1}, "key": 7},
+    "collection an array": {"version": 1, "value": {"a": 1}, "collection": ["a"]},
+}
+
+Read = Callable[[AsyncKeyValue], Awaitable[Any]]
+
+READS: dict[str, Read] = {
+    "get": lambda store: store.get("key", collection="shelf"),
+    "ttl": lambda store: store.ttl("key", collection="shelf"),
+    "get_many": lambda store: store.get_many(["good", "key"], collection="shelf"),
+    "ttl_many": lambda store: store.ttl_many(["good", "key"], collection="shelf"),
+}
+
+each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
+
+
+class CorruptionTests(StoreContract[StoreT]):
+    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
+    @each_read
+    async def test_what_is_not_an_object_is_corrupt(self, store: StoreT, data: bytes, read: Read) -> None:
+        await self._corrupt(store, data)
+        with pytest.raises(DeserializationError) as corruption:
+            await read(store)
+        assert "hunter2" not in str(corruption.value)
+
+    @pytest.mark.parametrize("envelope", NOT_ENTRIES.values(), ids=NOT_ENTRIES)
+    @each_read
+    async def test_an_object_that_is_not_an_entry_is_corrupt(
+        self, store: StoreT, envelope: dict[str, Any], read: Read
+    ) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, json.dumps({"secret": "hunter2", **envelope}).encode())
+        with pytest.raises(DeserializationError) as corruption:
+            await read(store)
+        assert "hunter2" not in str(corruption.value)
+
+    @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+    async def test_an_entry_cut_short_is_corrupt(self, store: StoreT, part: float) -> None:
+        await store.put("key", {"text": "x" * 1000}, collection="shelf", ttl=1000)
+        stored = _octets(await self.read_stored(store, "shelf", "key"))
+        await self.corrupt_stored(store, "shelf", "key", stored[: int(part * len(stored))])
+        with pytest.raises(DeserializationError):
+            await store.get("key", collection="shelf")
+
+    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
+    async def test_a_corrupt_entry_can_be_replaced(self, store: StoreT, data: bytes) -> None:
+        await self._corrupt(store, data)
+        await store.put("key", {"a": 2}, collection="shelf")
+        assert await store.get("key", collection="shelf") == {"a": 2}
+
+    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
+    async def test_a_corrupt_entry_can_be_deleted(self, store: StoreT, data: bytes) -> None:
+        await self._corrupt(store, data)
+        await store.delete("key", collection="shelf")
+        assert await store.get("key", collection="shelf") is None
+        assert await store.get("good", collection="shelf") == {"a": 1}
+
+    async def test_a_corrupt_entry_is_left_for_someone_to_look_at(self, store: StoreT) -> None:
+        await self._corrupt(store, b"not JSON")
+        with pytest.raises(DeserializationError):
+            await store.get("key", collection="shelf")
+        assert _octets(await self.read_stored(store, "shelf", "key")) == b"not JSON"
+
+    async def test_the_entry_of_another_key_is_never_returned(self, store: StoreT) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, b'{"version": 1, "key": "other", "collection": "shelf", "value": {"a": 1}}')
+        with suppress(DeserializationError):
+            assert await store.get("key", collection="shelf") is None
+
+    async def test_the_entry_of_another_collection_is_never_returned(self, store: StoreT) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, b'{"version": 1, "key": "key", "collection": "other", "value": {"a": 1}}')
+        with suppress(DeserializationError):
+            assert await store.get_many(["key"], collection="shelf") == [None]
+
+    async def test_a_nan_that_an_earlier_version_stored_is_readable(self, store: StoreT) -> None:
+        value = b'{"number": NaN, "limit": Infinity}'
+        await self._corrupt(store, b'{"version": 1, "value": %b}' % value if self.stores_envelopes else value)
+        found = await store.get("key", collection="shelf")
+        assert found is not None
+        assert isnan(found["number"])
+        assert found["limit"] == float("inf")
+
+    async def test_a_value_stored_as_a_string_that_holds_the_object_is_readable(self, store: StoreT) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, json.dumps({"version": 1, "value": '{"a": [1, 2]}'}).encode())
+        assert await store.get("key", collection="shelf") == {"a": [1, 2]}
+
+    async def test_an_entry_without_version_is_of_version_1(self, store: StoreT) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, b'{"value": {"a": 3}}')
+        assert await store.ttl("key", collection="shelf") == ({"a": 3}, None)
+
+    async def test_the_dates_of_an_entry_may_end_in_z(self, store: StoreT) -> None:
+        self._require_envelopes()
+        await self._corrupt(store, b'{"version": 1, "value": {"a": 3}, "expires_at": "2001-01-01T00:00:00Z"}')
+        assert await store.get("key", collection="shelf") is None
+
+    async def _corrupt(self, store: StoreT, data: bytes) -> None:
+        await store.put_many(["good", "key"], [{"a": 1}, {"a": 1}], collection="shelf")
+        await self.corrupt_stored(store, "shelf", "key", data)
+
+    def _require_envelopes(self) -> None:
+        if not self.stores_envelopes:
+            pytest.skip(f"{type(self).__name__} says that entries are not stored as one JSON text: stores_envelopes")
+
+
+def _octets(stored: bytes | str | None) -> bytes:
+    assert stored is not None, "read_stored() finds nothing where an entry is stored"
+    return stored.encode() if isinstance(stored, str) else stored

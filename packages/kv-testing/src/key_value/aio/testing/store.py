@@ -1,0 +1,34 @@
+"""Every contract of a store, as tests that its author runs."""
+
+from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.testing.batches import BatchTests
+from key_value.aio.testing.concurrency import ConcurrencyTests
+from key_value.aio.testing.contract import StoreT
+from key_value.aio.testing.corruption import CorruptionTests
+from key_value.aio.testing.destruction import DestructionTests
+from key_value.aio.testing.enumeration import EnumerationTests
+from key_value.aio.testing.expiry import ExpiryTests
+from key_value.aio.testing.lifecycle import LifecycleTests
+from key_value.aio.testing.names import NameTests
+from key_value.aio.testing.values import ValueTests
+
+__all__ = ["StoreTests"]
+
+
+class StoreTests(
+    ValueTests[StoreT],
+    NameTests[StoreT],
+    ExpiryTests[StoreT],
+    BatchTests[StoreT],
+    EnumerationTests[StoreT],
+    DestructionTests[StoreT],
+    LifecycleTests[StoreT],
+    CorruptionTests[StoreT],
+    ConcurrencyTests[StoreT],
+):
+    """Subclass it as `TestMyStore(StoreTests[MyStore])`; see `StoreContract` for what the subclass gives."""
+
+    def test_a_store_declares_its_capabilities(self, store: StoreT) -> None:
+        capabilities = getattr(store, "capabilities", None)
+        assert isinstance(capabilities, Capabilities)
+        assert (capabilities.expiry_resolution is not None) is capabilities.native_expiry

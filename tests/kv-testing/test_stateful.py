@@ -1,0 +1,62 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from key_value.aio.stores.base import ManagedEntry
+from key_value.aio.stores.simple import SimpleStore
+from key_value.aio.testing.stateful import check_against_dict, fuzzed, store_machine
+
+
+class ForgetsTheOldest(SimpleStore):
+    def __init__(self) -> None:
+        super().__init__(max_entries=2)
+
+
+class FoldsCase(SimpleStore):
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        return await super()._get_managed_entry(collection=collection, key=key.lower())
+
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        await super()._put_managed_entry(collection=collection, key=key.lower(), managed_entry=managed_entry)
+
+
+class ExpiresLate(SimpleStore):
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        entry = await super()._get_managed_entry(collection=collection, key=key)
+        if entry is None or entry.expires_at is None:
+            return entry
+        return ManagedEntry(value=entry.value, expires_at=entry.expires_at + timedelta(milliseconds=500))
+
+
+class MissesDestroyedKeys(SimpleStore):
+    async def _delete_store(self) -> bool:
+        self._entries.popitem()
+        return True
+
+
+def test_a_sound_store_behaves_like_a_dict() -> None:
+    check_against_dict(SimpleStore)
+
+
+@pytest.mark.parametrize("broken", [ForgetsTheOldest, FoldsCase, ExpiresLate, MissesDestroyedKeys])
+def test_a_broken_store_is_told_from_a_dict(broken: type[SimpleStore]) -> None:
+    machine = store_machine(broken)
+    # Not shrunk: that takes longer than all the rest.
+    chosen = settings(max_examples=1000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    with pytest.raises((AssertionError, KeyError)):
+        run_state_machine_as_test(machine, settings=chosen)
+
+
+def test_a_fuzzed_test_runs_once_by_default_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("key_value.aio.testing.stateful.FUZZ_SECONDS", 0.0)
+    runs: list[int] = []
+    fuzzed(runs.append)(1)
+    assert runs == [1]
+
+
+def test_a_fuzzed_test_repeats_for_as_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("key_value.aio.testing.stateful.FUZZ_SECONDS", 0.02)
+    runs: list[int] = []
+    fuzzed(runs.append)(1)
+    assert len(runs) > 1
