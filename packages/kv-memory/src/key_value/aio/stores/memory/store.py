@@ -185,12 +185,14 @@ class MemoryStore(
     def _arrange_sweep(self, expires_at: datetime) -> None:
         """Have an entry freed soon after it expires, whether or not the store is used again."""
         now = clock.now()
-        if self._next_sweep is not None and self._next_sweep <= expires_at and now < self._next_sweep + _SWEEP_INTERVAL:
-            return
-        # The sweep is due later than this entry; or it is overdue, and its event loop may have ended.
-        with self._lock:
-            self._sweep(_SWEEP_STEP)
-        self._sweep_in(max(expires_at - now, _SWEEP_INTERVAL))
+        due = max(expires_at, now + _SWEEP_INTERVAL)
+        if self._next_sweep is not None and self._next_sweep <= due:
+            if now < self._next_sweep + _SWEEP_INTERVAL:
+                return
+            # Overdue: its event loop ended, or runs nothing but puts, which would outrun a sweep in steps.
+            with self._lock:
+                self._sweep()
+        self._sweep_in(due - now)
 
     def _sweep_in(self, delay: timedelta) -> None:
         from asyncio import get_running_loop
