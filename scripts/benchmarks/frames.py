@@ -1,0 +1,35 @@
+"""How many frames of our own a warm call runs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servers.redis import RedisServer
+
+from benchmarks.environments import PREDECESSOR, measure
+from benchmarks.report import Row, Table, at_most
+
+if TYPE_CHECKING:
+    from benchmarks.environments import Environments
+
+__all__ = ["run"]
+
+_ASKED = 8
+_ASKED_OF = ("get", "put")
+
+
+def run(environments: Environments) -> list[Table]:
+    with RedisServer(private=True) as server:
+        ours: dict[str, dict[str, int]] = measure(environments.ours, "frames", server.url)
+        theirs: dict[str, dict[str, int]] = measure(environments.predecessor, "frames", server.url)
+    rows = [
+        _row(f"{store} {operation}", operation, frames, theirs[store][operation])
+        for store, operations in ours.items()
+        for operation, frames in operations.items()
+    ]
+    return [Table("Frames of key_value/aio in a warm call", ("ours", PREDECESSOR), rows)]
+
+
+def _row(name: str, operation: str, own: int, other: int) -> Row:
+    cells = [str(own), str(other)]
+    return at_most(name, cells, _ASKED, own) if operation in _ASKED_OF else Row(name, cells)

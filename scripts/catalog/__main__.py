@@ -1,0 +1,147 @@
+"""What scripts/quickstart runs: chooses the store, hands it to the framework, and shows what comes of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from key_value.aio.errors import KeyValueStoreError
+from key_value.aio.stores.memory import MemoryStore
+
+from catalog import installed
+from catalog.framework import Catalog, D, Documents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from key_value.aio.stores.base import BaseStore
+
+_TTL = 3600
+_VISIT_TTL = 2
+_TICK = 0.5
+
+
+class StoreChoiceError(Exception):
+    """The argument names no store."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    collection: str
+    documents: int
+    put_many: float
+    get_many: float
+    gets: float
+
+
+def choose_store(url: str | None) -> BaseStore:
+    """The store of a URL. Raises StoreChoiceError."""
+    if url is None:
+        return MemoryStore()
+    if urlsplit(url).scheme in {"redis", "rediss", "unix"}:
+        from key_value.aio.stores.redis import RedisStore
+
+        try:
+            return RedisStore(url=url)
+        except ValueError as error:
+            message = "this URL is not one that Redis understands; write redis://host:port"
+            raise StoreChoiceError(message) from error
+    message = "this URL names no store: give redis://host:port, or nothing to stay in memory"
+    raise StoreChoiceError(message)
+
+
+async def fill_and_read(documents: Documents[D], found: Mapping[str, D]) -> Timing:
+    """Store what was found, read it back in batches and one by one, and compare. Raises AssertionError."""
+    started = time.perf_counter()
+    await documents.put_many(found)
+    stored = time.perf_counter()
+    together = await documents.get_many(found)
+    batched = time.perf_counter()
+    singly = [await documents.get(key) for key in found]
+    ended = time.perf_counter()
+    if not together == singly == list(found.values()):
+        message = f"{documents.collection} does not give back what was stored"
+        raise AssertionError(message)
+    return Timing(documents.collection, len(found), stored - started, batched - stored, ended - batched)
+
+
+async def show_one(catalog: Catalog, name: str) -> None:
+    """Look one distribution up, as a user of the catalogue would."""
+    distribution = await catalog.distributions.get(name)
+    dependents = await catalog.dependents.get(name)
+    if distribution is None:
+        print(f"{name} is not installed")
+        return
+    print(f"{distribution.name} {distribution.version} ({distribution.license}): {distribution.summary}")
+    print(f"  {distribution.files} files, {distribution.bytes:,} bytes, {len(distribution.classifiers)} classifiers")
+    print(f"  required by {', '.join(dependents.names) if dependents else 'nothing'}")
+
+
+async def show_expiry(catalog: Catalog, name: str) -> None:
+    """Watch an entry until it is gone."""
+    await catalog.remember_visit(name, ttl=_VISIT_TTL)
+    for _ in range(1 + int(2 * _VISIT_TTL / _TICK)):
+        remaining = await catalog.visit_expires_in(name)
+        if remaining is None:
+            print("  gone")
+            return
+        print(f"  {remaining:.2f} s left", flush=True)
+        await asyncio.sleep(min(_TICK, remaining))
+    message = f"an entry stored for {_VISIT_TTL} s is still there"
+    raise AssertionError(message)
+
+
+def show_summary(timings: list[Timing]) -> None:
+    header = ("collection", "documents", "put_many", "get_many", "get, one by one")
+    print("{:28}{:>12}{:>14}{:>14}{:>19}".format(*header))
+    total = Timing(
+        "total",
+        sum(timing.documents for timing in timings),
+        sum(timing.put_many for timing in timings),
+        sum(timing.get_many for timing in timings),
+        sum(timing.gets for timing in timings),
+    )
+    for timing in (*timings, total):
+        seconds = (timing.put_many, timing.get_many, timing.gets)
+        times = "{:11.1f} ms{:11.1f} ms{:16.1f} ms".format(*(1000 * each for each in seconds))
+        print(f"{timing.collection:28}{timing.documents:12}{times}")
+
+
+async def run(url: str | None) -> None:
+    async with choose_store(url) as store:
+        catalog = Catalog(store, prefix="quickstart", ttl=_TTL)
+        found = installed.distributions()
+        version = ".".join(map(str, sys.version_info[:3]))
+        print(f"Indexing {len(found)} distributions of Python {version} in {store!r}\n")
+        timings = [
+            await fill_and_read(catalog.distributions, found),
+            await fill_and_read(catalog.modules, installed.modules()),
+            await fill_and_read(catalog.dependents, installed.dependents()),
+        ]
+        name = "beartype"
+        await show_one(catalog, name)
+        print(f"\nAn entry that lives for {_VISIT_TTL} seconds:")
+        await show_expiry(catalog, name)
+    print("\nEvery document came back equal to what was stored:")
+    show_summary(timings)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="quickstart")
+    parser.add_argument("url", nargs="?", metavar="URL", help="redis://host:port; in memory without it")
+    url: str | None = parser.parse_args().url
+    try:
+        asyncio.run(run(url))
+    except (StoreChoiceError, KeyValueStoreError) as error:
+        print(f"quickstart: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

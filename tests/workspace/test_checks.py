@@ -1,0 +1,55 @@
+"""The report that scripts/test ends with."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from checks import Report
+from workspace import ROOT
+
+RESULTS = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite errors="1" failures="1" skipped="1" tests="5">
+<properties><property name="server" value="redis 7.0.15"/><property name="server" value="redis 7.0.15"/></properties>
+<testcase classname="tests.test_a" name="test_passes"/>
+<testcase classname="tests.test_a" name="test_passes_too"/>
+<testcase classname="tests.test_a" name="test_fails"><failure message="assert 0"/></testcase>
+<testcase classname="tests.test_a" name="test_breaks"><error message="fixture"/></testcase>
+<testcase classname="tests.test_a" name="test_skips"><skipped message="valkey-server is not installed"/></testcase>
+</testsuite></testsuites>
+"""
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> list[str]:
+    report = Report(not_run=["Python 3.13.0: quick"])
+    (tmp_path / "results.xml").write_text(RESULTS, encoding="utf-8")
+    report.add_tests("Python 3.11.7", tmp_path / "results.xml", 1)
+    report.add_tests("Python 3.12.1", tmp_path / "nothing.xml", 3)
+    return str(report).splitlines()
+
+
+def test_it_counts_what_ran_on_each_python(lines: list[str]) -> None:
+    assert lines[:2] == ["Python 3.11.7  2 passed, 2 failed, 1 skipped", "Python 3.12.1  0 passed, 1 failed, 0 skipped"]
+
+
+def test_a_run_that_wrote_no_results_is_a_failure_and_the_last_line_is_the_total(lines: list[str]) -> None:
+    assert lines[-1] == "2 passed, 3 failed, 1 skipped"
+
+
+def test_it_says_which_servers_were_used_and_what_was_not_run_and_why(lines: list[str]) -> None:
+    assert "Servers: redis 7.0.15" in lines
+    assert "Skipped 1: valkey-server is not installed" in lines
+    assert "Not run: Python 3.13.0: quick" in lines
+
+
+def test_it_names_the_tests_that_failed(lines: list[str]) -> None:
+    assert [line for line in lines if line.startswith("Failed")] == [
+        "Failed: Python 3.11.7: tests.test_a::test_fails",
+        "Failed: Python 3.11.7: tests.test_a::test_breaks",
+    ]
+
+
+def test_wrong_usage_is_told_from_failed_tests() -> None:
+    done = subprocess.run([ROOT / "scripts/test", "fast"], capture_output=True, text=True, check=False)  # noqa: S603 — ours
+    assert done.returncode == 2
+    assert "usage" in done.stderr

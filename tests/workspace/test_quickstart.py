@@ -1,0 +1,98 @@
+"""scripts/quickstart, run as a user runs it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redis import Redis
+from workspace import ROOT, copy_tree
+
+if TYPE_CHECKING:
+    import pytest
+
+WRONG_USAGE = 2
+SECRET = "hunter2"  # noqa: S105 — must not appear anywhere
+
+
+class RedisServer(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
+def quickstart(*arguments: str, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [tree / "scripts/quickstart", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)  # noqa: S603 — ours
+
+
+def documents(output: str) -> int:
+    total = re.search(r"^total +(\d+)", output, re.MULTILINE)
+    assert total, output
+    return int(total[1])
+
+
+def test_it_indexes_some_hundred_documents_in_memory() -> None:
+    done = quickstart()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "in MemoryStore" in done.stdout
+    assert documents(done.stdout) >= 300
+
+
+def test_an_entry_expires_before_the_readers_eyes() -> None:
+    remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s left", quickstart().stdout)]
+    assert len(remaining) >= 3
+    assert remaining == sorted(remaining, reverse=True)
+
+
+def test_every_document_is_on_redis_and_expires(redis_server: RedisServer) -> None:
+    done = quickstart(redis_server.url)
+    assert done.returncode == 0, done.stderr
+    raw_client: Any = Redis  # its own types leave most of it open
+    with raw_client.from_url(redis_server.url) as client:
+        names = list(client.scan_iter("quickstart-*", count=1000))
+        assert len(names) == documents(done.stdout)
+        assert all(0 < client.pttl(name) <= 3_600_000 for name in names)
+        client.delete(*names)
+
+
+def test_a_server_that_does_not_answer_is_one_line() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        done = quickstart(f"redis://:{SECRET}@127.0.0.1:{unused.getsockname()[1]}")
+    assert done.returncode == WRONG_USAGE
+    assert re.fullmatch(r"quickstart: .*cannot be reached.*\n", done.stderr)
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_url_that_names_no_store_is_one_line() -> None:
+    for url in (f"ftp://:{SECRET}@localhost", "localhost:6379", "redis://localhost:port"):
+        done = quickstart(url)
+        assert done.returncode == WRONG_USAGE
+        assert re.fullmatch(r"quickstart: .*redis://host:port.*\n", done.stderr), done.stderr
+        assert SECRET not in done.stdout + done.stderr
+
+
+def test_its_framework_knows_the_interface_and_no_store() -> None:
+    tree = ast.parse((ROOT / "scripts/catalog/framework.py").read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in imported if name and name.startswith("key_value")} == {"key_value.aio.protocols"}
+
+
+def test_it_needs_nothing_but_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, commands = tmp_path / "tree", tmp_path / "bin"
+    copy_tree(tree)
+    commands.mkdir()
+    version = ".".join(map(str, sys.version_info[:2]))
+    (commands / "python3").symlink_to(Path(sys.base_prefix, "bin", f"python{version}"))
+    # The folder that holds uv may hold the only Python as well.
+    without_uv = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "uv").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join([str(commands), *without_uv]))
+    done = quickstart(tree=tree)
+    assert done.returncode == 0, done.stderr
+    assert (tree / ".tools/bin/uv").exists()
