@@ -56,7 +56,7 @@ class ManagedEntry:
     def from_ttl(
         cls, *, value: Mapping[str, Any], created_at: datetime | None = None, ttl: SupportsFloat
     ) -> "ManagedEntry":
-        """An entry that expires `ttl` seconds after now. Raises InvalidTTLError."""
+        """An entry that expires `ttl` seconds after now. Raises TypeError and InvalidTTLError, as `put` does."""
         return cls(value=value, created_at=created_at, expires_at=expiry(clock.now(), ttl))
 
     @property
@@ -74,7 +74,7 @@ class ManagedEntry:
         return self._encoded
 
     def fresh_value(self) -> dict[str, Any]:
-        """The value as a dict that the caller may keep and change."""
+        """The value as a dict that the caller may keep and change; a second call may give the same one."""
         encoded = self._encoded
         if encoded is not None:
             return decode_fast(encoded) if type(encoded) is bytes else decode_value(encoded)

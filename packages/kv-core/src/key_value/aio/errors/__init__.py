@@ -72,7 +72,7 @@ class KeyValueOperationError(BaseKeyValueError):
 
 
 class SerializationError(KeyValueOperationError, ValueError):
-    """The value is not a JSON object; the message names the path of the culprit. Nothing was stored."""
+    """JSON cannot hold the value; the message names the path of the culprit. Nothing was stored."""
 
 
 class DeserializationError(KeyValueOperationError):
@@ -167,7 +167,7 @@ class KeyValueStoreError(BaseKeyValueError):
 
 
 class StoreSetupError(KeyValueStoreError):
-    """The backend cannot be prepared: the message says what to do about it. Trying again as it is does not help."""
+    """The backend cannot be prepared, or refuses the credentials; the cause says why. Trying again does not help."""
 
 
 class StoreConnectionError(KeyValueStoreError, ConnectionError):

@@ -24,7 +24,8 @@ class AsyncKeyValueProtocol(Protocol):
 
     Every method raises TypeError for an argument of the wrong type, InvalidKeyError for a name outside the above,
     StoreConnectionError or StoreTimeoutError when the backend cannot be reached or does not answer, StoreSetupError
-    when it cannot be prepared, and DeserializationError when what is stored is not an entry.
+    when it cannot be prepared, and KeyValueStoreError when it fails in another way. A method that reads raises
+    DeserializationError when what is stored is not an entry.
     """
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
@@ -48,8 +49,9 @@ class AsyncKeyValueProtocol(Protocol):
     ) -> None:
         """Store the value, replacing the earlier one and its ttl.
 
-        `ttl` is in seconds, finite and above zero; None means forever. Raises InvalidTTLError and SerializationError
-        before anything is sent; a SerializationError names the path of what JSON cannot hold.
+        `ttl` is in seconds, finite and above zero; None means forever. Raises InvalidTTLError for any other number, and
+        SerializationError with the path of what JSON cannot hold, both before anything is sent; ValueTooLargeError for
+        an entry over `capabilities.max_value_bytes`.
         """
         ...
 
@@ -97,7 +99,10 @@ class AsyncEnumerateKeysProtocol(Protocol):
     """A store that can list the keys of a collection."""
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        """Every live key of the collection, once each and in no particular order; at most `limit` of them."""
+        """Every live key of the collection, once each and in no particular order; at most `limit` of them.
+
+        Raises ValueError for a negative limit.
+        """
         ...
 
 
@@ -106,7 +111,10 @@ class AsyncEnumerateCollectionsProtocol(Protocol):
     """A store that can list its collections."""
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
-        """Every collection that holds an entry, once each and in no particular order; at most `limit` of them."""
+        """Every collection that holds a live entry, once each and in no particular order; at most `limit` of them.
+
+        Raises ValueError for a negative limit.
+        """
         ...
 
 

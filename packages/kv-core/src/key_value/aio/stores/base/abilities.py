@@ -24,6 +24,8 @@ __all__ = [
 
 
 class BaseEnumerateKeysStore(BaseStore, AsyncEnumerateKeysProtocol):
+    """A store that can list the keys of a collection."""
+
     @abstractmethod
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
         """The stored names of the live keys, each once; at most `limit` of them."""
@@ -41,6 +43,8 @@ class BaseEnumerateKeysStore(BaseStore, AsyncEnumerateKeysProtocol):
 
 
 class BaseEnumerateCollectionsStore(BaseStore, AsyncEnumerateCollectionsProtocol):
+    """A store that can list its collections."""
+
     @abstractmethod
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         """The stored names of the collections that hold a live entry, each once; at most `limit` of them."""
@@ -57,6 +61,8 @@ class BaseEnumerateCollectionsStore(BaseStore, AsyncEnumerateCollectionsProtocol
 
 
 class BaseDestroyStore(BaseStore, AsyncDestroyStoreProtocol):
+    """A store that can remove everything it wrote."""
+
     @abstractmethod
     async def _delete_store(self) -> bool:
         """Remove every entry this store wrote, and nothing else."""
@@ -72,6 +78,8 @@ class BaseDestroyStore(BaseStore, AsyncDestroyStoreProtocol):
 
 
 class BaseDestroyCollectionStore(BaseStore, AsyncDestroyCollectionProtocol):
+    """A store that can remove a collection."""
+
     @abstractmethod
     async def _delete_collection(self, *, collection: str) -> bool:
         """Remove every entry of the collection; whether it held any."""
@@ -88,6 +96,8 @@ class BaseDestroyCollectionStore(BaseStore, AsyncDestroyCollectionProtocol):
 
 
 class BaseCullStore(BaseStore, AsyncCullProtocol):
+    """A store whose expired entries occupy space until they are removed."""
+
     @abstractmethod
     async def _cull(self) -> None:
         """Remove every expired entry."""

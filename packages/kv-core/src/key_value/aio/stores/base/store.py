@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsFloat
 
@@ -57,8 +56,10 @@ class BaseStore(AsyncKeyValue, ABC):
     ) -> None:
         """Remember the options; the backend is opened at the first use.
 
-        `default_collection` stands in for `collection=None`. `seed` is stored when the store is first opened; it is
-        checked here and raises what `put` raises. `stable_api` is accepted from earlier versions and means nothing.
+        The strategies give the stored names that hooks get; None stores names as they are. `default_collection` stands
+        in for `collection=None`; None means "default_collection". `seed`, collection → key → value, is stored when the
+        store is first opened; it is checked here and raises what `put` raises. Of earlier versions, `stable_api` means
+        nothing, and a `serialization_adapter` raises ValueError.
         """
         if serialization_adapter is not None:
             message = "serialization_adapter is not supported: every store writes format v1, see docs/stored-format.md"
