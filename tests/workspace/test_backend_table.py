@@ -1,0 +1,104 @@
+"""scripts/backend_table, and that the table in the documentation is current."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workspace import ROOT, copy_tree
+
+PACKAGE = "packages/kv-shelf/src/key_value/aio/stores/shelf"
+STORE = '''
+from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.stores.memory import MemoryStore
+
+__all__ = ["ShelfStore"]
+
+
+class ShelfStore(MemoryStore):
+    """Entries on a shelf
+    of the workshop.
+
+    Not in the table.
+    """
+
+    capabilities = Capabilities(durable=True, native_expiry=True, expiry_resolution=2.0, max_value_bytes=1000)
+'''
+ROW = (
+    "| `ShelfStore` | `kv-shelf` | yes | 2 s | no | 64 KiB | 1000 bytes "
+    "| `keys`, `collections`, `destroy`, `destroy_collection`, `cull` |\n"
+)
+
+
+def write_table(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, tree / "scripts/backend_table", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree / PACKAGE.partition("/key_value")[0])}
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 — ours
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    copy_tree(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def extended_tree(tree: Path) -> Path:
+    """A tree with a package more than the documentation knows."""
+    return add_store(tree, STORE)
+
+
+def add_store(tree: Path, module: str) -> Path:
+    (tree / PACKAGE).mkdir(parents=True)
+    (tree / PACKAGE / "__init__.py").write_text(module, encoding="utf-8")
+    return tree
+
+
+def test_the_table_is_current() -> None:
+    done = write_table(ROOT, "--check")
+    assert (done.returncode, done.stderr) == (0, ""), f"{done.stdout}run `uv run scripts/backend_table`"
+
+
+def test_a_new_store_is_found_and_written_once(extended_tree: Path) -> None:
+    assert write_table(extended_tree).stdout == "README.md is written\ndocs/backends.md is written\n"
+    backends = (extended_tree / "docs/backends.md").read_text(encoding="utf-8")
+    assert ROW in backends
+    assert "- `ShelfStore`: Entries on a shelf of the workshop.\n" in backends
+    assert ROW in (extended_tree / "README.md").read_text(encoding="utf-8")
+    again = write_table(extended_tree)
+    assert (again.returncode, again.stdout) == (0, "")
+
+
+def test_a_store_links_to_the_page_of_its_package(extended_tree: Path) -> None:
+    (extended_tree / "docs/backends/shelf.md").write_text("# ShelfStore\n", encoding="utf-8")
+    write_table(extended_tree)
+    assert "\n| [`ShelfStore`](backends/shelf.md) |" in (extended_tree / "docs/backends.md").read_text(encoding="utf-8")
+    assert "\n| [`ShelfStore`](docs/backends/shelf.md) |" in (extended_tree / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_check_tells_what_is_not_current_and_writes_nothing(extended_tree: Path) -> None:
+    before = (extended_tree / "README.md").read_bytes()
+    done = write_table(extended_tree, "--check")
+    assert (done.returncode, done.stdout) == (1, "README.md is not current\ndocs/backends.md is not current\n")
+    assert (extended_tree / "README.md").read_bytes() == before
+
+
+def test_a_store_that_needs_arguments_is_read_from_its_class(tree: Path) -> None:
+    add_store(tree, STORE + "\n    def __init__(self, path: str) -> None:\n        super().__init__()\n")
+    assert write_table(tree).returncode == 0
+    assert ROW in (tree / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_document_without_its_markers_is_an_error(tree: Path) -> None:
+    (tree / "README.md").write_text("# Nothing\n", encoding="utf-8")
+    done = write_table(tree)
+    assert done.returncode == 2
+    assert "README.md needs <!-- table of backends" in done.stderr
+
+
+def test_a_store_that_cannot_be_imported_is_an_error(tree: Path) -> None:
+    add_store(tree, "import no_such_driver\n")
+    done = write_table(tree)
+    assert done.returncode == 2
+    assert "key_value.aio.stores.shelf cannot be imported: No module named 'no_such_driver'" in done.stderr
