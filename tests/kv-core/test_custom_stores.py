@@ -11,7 +11,7 @@ import pytest
 from key_value.aio.core.envelope import dump_entry, load_entry
 from key_value.aio.core.sanitization import HashExcessLengthStrategy
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
-from key_value.aio.stores.base import BaseStore, ManagedEntry
+from key_value.aio.stores.base import BaseContextManagerStore, BaseStore, ManagedEntry
 from key_value.aio.stores.memory import MemoryStore
 
 MOST_FRAMES = 8
@@ -72,6 +72,18 @@ async def test_three_hooks_are_a_store() -> None:
     await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], ttl=60)
     assert await store.get_many(["b", "c", "a"]) == [{"n": 2}, None, {"n": 1}]
     assert await store.delete_many(["a", "c"]) == 1
+
+
+async def test_a_store_may_inherit_the_context_manager_beside_its_base() -> None:
+    class ClosingStore(BaseContextManagerStore, DictStore):
+        closed = False
+
+        async def _close(self) -> None:
+            self.closed = True
+
+    async with ClosingStore(client_provided_by_user=True, default_collection="c") as store:
+        await store.put("a", {})
+    assert (store.closed, list(store.entries)) == (True, [("c", "a")])
 
 
 async def test_entries_that_a_store_keeps_share_nothing_with_its_callers() -> None:
@@ -145,6 +157,22 @@ async def test_an_entry_stored_for_another_key_is_not_returned() -> None:
 async def test_a_seed_is_stored_when_the_store_is_first_opened() -> None:
     store = DictStore(seed={"users": {"alice": {"n": 1}}})
     assert store.entries == {}
+    assert await store.get("alice", collection="users") == {"n": 1}
+
+
+async def test_a_seed_outlives_an_opening_that_failed() -> None:
+    class FailingAtFirst(DictStore):
+        failures = 1
+
+        async def _put_managed_entry(self, *, key: str, collection: str, managed_entry: ManagedEntry) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise ConnectionResetError
+            await super()._put_managed_entry(key=key, collection=collection, managed_entry=managed_entry)
+
+    store = FailingAtFirst(seed={"users": {"alice": {"n": 1}}})
+    with pytest.raises(StoreConnectionError):
+        await store.setup()
     assert await store.get("alice", collection="users") == {"n": 1}
 
 

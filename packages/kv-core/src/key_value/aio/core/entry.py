@@ -33,8 +33,12 @@ class ManagedEntry:
         """An entry as a backend found it. Naive datetimes, as drivers that know only UTC give them, are UTC."""
         self._value: Mapping[str, Any] | None = value
         self._encoded: EncodedValue | None = None
-        self.created_at = _aware(created_at)
-        self.expires_at = _aware(expires_at)
+        if created_at is not None and created_at.tzinfo is None:
+            created_at = created_at.replace(tzinfo=timezone.utc)
+        if expires_at is not None and expires_at.tzinfo is None:
+            expires_at = expires_at.replace(tzinfo=timezone.utc)
+        self.created_at = created_at
+        self.expires_at = expires_at
         self.key = key
         self.collection = collection
 
@@ -116,7 +120,3 @@ class ManagedEntry:
         return (self.value, self.created_at, self.expires_at) == (other.value, other.created_at, other.expires_at)
 
     __hash__ = None  # pyright: ignore[reportAssignmentType] — equal entries may differ in their JSON text
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=timezone.utc) if moment is not None and moment.tzinfo is None else moment

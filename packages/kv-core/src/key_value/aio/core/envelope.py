@@ -29,7 +29,7 @@ def load_entry(text: bytes | str) -> ManagedEntry:
     """The entry from the stored format v1, however it was written. Raises DeserializationError."""
     envelope = load_object(text, "the stored entry")
     version = envelope.get("version", _VERSION)
-    if version != _VERSION:
+    if type(version) is not int or version != _VERSION:
         message = f"the stored entry has version {version!r:.40}; this library reads version {_VERSION}"
         raise DeserializationError(message)
     value = envelope.get("value")

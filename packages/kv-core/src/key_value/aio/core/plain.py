@@ -12,6 +12,8 @@ __all__ = ["MAX_DEPTH", "plain_object"]
 MAX_DEPTH = 500
 """Levels of nesting that every supported Python encodes and decodes well within its default recursion limit."""
 
+_LONGEST_PATH = 200
+
 # Integers of up to 64 bits are always printed; longer ones may exceed the limit of sys.set_int_max_str_digits.
 _ALWAYS_PRINTABLE_BITS = 64
 
@@ -120,4 +122,5 @@ def _rendered(path: _Path) -> str:
         f"[{step}]" if isinstance(step, int) else f".{step}" if step.isidentifier() else f"[{step!a:.100}]"
         for step in path
     )
-    return "value" + "".join(steps)
+    rendered = "value" + "".join(steps)
+    return rendered if len(rendered) <= _LONGEST_PATH else f"{rendered[:_LONGEST_PATH]}…"

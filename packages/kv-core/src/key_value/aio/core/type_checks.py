@@ -78,10 +78,12 @@ def _warn_about_arguments(function: Callable[..., Any], args: tuple[Any, ...], k
     }
     if not given:
         return
+    from beartype import BeartypeConf
     from beartype.door import is_bearable
 
     hints = get_type_hints(function)
+    numbers = BeartypeConf(is_pep484_tower=True)  # an int is a float, as type checkers have it
     for name, argument in given.items():
-        if not is_bearable(argument, hints[name]):
+        if not is_bearable(argument, hints[name], conf=numbers):
             message = f"{function.__qualname__}: {name} should be {hints[name]}, not {type(argument).__qualname__}"
             warnings.warn(message, TypeViolationWarning, stacklevel=3)

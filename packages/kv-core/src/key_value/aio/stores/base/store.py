@@ -325,8 +325,12 @@ class BaseStore(AsyncKeyValue, ABC):
             self._reraise(exc)
 
 
-BaseContextManagerStore = BaseStore
-"""Every store is a context manager; the name is kept for stores written for earlier versions."""
+class BaseContextManagerStore(BaseStore):
+    """BaseStore by the name that stores written for earlier versions inherit beside it."""
+
+    def __init__(self, *, client_provided_by_user: bool = False, **options: Any) -> None:  # noqa: ARG002 — see below
+        """`client_provided_by_user` means nothing: `_close` releases what the store opened, and nothing else."""
+        super().__init__(**options)
 
 
 def _unless_passthrough(strategy: SanitizationStrategy | None) -> SanitizationStrategy | None:
