@@ -87,7 +87,7 @@ class MemoryStore(
         with self._lock:
             self._store(collection, (key,), (managed_entry,))
         if managed_entry.expires_at is not None:
-            self._arrange_sweep(managed_entry.expires_at)
+            self._arrange_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
@@ -95,7 +95,7 @@ class MemoryStore(
         with self._lock:
             self._store(collection, keys, managed_entries)
         if managed_entries[0].expires_at is not None:
-            self._arrange_sweep(managed_entries[0].expires_at)
+            self._arrange_sweep(managed_entries[0].expires_at, managed_entries[0].created_at or clock.now())
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         with self._lock:
@@ -141,7 +141,8 @@ class MemoryStore(
         entries = self._collections.get(collection)
         if entries is None:
             entries = self._collections[collection] = {} if self._max_entries is None else OrderedDict()
-        entries.update(zip(keys, managed_entries, strict=True))
+        for key, entry in zip(keys, managed_entries, strict=True):
+            entries[key] = entry
         expires_at = managed_entries[0].expires_at
         if expires_at is not None:
             for key in keys:
@@ -182,12 +183,14 @@ class MemoryStore(
 
     # Without it
 
-    def _arrange_sweep(self, expires_at: datetime) -> None:
+    def _arrange_sweep(self, expires_at: datetime, now: datetime) -> None:
         """Have an entry freed soon after it expires, whether or not the store is used again."""
-        now = clock.now()
+        next_sweep = self._next_sweep
+        if next_sweep is not None and now < next_sweep <= expires_at:
+            return
         due = max(expires_at, now + _SWEEP_INTERVAL)
-        if self._next_sweep is not None and self._next_sweep <= due:
-            if now < self._next_sweep + _SWEEP_INTERVAL:
+        if next_sweep is not None and next_sweep <= due:
+            if now < next_sweep + _SWEEP_INTERVAL:
                 return
             # Overdue: its event loop ended, or runs nothing but puts, which would outrun a sweep in steps.
             with self._lock:
