@@ -25,6 +25,7 @@ from key_value.aio.stores.redis.client import (
     Client,
     Command,
     Session,
+    check_options,
     client_options,
     complete,
     connect,
@@ -76,10 +77,13 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
         URLs are known nodes of a cluster. Without a client, each event loop gets connections of its own.
 
         `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        for each thousand entries. At most `max_connections` commands are under way at once, a client's own limit
-        where one is passed; others wait.
+        again for each full thousand of its entries. At most `max_connections` commands are under way at once, a
+        client's own limit where one is passed; others wait.
 
-        Raises ValueError for a URL that is none, for both client and url, and for a limit that is not above zero.
+        TLS is on with `ssl`, with any of the files for it, and with rediss:// in the URL.
+
+        Raises ValueError for a URL that is none, for options that redis-py does not take, for both client and url, and
+        for a limit that is not above zero.
         """
         if client is not None and url is not None:
             message = "pass a client or a url, not both"
@@ -88,6 +92,7 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
             message = f"timeout and max_connections must be above zero, not {timeout} and {max_connections}"
             raise ValueError(message)
         if client is None:
+            ssl = ssl or any((ssl_ca_certs, ssl_certfile, ssl_keyfile))
             credentials = {"username": username, "password": password}
             tls = {
                 "ssl_ca_certs": ssl_ca_certs,
@@ -99,8 +104,10 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
             parsed = [{"host": host, "port": port, "db": db}] if url is None else parse_urls(url)
             nodes = [complete(node, credentials, tls, ssl=ssl) for node in parsed]
             cluster = url is not None and not isinstance(url, str)
+            check_options(nodes, cluster=cluster)
+            connections = nodes[0].get("max_connections") or max_connections
             self._sessions = PerLoop(
-                lambda: Session(connect(nodes, cluster=cluster, connections=max_connections), max_connections, timeout),
+                lambda: Session(connect(nodes, cluster=cluster, connections=connections), connections, timeout),
                 Session.close,
             )
         else:
@@ -160,19 +167,21 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
         return list(islice(keys, limit))
 
     async def _delete_store(self) -> bool:
-        await self._delete_written("")
+        await self._delete_written("", None)
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        return bool(await self._delete_written(collection_prefix(collection)))
+        return bool(await self._delete_written(collection_prefix(collection), collection))
 
-    async def _delete_written(self, prefix: str) -> int:
-        """Remove the entries whose names begin like this, and nothing else that is named alike."""
+    async def _delete_written(self, prefix: str, collection: str | None) -> int:
+        """Remove the entries whose names begin like this, of one collection or of all, and nothing else named alike."""
         session = self._sessions.get()
         deleted = 0
         async for names in self._scan(prefix):
             stored = await session.get_each(list(names))
-            written = [name for name, text in zip(names, stored, strict=True) if text and _is_entry(name, text)]
+            written = [
+                name for name, text in zip(names, stored, strict=True) if text and _is_entry(name, text, collection)
+            ]
             if written:
                 deleted += await session.unlink_each(written)
         return deleted
@@ -193,14 +202,15 @@ def _set_command(collection: str, key: str, entry: ManagedEntry) -> Command:
     return "SET", join_names(collection, key), text, "PX", max(1, ceil(remaining / _MILLISECOND))
 
 
-def _is_entry(name: str, text: bytes) -> bool:
+def _is_entry(name: str, text: bytes, collection: str | None) -> bool:
     try:
         entry = load_entry(text)
     except DeserializationError:
         return False
+    if not entry.collection or not entry.key or collection not in (None, entry.collection):
+        return False
     # The second is how earlier versions named a collection that holds the separator.
-    names = (entry.collection or "", entry.key or "")
-    return all(names) and name in (join_names(*names), "::".join(names))
+    return name in (join_names(entry.collection, entry.key), f"{entry.collection}::{entry.key}")
 
 
 def _decoded(names: list[bytes]) -> Iterator[str]:
