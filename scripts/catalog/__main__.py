@@ -115,14 +115,13 @@ def show_summary(timings: list[Timing]) -> None:
 async def run(url: str | None) -> None:
     async with choose_store(url) as store:
         catalog = Catalog(store, prefix="quickstart", ttl=_TTL)
-        found = installed.distributions()
-        version = ".".join(map(str, sys.version_info[:3]))
-        print(f"Indexing {len(found)} distributions of Python {version} in {store!r}\n")
         timings = [
-            await fill_and_read(catalog.distributions, found),
+            await fill_and_read(catalog.distributions, installed.distributions()),
             await fill_and_read(catalog.modules, installed.modules()),
             await fill_and_read(catalog.dependents, installed.dependents()),
         ]
+        version = ".".join(map(str, sys.version_info[:3]))
+        print(f"Indexed {timings[0].documents} distributions of Python {version} in {store!r}\n")
         name = "beartype"
         await show_one(catalog, name)
         print(f"\nAn entry that lives for {_VISIT_TTL} seconds:")

@@ -6,6 +6,8 @@
 
 # Nothing but packages is downloaded: a Python that is missing is an error.
 export UV_PYTHON_DOWNLOADS=never
+# Behind a proxy with a certificate of its own, only the system knows it.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=true; fi
 # The environment of whoever calls is not the one these scripts work in.
 unset VIRTUAL_ENV
 

@@ -35,7 +35,9 @@ class RedisServer(Protocol):
 def test_every_module_imports_with_the_package_alone(
     make_environment: "MakeEnvironment", wheels: dict[str, Wheel], python: Path, package: str
 ) -> None:
-    make_environment(python, package).import_modules(wheels[package].modules)
+    extras = wheels[package].extras
+    requirement = f"{package}[{','.join(extras)}]" if extras else package
+    make_environment(python, requirement).import_modules(wheels[package].modules)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
