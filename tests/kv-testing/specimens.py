@@ -7,6 +7,7 @@ import fnmatch
 import functools
 import json
 import math
+import pickle
 import unicodedata
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -474,6 +475,12 @@ class TakesCorruptionForAbsence(TextStore):
 class LeaksTheParsersError(TextStore):
     def load(self, stored: bytes) -> ManagedEntry:
         return ManagedEntry(value=json.loads(stored)["value"])
+
+
+@breaks(CorruptionTests, "test_a_stored_pickle_is_never_loaded[4]")
+class UnpicklesWhatItFinds(TextStore):
+    def load(self, stored: bytes) -> ManagedEntry:
+        return load_entry(stored if stored.startswith(b"{") else pickle.loads(stored))  # noqa: S301
 
 
 @breaks(CorruptionTests, "test_a_corrupt_entry_can_be_deleted[text]")

@@ -1,10 +1,10 @@
 """Batches: order, repetition, and all or nothing before the first is sent."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from key_value.aio.errors import InvalidTTLError
+from key_value.aio.errors import InvalidTTLError, SerializationError
 from key_value.aio.protocols import AsyncKeyValue
 from key_value.aio.testing.contract import StoreContract, StoreT
 
@@ -96,6 +96,7 @@ class BatchTests(StoreContract[StoreT]):
     async def test_keys_that_are_not_a_sequence_of_str_are_a_type_error(
         self, store: StoreT, batch: Batch, make: Callable[[], Any]
     ) -> None:
+        self._require_type_checks()
         with pytest.raises(TypeError):
             await batch(store, make())
         assert await store.get("k") is None
@@ -103,8 +104,8 @@ class BatchTests(StoreContract[StoreT]):
     async def test_a_refused_batch_stores_none_of_its_entries(self, store: StoreT) -> None:
         with pytest.raises(InvalidTTLError):
             await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], ttl=-1)
-        with pytest.raises(TypeError):
-            await store.put_many(["a", "b"], [{"n": 1}, cast("Any", "text")])
+        with pytest.raises(SerializationError):
+            await store.put_many(["a", "b"], [{"n": 1}, {"n": object()}])
         assert await store.get_many(["a", "b"]) == [None, None]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, NoReturn
 
 import pytest
+from key_value.aio.core import type_checks
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.names import MAX_NAME_BYTES
 from key_value.aio.protocols import AsyncKeyValue
@@ -78,6 +79,10 @@ class StoreContract(AsyncTests, Generic[StoreT]):
     async def has_foreign(self, store: StoreT) -> bool:  # noqa: ARG002
         """Whether what `put_foreign` wrote is still there."""
         self._skip("has_foreign")
+
+    def _require_type_checks(self) -> None:
+        if not type_checks.ENABLED:
+            pytest.skip("PY_KEY_VALUE_DISABLE_BEARTYPE turns the checks of types off")
 
     def _skip(self, helper: str) -> NoReturn:
         pytest.skip(f"{type(self).__name__} does not override {helper}()")

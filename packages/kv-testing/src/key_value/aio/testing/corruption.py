@@ -1,6 +1,7 @@
 """What is stored and not an entry: an error, never an absent entry and never another's value."""
 
 import json
+import pickle
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import isnan
@@ -23,7 +24,6 @@ NOT_OBJECTS: dict[str, bytes] = {
     "number": b"17",
     "two objects": b'{"a": 1}{"a": 2}',
     "not UTF-8": b'{"a": "\xff\xfe"}',
-    "pickle": b"\x80\x04N.",
     "nested without end": b"[" * 200_000,
 }
 
@@ -46,6 +46,18 @@ NOT_ENTRIES: dict[str, Any] = {
     "key a number": {"version": 1, "value": {"a": 1}, "key": 7},
     "collection an array": {"version": 1, "value": {"a": 1}, "collection": ["a"]},
 }
+
+unpickled: list[str] = []
+
+
+def note_unpickling(what: str) -> None:
+    unpickled.append(what)
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return note_unpickling, ("what was stored has run",)
+
 
 Read = Callable[[AsyncKeyValue], Awaitable[Any]]
 
@@ -78,6 +90,14 @@ class CorruptionTests(StoreContract[StoreT]):
         with pytest.raises(DeserializationError) as corruption:
             await read(store)
         assert "hunter2" not in str(corruption.value)
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    async def test_a_stored_pickle_is_never_loaded(self, store: StoreT, protocol: int) -> None:
+        unpickled.clear()
+        await self._corrupt(store, pickle.dumps(Malicious(), protocol))
+        with pytest.raises(DeserializationError):
+            await store.get("key", collection="shelf")
+        assert unpickled == []
 
     @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
     async def test_an_entry_cut_short_is_corrupt(self, store: StoreT, part: float) -> None:

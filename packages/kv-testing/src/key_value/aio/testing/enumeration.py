@@ -100,6 +100,7 @@ class EnumerationTests(StoreContract[StoreT]):
     async def test_a_limit_that_is_not_an_int_is_a_type_error(
         self, store: StoreT, enumerate_names: Enumeration, limit: Any
     ) -> None:
+        self._require_type_checks()
         await store.put("a", {"n": 1}, collection="shelf")
         with pytest.raises(TypeError):
             await enumerate_names(store, limit)
