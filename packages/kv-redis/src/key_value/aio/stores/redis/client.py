@@ -52,7 +52,13 @@ DRIVER_ERRORS: DriverErrors = {
     exceptions.TryAgainError: StoreConnectionError,
     exceptions.RedisClusterException: StoreConnectionError,
     exceptions.RedisError: KeyValueStoreError,
+    # A connection that another task is closing, or that was reset while nobody used it, has None where redis-py and,
+    # in Python 3.12 and 3.13, asyncio itself expect a stream.
+    AttributeError: StoreConnectionError,
+    TypeError: StoreConnectionError,
 }
+
+_LOST = (exceptions.ConnectionError, AttributeError, TypeError)
 
 _PAGE = 500
 _DEFAULT_CONNECTIONS = 50
@@ -74,7 +80,7 @@ class _LeanRedis(Redis):
             await pool.ensure_connection(connection)
             try:
                 await connection.send_packed_command(pack_command(args))
-            except exceptions.ConnectionError:
+            except _LOST:
                 # It was reset while nobody used it, which shows only now. This opens it again.
                 await connection.send_packed_command(pack_command(args))
             return await connection.read_response(disable_decoding=True)

@@ -1,0 +1,203 @@
+"""The contracts of a store, on Redis, Redis Cluster and Redis behind Sentinel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.redis import RedisStore
+from key_value.aio.testing import StoreTests
+from key_value.aio.testing.batches import BatchTests
+from key_value.aio.testing.concurrency import ConcurrencyTests
+from key_value.aio.testing.contract import StoreContract
+from key_value.aio.testing.destruction import DestructionTests
+from key_value.aio.testing.enumeration import EnumerationTests
+from key_value.aio.testing.expiry import ExpiryTests
+from key_value.aio.testing.fault_tests import FaultTests
+from key_value.aio.testing.lifecycle import LifecycleTests
+from key_value.aio.testing.stateful import check_against_dict
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import Sentinel
+from redis.sentinel import Sentinel as RawSentinel
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import redis_cluster as clusters
+    from servers.redis import RedisServer
+    from servers.redis_sentinel import RedisSentinel
+
+IN_SEVERAL_LOOPS = (
+    "test_one_event_loop_after_another_uses_the_store",
+    "test_a_store_closed_in_one_event_loop_opens_in_another",
+    "test_event_loops_of_several_threads_use_the_store_at_once",
+)
+
+Client: Any = Redis  # which leaves its options untyped
+
+
+class RedisContract(StoreContract[RedisStore]):
+    raw: Any
+    """The raw client, which the fixture `store` sets."""
+
+    @override
+    async def read_stored(self, store: RedisStore, collection: str, key: str) -> bytes | None:
+        return self.raw.get(f"{collection}::{key}")
+
+    @override
+    async def corrupt_stored(self, store: RedisStore, collection: str, key: str, data: bytes) -> None:
+        self.raw.set(f"{collection}::{key}", data)
+
+    @override
+    async def put_foreign(self, store: RedisStore) -> None:
+        self.raw.set("foreign", "text")
+        self.raw.hset("foreign::hash", "field", "text")
+
+    @override
+    async def has_foreign(self, store: RedisStore) -> bool:
+        return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
+
+
+class ServerTests(
+    RedisContract,
+    ExpiryTests[RedisStore],
+    BatchTests[RedisStore],
+    EnumerationTests[RedisStore],
+    DestructionTests[RedisStore],
+    LifecycleTests[RedisStore],
+    ConcurrencyTests[RedisStore],
+):
+    """The contracts that depend on what the server is; the others are the same code on all of them."""
+
+
+class ClientContract(RedisContract):
+    """What a store cannot do with a client that is passed in."""
+
+    @pytest.fixture(autouse=True)
+    def one_event_loop(self, request: pytest.FixtureRequest) -> None:
+        if request.node.originalname in IN_SEVERAL_LOOPS:
+            pytest.skip("a client that is passed in belongs to one event loop")
+
+
+class StoreWithClient(RedisStore):
+    """Closes the clients as well, which the tests open for it."""
+
+    def __init__(self, client: Redis | RedisCluster, *others: Redis) -> None:
+        super().__init__(client=client)
+        self._clients = (client, *others)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        for client in self._clients:
+            await client.aclose()
+
+
+class TestRedisStore(RedisContract, StoreTests[RedisStore]):
+    @pytest.fixture
+    def store(self, url: str, raw: Any) -> RedisStore:
+        self.url, self.raw = url, raw
+        return RedisStore(url=url)
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return RedisStore(url=self.url)
+
+
+class TestRedisStoreWithDecodingClient(ClientContract, StoreTests[RedisStore]):
+    @pytest.fixture
+    def store(self, url: str, raw: Any) -> RedisStore:
+        self.url, self.raw = url, raw
+        return self._open()
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return self._open()
+
+    def _open(self) -> RedisStore:
+        return StoreWithClient(Client.from_url(self.url, decode_responses=True))
+
+
+class TestRedisStoreWithClient(ClientContract, ServerTests):
+    @pytest.fixture
+    def store(self, url: str, raw: Any) -> RedisStore:
+        self.url, self.raw = url, raw
+        return self._open()
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return self._open()
+
+    def _open(self) -> RedisStore:
+        return StoreWithClient(Client.from_url(self.url))
+
+
+class TestRedisStoreOnCluster(ServerTests):
+    @pytest.fixture
+    def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
+        self.urls, self.raw = redis_cluster.urls, raw_cluster
+        return RedisStore(url=self.urls)
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return RedisStore(url=self.urls)
+
+
+class TestRedisStoreWithClusterClient(ClientContract, ServerTests):
+    @pytest.fixture
+    def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
+        self.url, self.raw = redis_cluster.url, raw_cluster
+        return self._open()
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return self._open()
+
+    def _open(self) -> RedisStore:
+        return StoreWithClient(RedisCluster.from_url(self.url))
+
+
+class TestRedisStoreWithSentinelClient(ClientContract, ServerTests):
+    @pytest.fixture
+    def store(self, redis_sentinel: RedisSentinel) -> Iterator[RedisStore]:
+        self.address = (redis_sentinel.host, redis_sentinel.port)
+        self.service_name = redis_sentinel.service_name
+        raw: Any = RawSentinel([self.address])
+        with raw.master_for(self.service_name) as self.raw, raw.sentinels[0]:
+            self.raw.flushdb()
+            yield self._open()
+
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return self._open()
+
+    def _open(self) -> RedisStore:
+        sentinel: Any = Sentinel([self.address])
+        return StoreWithClient(sentinel.master_for(self.service_name), *sentinel.sentinels)
+
+
+class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
+    answer_limit = 2.0
+
+    @pytest.fixture
+    def server_address(self, raw: Any) -> tuple[str, int]:
+        options = raw.connection_pool.connection_kwargs
+        return options["host"], options["port"]
+
+    @pytest.fixture
+    @override
+    def killable_server(self, private_redis: RedisServer) -> RedisServer:
+        return private_redis
+
+    @override
+    def store_at(self, host: str, port: int) -> RedisStore:
+        return RedisStore(host=host, port=port, timeout=0.3)
+
+
+def test_a_redis_store_behaves_like_a_dict(url: str, raw: Any) -> None:
+    def make_store() -> RedisStore:
+        raw.flushdb()
+        return RedisStore(url=url)
+
+    check_against_dict(make_store)

@@ -1,0 +1,249 @@
+"""What is stored: format v1, as the raw client and the predecessor read and write it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import DeserializationError, KeyValueStoreError
+from key_value.aio.stores.redis import RedisStore
+from workspace import ROOT, Environment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+GOLDEN = ROOT.parent / "shared/compat/golden/redis.json"
+AMBIGUOUS = "a::b::c"
+
+# Calls to make, in order, as [method, keyword arguments]; prints the answers.
+PREDECESSOR = """
+import asyncio, json, sys
+from key_value.aio.stores.redis import RedisStore
+
+async def main(url, calls):
+    store = RedisStore(url=url)
+    print(json.dumps([await getattr(store, method)(**arguments) for method, arguments in json.loads(calls)]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+VALUES: dict[str, dict[str, Any]] = {
+    "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
+    "unicode": {"höme": "é 🌍 \u2028 \x00"},
+    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
+    "nested": {"items": [1, {"b": [[], {}, {"c": None}]}]},
+    "50 KB": {"text": "x" * 50_000},
+}
+
+
+@pytest.fixture
+async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
+    assert raw.dbsize() == 0
+    async with RedisStore(url=url) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def predecessor_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("predecessor") / "venv")
+    environment.install("py-key-value-aio[redis]==0.5.0")
+    return environment
+
+
+@pytest.fixture
+def predecessor(predecessor_environment: Environment, url: str) -> Callable[..., list[Any]]:
+    """Makes calls on the predecessor's RedisStore over the same database, in a process of its own."""
+
+    def call(*calls: tuple[str, dict[str, Any]]) -> list[Any]:
+        return json.loads(predecessor_environment.run("-W", "ignore", "-c", PREDECESSOR, url, json.dumps(calls)))
+
+    return call
+
+
+# Entries
+
+
+async def test_an_entry_is_stored_as_an_envelope(store: RedisStore, raw: Any) -> None:
+    before = datetime.now(timezone.utc)
+    await store.put("alice", {"n": 1}, collection="users")
+    envelope = json.loads(raw.get("users::alice"))
+    created_at = datetime.fromisoformat(envelope.pop("created_at"))
+    assert before <= created_at <= datetime.now(timezone.utc)
+    assert envelope == {"version": 1, "collection": "users", "key": "alice", "value": {"n": 1}}
+
+
+async def test_an_entry_with_ttl_is_stored_with_the_moment_it_expires(store: RedisStore, raw: Any) -> None:
+    await store.put("alice", {"n": 1}, collection="users", ttl=90.5)
+    envelope = json.loads(raw.get("users::alice"))
+    lifetime = datetime.fromisoformat(envelope["expires_at"]) - datetime.fromisoformat(envelope["created_at"])
+    assert lifetime == timedelta(seconds=90.5)
+
+
+async def test_an_entry_is_stored_under_its_collection_and_key(store: RedisStore, raw: Any) -> None:
+    await store.put("höme/é 🌍", {"n": 1}, collection="users")
+    await store.put_many(["https://example.com/client?id=1#x"], [{"n": 1}], collection="mcp:oauth")
+    await store.put("a::b", {"n": 1})
+    assert set(raw.keys()) == {
+        "users::höme/é 🌍".encode(),
+        b"mcp:oauth::https://example.com/client?id=1#x",
+        b"default_collection::a::b",
+    }
+
+
+async def test_names_that_the_format_confuses_are_stored_apart(store: RedisStore, raw: Any) -> None:
+    await store.put("b::c", {"n": 1}, collection="a")
+    await store.put("c", {"n": 2}, collection="a::b")
+    assert json.loads(raw.get(AMBIGUOUS))["value"] == {"n": 1}
+    assert raw.dbsize() == 2
+
+
+# Expiry
+
+
+@pytest.mark.parametrize(("ttl", "least", "most"), [(1.9, 1800, 1900), (90, 89_900, 90_000), (0.5, 400, 500)])
+async def test_redis_expires_an_entry_in_milliseconds(
+    store: RedisStore, raw: Any, ttl: float, least: int, most: int
+) -> None:
+    await store.put("one", {"n": 1}, ttl=ttl)
+    await store.put_many(["two", "three"], [{"n": 2}, {"n": 3}], ttl=ttl)
+    for key in ("one", "two", "three"):
+        assert least < raw.pttl(f"default_collection::{key}") <= most
+
+
+async def test_a_ttl_below_a_millisecond_expires(store: RedisStore) -> None:
+    await store.put("one", {"n": 1}, ttl=1e-6)
+    await store.put_many(["two"], [{"n": 2}], ttl=1e-6)
+    assert await store.get_many(["one", "two"]) == [None, None]
+
+
+async def test_a_ttl_may_last_until_the_year_9999(store: RedisStore, raw: Any) -> None:
+    remaining = datetime(9999, 12, 31, tzinfo=timezone.utc) - datetime.now(timezone.utc)
+    await store.put("key", {"n": 1}, ttl=remaining.total_seconds())
+    assert raw.pttl("default_collection::key") == pytest.approx(remaining.total_seconds() * 1000, abs=10_000)
+    assert await store.get("key") == {"n": 1}
+
+
+async def test_a_put_without_ttl_clears_the_expiry(store: RedisStore, raw: Any) -> None:
+    await store.put_many(["one", "two"], [{"n": 1}, {"n": 2}], ttl=90)
+    await store.put("one", {"n": 1})
+    await store.put_many(["two"], [{"n": 2}])
+    assert [raw.pttl("default_collection::one"), raw.pttl("default_collection::two")] == [-1, -1]
+
+
+async def test_an_expiry_that_only_the_envelope_holds_counts(store: RedisStore, raw: Any) -> None:
+    raw.set("users::alice", '{"version": 1, "value": {"n": 1}, "expires_at": "2001-01-01T00:00:00+00:00"}')
+    assert await store.get("alice", collection="users") is None
+
+
+# What others stored
+
+
+async def test_an_entry_of_other_names_is_never_returned(store: RedisStore, raw: Any) -> None:
+    # What the predecessor stores for ("a::b", "c"), which for us is the name of ("a", "b::c").
+    raw.set(AMBIGUOUS, '{"version": 1, "collection": "a::b", "key": "c", "value": {"n": 1}}')
+    assert await store.get("b::c", collection="a") is None
+    assert await store.get_many(["b::c"], collection="a") == [None]
+
+
+async def test_a_hash_under_the_name_is_no_entry(store: RedisStore, raw: Any) -> None:
+    raw.hset("users::alice", "field", "text")
+    with pytest.raises(KeyValueStoreError):
+        await store.get("alice", collection="users")
+    assert raw.hgetall("users::alice") == {b"field": b"text"}
+
+
+@pytest.mark.parametrize("text", ["", "text", "[]", '{"version": 2, "value": {}}'])
+async def test_a_string_under_the_name_that_is_no_entry_is_corrupt(store: RedisStore, raw: Any, text: str) -> None:
+    raw.set("users::alice", text)
+    for read in (store.get("alice", collection="users"), store.get_many(["alice"], collection="users")):
+        with pytest.raises(DeserializationError):
+            await read
+
+
+# The predecessor
+
+
+@pytest.fixture
+def golden(raw: Any) -> dict[str, dict[str, Any]]:
+    """The envelopes that the predecessor once wrote, loaded into the server, by stored name."""
+    if not GOLDEN.is_file():
+        pytest.skip(f"{GOLDEN.relative_to(ROOT.parent)} is not beside the repository")
+    recorded = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    for name, entry in recorded.items():
+        raw.set(name, entry["value"], px=entry["pttl_ms"] if entry["pttl_ms"] > 0 else None)
+    return {name: json.loads(entry["value"]) for name, entry in recorded.items()}
+
+
+async def test_recorded_entries_are_read_in_full(store: RedisStore, golden: dict[str, dict[str, Any]]) -> None:
+    del golden[AMBIGUOUS]
+    assert len(golden) == 4
+    for entry in golden.values():
+        value, remaining = await store.ttl(entry["key"], collection=entry["collection"])
+        assert value == entry["value"]
+        assert (remaining is None) is ("expires_at" not in entry)
+
+
+async def test_recorded_entries_are_listed(store: RedisStore, golden: dict[str, dict[str, Any]]) -> None:
+    assert len(golden) == 5
+    assert sorted(await store.keys("users")) == ["alice", "höme/é 🌍"]
+    assert await store.keys("mcp:oauth") == ["https://example.com/client?id=1#x"]
+
+
+async def test_a_recorded_entry_of_confused_names_is_never_returned(
+    store: RedisStore, golden: dict[str, dict[str, Any]]
+) -> None:
+    assert golden[AMBIGUOUS]["collection"] == "a::b"
+    assert await store.get("b::c", collection="a") is None
+
+
+async def test_the_predecessor_reads_what_we_write(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+    keys = [*VALUES, "https://example.com/a?b=1#c", "höme/é 🌍"]
+    values = [*VALUES.values(), {"n": 1}, {"n": 2}]
+    await store.put_many(keys, values, collection="batch")
+    for key, value in zip(keys, values, strict=True):
+        await store.put(key, value, collection="single:names")
+    found = predecessor(*(("get_many", {"keys": keys, "collection": name}) for name in ("batch", "single:names")))
+    assert found == [values, values]
+
+
+async def test_we_read_what_the_predecessor_writes(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+    keys, values = list(VALUES), list(VALUES.values())
+    predecessor(
+        ("put_many", {"keys": keys, "values": values, "collection": "batch"}),
+        *(("put", {"key": key, "value": value, "collection": "single:names"}) for key, value in VALUES.items()),
+        ("put", {"key": "höme/é 🌍", "value": {"n": 1}}),
+    )
+    assert await store.get_many(keys, collection="batch") == values
+    assert await store.get_many(keys, collection="single:names") == values
+    assert await store.get("höme/é 🌍") == {"n": 1}
+    assert sorted(await store.keys("batch")) == sorted(keys)
+
+
+async def test_the_predecessor_sees_our_ttl(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+    await store.put("one", {"n": 1}, ttl=1000)
+    await store.put_many(["two"], [{"n": 2}], ttl=1000)
+    for value, remaining in predecessor(("ttl", {"key": "one"}), ("ttl", {"key": "two"})):
+        assert value in ({"n": 1}, {"n": 2})
+        assert remaining == pytest.approx(1000, abs=60)
+
+
+async def test_we_see_the_ttl_of_the_predecessor(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+    predecessor(
+        ("put", {"key": "one", "value": {"n": 1}, "ttl": 1000}),
+        ("put_many", {"keys": ["two"], "values": [{"n": 2}], "ttl": 1000}),
+    )
+    for value, remaining in await store.ttl_many(["one", "two"]):
+        assert value in ({"n": 1}, {"n": 2})
+        assert remaining == pytest.approx(1000, abs=60)
+
+
+async def test_each_deletes_what_the_other_wrote(
+    store: RedisStore, raw: Any, predecessor: Callable[..., list[Any]]
+) -> None:
+    await store.put("ours", {"n": 1})
+    deleted = predecessor(("delete", {"key": "ours"}), ("put", {"key": "theirs", "value": {"n": 2}}))
+    assert deleted[0] is True
+    assert await store.delete("theirs") is True
+    assert raw.dbsize() == 0
