@@ -13,6 +13,8 @@ __all__ = ["Once", "PerLoop"]
 
 T = TypeVar("T")
 
+_CLOSING_SECONDS = 5.0
+
 
 class Once:
     """Runs a coroutine function until it has succeeded once.
@@ -94,13 +96,16 @@ class PerLoop(Generic[T]):
 
     async def close(self) -> None:
         """Close every resource in the loop it belongs to. The next `get` creates a new one."""
-        from asyncio import run_coroutine_threadsafe, wrap_future
+        from asyncio import TimeoutError as AsyncioTimeoutError
+        from asyncio import run_coroutine_threadsafe, wait_for, wrap_future
 
         for loop, holder in list(self._holders.items()):
             if loop is self._get_running_loop():
                 await holder.aclose()
             elif loop.is_running():
-                await wrap_future(run_coroutine_threadsafe(_finish(holder), loop))
+                # A loop that ends at this moment never runs it, and closes its resource by itself.
+                with suppress(AsyncioTimeoutError):
+                    await wait_for(wrap_future(run_coroutine_threadsafe(_finish(holder), loop)), _CLOSING_SECONDS)
             else:
                 self._forget(loop)
 

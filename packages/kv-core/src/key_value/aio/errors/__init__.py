@@ -64,9 +64,6 @@ class BaseKeyValueError(Exception):
         return _rebuild, (type(self), self.message, self.extra_info)
 
 
-# --- The call was wrong, or the entry is -----------------------------------------------------------------------------
-
-
 class KeyValueOperationError(BaseKeyValueError):
     """The operation cannot be carried out on this key or value; the store itself is well."""
 
@@ -157,9 +154,6 @@ class CorruptedDataError(DecryptionError):
 
 class EncryptionVersionError(EncryptionError):
     """What is stored was encrypted by a version that this one does not know."""
-
-
-# --- The store is at fault -------------------------------------------------------------------------------------------
 
 
 class KeyValueStoreError(BaseKeyValueError):
