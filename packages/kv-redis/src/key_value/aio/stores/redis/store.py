@@ -135,8 +135,9 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
         return None if stored is None else load_entry(stored)
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        names = [join_names(collection, key) for key in keys]
-        return [None if stored is None else load_entry(stored) for stored in await self._sessions.get().get_each(names)]
+        prefix = collection_prefix(collection)
+        found = await self._sessions.get().get_each([prefix + key for key in keys])
+        return [None if stored is None else load_entry(stored) for stored in found]
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
         await self._sessions.get().execute(*_set_command(collection, key, managed_entry))
@@ -156,7 +157,8 @@ class RedisStore(BaseEnumerateKeysStore, BaseDestroyStore, BaseDestroyCollection
         return bool(await self._sessions.get().execute("UNLINK", join_names(collection, key)))
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        return await self._sessions.get().unlink_each([join_names(collection, key) for key in keys])
+        prefix = collection_prefix(collection)
+        return await self._sessions.get().unlink_each([prefix + key for key in keys])
 
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
         keys: dict[str, None] = {}
