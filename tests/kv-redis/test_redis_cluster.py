@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis.asyncio
 from key_value.aio.errors import StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.redis import RedisStore
 from redis.cluster import RedisCluster as RawCluster
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 
     from tests.conftest import RunServer
 
-# Any: both leave their options untyped.
-RawClient: Any = RawCluster
-AsyncClient: Any = redis.asyncio.RedisCluster
+RawClient: Any = RawCluster  # which leaves its options untyped
 
 KEYS = [f"key {number}" for number in range(200)]
 VALUES = [{"key": key} for key in KEYS]
 
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 # What a busy machine may add to it.
 SLACK = 1.0
 
@@ -195,46 +192,20 @@ async def test_a_frozen_node_costs_its_slots_and_no_others(
     assert await fragile_store.get_many(KEYS) == VALUES
 
 
-async def test_a_call_that_needs_every_node_fails_when_one_is_killed(
-    fragile_cluster: RedisCluster, fragile_store: RedisStore
-) -> None:
+async def test_a_write_to_a_dead_node_is_an_error(fragile_cluster: RedisCluster, fragile_store: RedisStore) -> None:
     fragile_cluster.kill_node(DOOMED)
-    start = time.monotonic()
-    outcomes = await asyncio.gather(
+    for call in (
         fragile_store.put_many(KEYS, VALUES),
         fragile_store.put_many(KEYS, VALUES, ttl=60),
         fragile_store.delete_many(KEYS),
         fragile_store.keys(),
         fragile_store.destroy(),
-        return_exceptions=True,
-    )
-    assert time.monotonic() - start < TIMEOUT + SLACK
-    assert [outcome for outcome in outcomes if not isinstance(outcome, StoreConnectionError)] == []
+    ):
+        start = time.monotonic()
+        with pytest.raises(StoreConnectionError):
+            await call
+        assert time.monotonic() - start < TIMEOUT + SLACK
     await asyncio.to_thread(fragile_cluster.restart_node, DOOMED)
-    await fragile_store.put_many(KEYS, VALUES)
-    assert await fragile_store.get_many(KEYS) == VALUES
-
-
-async def use_until_it_fails(store: Any, key: str) -> None:
-    while True:
-        await store.put(key, {"key": key})
-        await store.get_many([key, "absent"])
-        await store.put_many([key], [{"key": key}], ttl=60)
-
-
-async def test_under_load_a_killed_node_is_a_connection_error_and_nothing_else(
-    fragile_cluster: RedisCluster, fragile_raw: Any, fragile_store: RedisStore
-) -> None:
-    lost = keys_of(fragile_raw, fragile_cluster.nodes[DOOMED].port)
-    async with AsyncClient.from_url(fragile_cluster.url) as client:
-        stores = (fragile_store, RedisStore(client=client, timeout=TIMEOUT))
-        users = [asyncio.create_task(use_until_it_fails(store, key)) for store in stores for key in lost]
-        # Long enough for every user to be in the middle of something.
-        await asyncio.sleep(0.3)
-        fragile_cluster.kill_node(DOOMED)
-        errors = await asyncio.gather(*users, return_exceptions=True)
-        await asyncio.to_thread(fragile_cluster.restart_node, DOOMED)
-    assert [error for error in errors if not isinstance(error, StoreConnectionError)] == []
     await fragile_store.put_many(KEYS, VALUES)
     assert await fragile_store.get_many(KEYS) == VALUES
 

@@ -59,14 +59,16 @@ class RedisContract(StoreContract[RedisStore]):
         return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
 
 
-class AnswerTests(
+class ServerTests(
     RedisContract,
+    ExpiryTests[RedisStore],
     BatchTests[RedisStore],
     EnumerationTests[RedisStore],
     DestructionTests[RedisStore],
+    LifecycleTests[RedisStore],
     ConcurrencyTests[RedisStore],
 ):
-    """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
+    """The contracts that depend on what the server is; the others are the same code on all of them."""
 
 
 class ClientContract(RedisContract):
@@ -117,7 +119,7 @@ class TestRedisStoreWithDecodingClient(ClientContract, StoreTests[RedisStore]):
         return StoreWithClient(Client.from_url(self.url, decode_responses=True))
 
 
-class TestRedisStoreWithClient(ClientContract, AnswerTests):
+class TestRedisStoreWithClient(ClientContract, ServerTests):
     @pytest.fixture
     def store(self, url: str, raw: Any) -> RedisStore:
         self.url, self.raw = url, raw
@@ -131,7 +133,7 @@ class TestRedisStoreWithClient(ClientContract, AnswerTests):
         return StoreWithClient(Client.from_url(self.url))
 
 
-class TestRedisStoreOnCluster(AnswerTests, ExpiryTests[RedisStore], LifecycleTests[RedisStore]):
+class TestRedisStoreOnCluster(ServerTests):
     @pytest.fixture
     def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
         self.urls, self.raw = redis_cluster.urls, raw_cluster
@@ -142,7 +144,7 @@ class TestRedisStoreOnCluster(AnswerTests, ExpiryTests[RedisStore], LifecycleTes
         return RedisStore(url=self.urls)
 
 
-class TestRedisStoreWithClusterClient(ClientContract, AnswerTests):
+class TestRedisStoreWithClusterClient(ClientContract, ServerTests):
     @pytest.fixture
     def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
         self.url, self.raw = redis_cluster.url, raw_cluster
@@ -156,7 +158,7 @@ class TestRedisStoreWithClusterClient(ClientContract, AnswerTests):
         return StoreWithClient(RedisCluster.from_url(self.url))
 
 
-class TestRedisStoreWithSentinelClient(ClientContract, AnswerTests):
+class TestRedisStoreWithSentinelClient(ClientContract, ServerTests):
     @pytest.fixture
     def store(self, redis_sentinel: RedisSentinel) -> Iterator[RedisStore]:
         self.address = (redis_sentinel.host, redis_sentinel.port)
