@@ -192,7 +192,7 @@ class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
 
     @override
     def store_at(self, host: str, port: int) -> RedisStore:
-        return RedisStore(host=host, port=port, timeout=0.3)
+        return RedisStore(host=host, port=port, timeout=0.5)
 
 
 def test_a_redis_store_behaves_like_a_dict(url: str, raw: Any) -> None:
