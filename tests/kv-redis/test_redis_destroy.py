@@ -78,6 +78,14 @@ async def test_destroy_removes_what_earlier_versions_wrote(store: RedisStore, ra
     assert raw.dbsize() == 0
 
 
+async def test_destroying_a_collection_leaves_another_whose_name_begins_like_it(store: RedisStore, raw: Any) -> None:
+    # As an earlier version stores ("a::b", "c"); in the collection "a" the name would be that of "b::c".
+    raw.set("a::b::c", written("a::b", "c"))
+    await store.put("key", {"n": 1}, collection="a")
+    assert await store.destroy_collection("a") is True
+    assert list(raw.scan_iter()) == [b"a::b::c"]
+
+
 async def test_destroy_removes_every_collection(store: RedisStore, raw: Any) -> None:
     for collection in ("users", "a::b", "a:", "höme 🌍", "*"):
         await store.put("key", {"n": 1}, collection=collection)

@@ -199,6 +199,11 @@ def test_a_timeout_that_is_not_above_zero_is_refused(limit: dict[str, Any], clie
         RedisStore(client=client, **limit)
 
 
+@pytest.mark.parametrize("timeout", [5, 0.5, None])
+async def test_a_timeout_is_a_number_of_seconds_or_none(url: str, timeout: float | None) -> None:
+    assert await serves(RedisStore(url=url, timeout=timeout))
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_connection_limit_that_is_not_above_zero_is_refused(limit: int) -> None:
     with pytest.raises(ValueError, match="above zero"):
@@ -290,6 +295,10 @@ async def test_the_option_ssl_uses_tls(tls_redis: TlsRedisServer, certificates: 
     options: dict[str, Any] = {"port": tls_redis.tls_port, "ssl": True}
     assert await serves(RedisStore(**options, ssl_ca_certs=certificates.authority))
     assert await serves(RedisStore(**options, ssl_cert_reqs="none"))
+
+
+async def test_a_file_for_tls_uses_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
+    assert await serves(RedisStore(port=tls_redis.tls_port, ssl_ca_certs=certificates.authority))
 
 
 @pytest.mark.parametrize("options", [{}, {"ssl_cert_reqs": "required"}], ids=["default", "required"])

@@ -59,16 +59,14 @@ class RedisContract(StoreContract[RedisStore]):
         return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
 
 
-class ServerTests(
+class AnswerTests(
     RedisContract,
-    ExpiryTests[RedisStore],
     BatchTests[RedisStore],
     EnumerationTests[RedisStore],
     DestructionTests[RedisStore],
-    LifecycleTests[RedisStore],
     ConcurrencyTests[RedisStore],
 ):
-    """The contracts that depend on what the server is; the others are the same code on all of them."""
+    """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
 
 
 class ClientContract(RedisContract):
@@ -119,7 +117,7 @@ class TestRedisStoreWithDecodingClient(ClientContract, StoreTests[RedisStore]):
         return StoreWithClient(Client.from_url(self.url, decode_responses=True))
 
 
-class TestRedisStoreWithClient(ClientContract, ServerTests):
+class TestRedisStoreWithClient(ClientContract, AnswerTests):
     @pytest.fixture
     def store(self, url: str, raw: Any) -> RedisStore:
         self.url, self.raw = url, raw
@@ -133,7 +131,7 @@ class TestRedisStoreWithClient(ClientContract, ServerTests):
         return StoreWithClient(Client.from_url(self.url))
 
 
-class TestRedisStoreOnCluster(ServerTests):
+class TestRedisStoreOnCluster(AnswerTests, ExpiryTests[RedisStore], LifecycleTests[RedisStore]):
     @pytest.fixture
     def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
         self.urls, self.raw = redis_cluster.urls, raw_cluster
@@ -144,7 +142,7 @@ class TestRedisStoreOnCluster(ServerTests):
         return RedisStore(url=self.urls)
 
 
-class TestRedisStoreWithClusterClient(ClientContract, ServerTests):
+class TestRedisStoreWithClusterClient(ClientContract, AnswerTests):
     @pytest.fixture
     def store(self, redis_cluster: clusters.RedisCluster, raw_cluster: Any) -> RedisStore:
         self.url, self.raw = redis_cluster.url, raw_cluster
@@ -158,7 +156,7 @@ class TestRedisStoreWithClusterClient(ClientContract, ServerTests):
         return StoreWithClient(RedisCluster.from_url(self.url))
 
 
-class TestRedisStoreWithSentinelClient(ClientContract, ServerTests):
+class TestRedisStoreWithSentinelClient(ClientContract, AnswerTests):
     @pytest.fixture
     def store(self, redis_sentinel: RedisSentinel) -> Iterator[RedisStore]:
         self.address = (redis_sentinel.host, redis_sentinel.port)
