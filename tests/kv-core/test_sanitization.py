@@ -1,16 +1,20 @@
 """Stored names of format v1, as measured on what it wrote."""
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from key_value.aio.core.sanitization import (
     AlwaysHashStrategy,
+    EscapingStrategy,
     HashExcessLengthStrategy,
     HashFragmentMode,
     HybridSanitizationStrategy,
     PassthroughStrategy,
 )
 
+ESCAPING = EscapingStrategy(r"[/\0:A-Z]|^\.{1,2}$", max_bytes=100)
 LETTERS = HybridSanitizationStrategy(max_length=20, allowed_characters="abc")
 
 
@@ -63,3 +67,56 @@ def test_a_stored_name_tells_its_name_or_nothing(name: str) -> None:
 def test_limits_that_leave_no_room_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         HybridSanitizationStrategy(**options)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("abc", "abc"),
+        ("a/b", "a%2Fb"),
+        ("Abc", "%41bc"),
+        ("..", "%2E%2E"),
+        ("..a", "..a"),
+        ("100%", "100%"),
+        ("50% off", "50% off"),
+        ("%3a", "%3a"),
+        ("%41", "%2541"),
+        ("%~", "%25~"),
+        ("%4:", "%4%3A"),
+        ("%:", "%%3A"),
+        ("höme", "höme"),
+    ],
+)
+def test_an_escaped_name_stays_readable(name: str, stored: str) -> None:
+    assert ESCAPING.sanitize(name) == stored
+    assert ESCAPING.try_unsanitize(stored) == name
+
+
+def test_escapes_are_bytes_of_utf_8() -> None:
+    strategy = EscapingStrategy("[^a-z]", max_bytes=100)
+    assert strategy.sanitize("h\u00f6me \N{EARTH GLOBE EUROPE-AFRICA}") == "h%C3%B6me%20%F0%9F%8C%8D"
+
+
+def test_an_escaped_name_that_is_too_long_ends_in_its_hash() -> None:
+    stored = ESCAPING.sanitize("\u00e9" * 51)
+    assert stored == "\u00e9" * 17 + "%~" + sha256(("\u00e9" * 51).encode()).hexdigest()
+    assert len(stored.encode()) == 100
+    assert ESCAPING.try_unsanitize(stored) is None
+    assert ESCAPING.sanitize("\u00e9" * 50) == "\u00e9" * 50
+
+
+@pytest.mark.parametrize("stored", ["a/b", "%61", "%FF", "A", "n" * 101])
+def test_what_is_no_escaped_name_has_no_name_behind_it(stored: str) -> None:
+    assert ESCAPING.try_unsanitize(stored) is None
+
+
+@given(st.text(st.sampled_from("%~4/A:ab\u00e9"), max_size=12))
+def test_every_escaped_name_can_be_undone(name: str) -> None:
+    stored = ESCAPING.sanitize(name)
+    assert ESCAPING.try_unsanitize(stored) == name
+    assert not set(stored.replace("%2F", "").replace("%41", "").replace("%3A", "")) & set("/:A")
+
+
+def test_an_escaping_strategy_leaves_room_for_a_hash() -> None:
+    with pytest.raises(ValueError, match="max_bytes must be at least 67"):
+        EscapingStrategy("/", max_bytes=66)

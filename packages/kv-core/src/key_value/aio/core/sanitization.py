@@ -12,6 +12,7 @@ from hashlib import sha256
 
 __all__ = [
     "AlwaysHashStrategy",
+    "EscapingStrategy",
     "HashExcessLengthStrategy",
     "HashFragmentMode",
     "HybridSanitizationStrategy",
@@ -21,6 +22,9 @@ __all__ = [
 
 _HASHED = "H_"
 _SANITIZED = "S_"
+_HASH_MARK = "%~"
+_HASH_MARK_BYTES = len(_HASH_MARK) + 64
+_ESCAPES = re.compile(rb"%([0-9A-F]{2})")
 
 
 class SanitizationStrategy(ABC):
@@ -73,6 +77,40 @@ class HashExcessLengthStrategy(SanitizationStrategy):
 
     def try_unsanitize(self, value: str) -> str | None:
         return None if value.startswith(_HASHED) else value
+
+
+class EscapingStrategy(SanitizationStrategy):
+    """Stores what a backend refuses as `%XX` for each byte of its UTF-8, and leaves the rest readable.
+
+    `%` itself is escaped only where it could be read as an escape, so that most names with it stay as they are. A name
+    of over `max_bytes` bytes is stored as as much of it as fits, `%~` and its SHA-256 in hexadecimal digits; it is the
+    only kind that does not tell the name behind it.
+    """
+
+    def __init__(self, refused: str, max_bytes: int) -> None:
+        """`refused` is a regular expression for what is escaped, such as `[/\\0]|^\\.`."""
+        _check_range("max_bytes", max_bytes, _HASH_MARK_BYTES + 1, None)
+        self.max_bytes = max_bytes
+        self._refused = re.compile(f"%(?=[0-9A-F]{{2}}|~)|{refused}")
+
+    def sanitize(self, value: str) -> str:
+        escaped = self._refused.sub(_escape, value)
+        octets = escaped.encode()
+        if len(octets) <= self.max_bytes:
+            return escaped
+        head = octets[: self.max_bytes - _HASH_MARK_BYTES].decode(errors="ignore")
+        return f"{head}{_HASH_MARK}{_digest(value)}"
+
+    def try_unsanitize(self, value: str) -> str | None:
+        try:
+            name = _ESCAPES.sub(lambda escape: bytes.fromhex(escape[1].decode()), value.encode()).decode()
+        except UnicodeDecodeError:
+            return None
+        return name if self.sanitize(name) == value else None
+
+
+def _escape(refused: "re.Match[str]") -> str:
+    return "".join(f"%{byte:02X}" for byte in refused[0].encode())
 
 
 class HashFragmentMode(Enum):

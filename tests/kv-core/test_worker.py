@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.core.worker import Call, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Resource:
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        assert threading.get_ident() == self.thread
+        self.closed.set()
+
+
+class Resources:
+    def __init__(self, *errors: Exception) -> None:
+        self.opened: list[Resource] = []
+        self._errors = list(errors)
+
+    def open(self) -> Resource:
+        if self._errors:
+            raise self._errors.pop(0)
+        self.opened.append(Resource())
+        return self.opened[-1]
+
+
+def identity(resource: Resource, *arguments: Any) -> Any:
+    assert threading.get_ident() == resource.thread
+    return arguments
+
+
+def fail(_: Resource, error: BaseException) -> None:
+    raise error
+
+
+def wait(_: Resource, event: threading.Event) -> None:
+    assert event.wait(10)
+
+
+@pytest.fixture
+def resources() -> Resources:
+    return Resources()
+
+
+@pytest.fixture
+def worker(resources: Resources) -> Worker[Resource]:
+    return Worker(resources.open, Resource.close)
+
+
+async def test_calls_are_made_in_one_other_thread(worker: Worker[Resource], resources: Resources) -> None:
+    assert await worker.run(identity, 1, "a") == (1, "a")
+    assert await asyncio.gather(*(worker.run(identity, number) for number in range(2500))) == [
+        (number,) for number in range(2500)
+    ]
+    assert [resource.thread for resource in resources.opened] != [threading.get_ident()]
+    assert len(resources.opened) == 1
+    await worker.close()
+
+
+async def test_nothing_is_opened_before_the_first_call(worker: Worker[Resource], resources: Resources) -> None:
+    await worker.close()
+    assert resources.opened == []
+
+
+async def test_calls_are_made_in_their_order(worker: Worker[Resource]) -> None:
+    made: list[int] = []
+
+    def note(_: Resource, number: int) -> None:
+        made.append(number)
+
+    await asyncio.gather(*(worker.run(note, number) for number in range(1000)))
+    assert made == list(range(1000))
+    await worker.close()
+
+
+async def test_what_a_call_raises_its_caller_gets_and_no_other(worker: Worker[Resource]) -> None:
+    calls = [worker.run(fail, KeyError("one")), worker.run(identity, 2), worker.run(fail, OSError(3))]
+    outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    assert [repr(outcome) for outcome in outcomes] == ["KeyError('one')", "(2,)", "OSError(3)"]
+    await worker.close()
+
+
+async def test_an_open_that_fails_is_tried_again_by_the_next_call() -> None:
+    resources = Resources(OSError("first"))
+    worker = Worker(resources.open, Resource.close)
+    with pytest.raises(OSError, match="first"):
+        await worker.run(identity)
+    assert await worker.run(identity, 1) == (1,)
+    await worker.close()
+
+
+async def test_calls_that_wait_together_are_made_together(resources: Resources) -> None:
+    sizes: list[int] = []
+    begun = threading.Event()
+
+    def make_all(resource: Resource, calls: Sequence[Call[Resource]]) -> None:
+        sizes.append(len(calls))
+        begun.set()
+        for call in calls:
+            call.make(resource)
+
+    worker = Worker(resources.open, Resource.close, make_all)
+    event = threading.Event()
+    first = asyncio.ensure_future(worker.run(wait, event))
+    assert await asyncio.to_thread(begun.wait, 10)
+    others = asyncio.gather(*(worker.run(identity) for _ in range(100)))
+    await asyncio.sleep(0)
+    event.set()
+    await asyncio.gather(first, others)
+    assert sizes == [1, 100]
+    await worker.close()
+
+
+async def test_what_is_raised_around_the_calls_all_callers_get(resources: Resources) -> None:
+    def make_all(resource: Resource, calls: Sequence[Call[Resource]]) -> None:
+        for call in calls:
+            call.make(resource)
+        message = "around"
+        raise OSError(message)
+
+    worker = Worker(resources.open, Resource.close, make_all)
+    outcomes = await asyncio.gather(*(worker.run(identity) for _ in range(3)), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["around"] * 3
+    await worker.close()
+
+
+async def test_a_cancelled_call_that_has_not_begun_is_not_made(worker: Worker[Resource]) -> None:
+    made: list[str] = []
+
+    def note(_: Resource, what: str) -> None:
+        made.append(what)
+
+    event = threading.Event()
+    first = asyncio.ensure_future(worker.run(wait, event))
+    doomed = asyncio.ensure_future(worker.run(note, "doomed"))
+    await asyncio.sleep(0)
+    doomed.cancel()
+    await asyncio.sleep(0)
+    event.set()
+    await first
+    await worker.run(note, "last")
+    assert made == ["last"]
+    await worker.close()
+
+
+async def test_a_cancelled_call_that_has_begun_is_completed(worker: Worker[Resource]) -> None:
+    begun, event, completed = threading.Event(), threading.Event(), threading.Event()
+
+    def work(_: Resource) -> None:
+        begun.set()
+        assert event.wait(10)
+        completed.set()
+
+    doomed = asyncio.ensure_future(worker.run(work))
+    assert await asyncio.to_thread(begun.wait, 10)
+    doomed.cancel()
+    event.set()
+    with pytest.raises(asyncio.CancelledError):
+        await doomed
+    await worker.close()
+    assert completed.is_set()
+
+
+async def test_close_waits_for_the_calls_that_came_before(worker: Worker[Resource], resources: Resources) -> None:
+    calls = asyncio.gather(*(worker.run(identity, number) for number in range(10)))
+    await asyncio.sleep(0)
+    await worker.close()
+    assert await calls == [(number,) for number in range(10)]
+    assert resources.opened[0].closed.is_set()
+    await worker.close()
+
+
+async def test_a_closed_worker_opens_again(worker: Worker[Resource], resources: Resources) -> None:
+    await worker.run(identity)
+    await worker.close()
+    assert await worker.run(identity, 1) == (1,)
+    await worker.close()
+    assert [resource.closed.is_set() for resource in resources.opened] == [True, True]
+
+
+async def test_what_closing_raises_reaches_the_one_who_closes(resources: Resources) -> None:
+    def close(_: Resource) -> None:
+        message = "closing"
+        raise OSError(message)
+
+    worker = Worker(resources.open, close)
+    await worker.run(identity)
+    with pytest.raises(OSError, match="closing"):
+        await worker.close()
+
+
+async def test_a_worker_that_is_dropped_ends_its_thread(resources: Resources) -> None:
+    worker = Worker(resources.open, Resource.close)
+    await worker.run(identity)
+    reference = weakref.ref(worker)
+    del worker
+    gc.collect()
+    assert reference() is None
+    assert resources.opened[0].closed.wait(10)
+
+
+async def test_nothing_of_a_call_is_kept(worker: Worker[Resource]) -> None:
+    argument = Resource()
+    reference = weakref.ref(argument)
+    await worker.run(identity, argument)
+    del argument
+    # The thread lets go of it after it has answered.
+    await worker.run(identity)
+    assert reference() is None
+    await worker.close()
+
+
+def test_event_loops_and_threads_share_a_worker(worker: Worker[Resource], resources: Resources) -> None:
+    async def use(number: int) -> None:
+        for _ in range(100):
+            assert await asyncio.gather(*(worker.run(identity, number) for _ in range(5))) == [(number,)] * 5
+
+    threads = [threading.Thread(target=asyncio.run, args=(use(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(resources.opened) == 1
+    asyncio.run(worker.close())
+    assert resources.opened[0].closed.is_set()
+
+
+def test_a_call_whose_loop_has_ended_disturbs_no_other(worker: Worker[Resource]) -> None:
+    event = threading.Event()
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(worker.run(wait, event))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(leave())
+    event.set()
+    assert asyncio.run(worker.run(identity, 1)) == (1,)
+    asyncio.run(worker.close())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resources: Resources) -> None:
+    asyncio.run(worker.run(identity))
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            fine = asyncio.run(worker.run(identity, 1)) == (1,) and len(resources.opened) == 2
+            asyncio.run(worker.close())
+            status = 0 if fine else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert asyncio.run(worker.run(identity, 2)) == (2,)
+    asyncio.run(worker.close())
