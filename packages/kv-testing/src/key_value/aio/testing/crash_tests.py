@@ -1,0 +1,81 @@
+"""What a durable store on this machine keeps when the process that writes to it is killed."""
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from key_value.aio.testing.running import AsyncTests, closing
+from key_value.aio.testing.writers import COLLECTION, Step, Writers, open_store, step, writers_of, written
+
+__all__ = ["CrashTests"]
+
+SEED = int(os.environ.get("KV_TEST_SEED", "0"))
+
+posix_only = pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are forked, which this platform cannot")
+
+
+class CrashTests(AsyncTests):
+    """For stores that keep their data in a directory or file. Linux and macOS only."""
+
+    store_path: ClassVar[str]
+    """The class of the store, as `module:class`."""
+
+    shared_by_processes: ClassVar[bool] = True
+    """Whether several processes may have the same directory open."""
+
+    crashes: ClassVar[int] = 100
+    """Writers that are killed, one after the other."""
+
+    def store_options(self, directory: Path) -> dict[str, Any]:
+        """The keyword arguments of a store that keeps its data in the directory, which exists, as JSON has them."""
+        raise NotImplementedError
+
+    @posix_only
+    def test_what_a_killed_process_was_told_is_written_is_there_and_whole(self, tmp_path: Path) -> None:
+        moments = random.Random(SEED)  # noqa: S311 — not for secrets
+        options = self.store_options(tmp_path)
+        with writers_of(self.store_path, options) as writers:
+            for number in range(self.crashes):
+                writers.start(f"writer{number}")
+                time.sleep(moments.uniform(0, 0.04))
+                writers.kill(f"writer{number}")
+                self.run(self._check(options, writers, [f"writer{number}"]))
+            self.run(self._check(options, writers, list(writers.acknowledged)))
+
+    @posix_only
+    def test_what_several_processes_write_at_once_is_all_there(self, tmp_path: Path) -> None:
+        if not self.shared_by_processes:
+            pytest.skip(f"{self.store_path} has its data for one process at a time")
+        options = self.store_options(tmp_path)
+        names = [f"writer{number}" for number in range(4)]
+        with writers_of(self.store_path, options) as writers:
+            for name in names:
+                writers.start(name)
+            time.sleep(float(os.environ.get("KV_TEST_SOAK_SECONDS", "3")))
+            writers.kill(names[0])
+            for name in names[1:]:
+                writers.stop(name)
+            self.run(self._check(options, writers, names))
+        assert all(writers.acknowledged[name] > 1 for name in names)
+
+    async def _check(self, options: dict[str, Any], writers: Writers, names: list[str]) -> None:
+        store = open_store(self.store_path, options)
+        async with closing(store):
+            for name in names:
+                steps = writers.acknowledged[name]
+                # The call under way when the writer was killed has happened, has not, or where it is a batch half-way.
+                before, then = written(name, steps), step(name, steps)
+                keys = list(before | then)
+                found: Step = {}
+                for start in range(0, len(keys), 500):
+                    page = keys[start : start + 500]
+                    found |= zip(page, await store.get_many(page, collection=COLLECTION), strict=True)
+                wrong = [
+                    key
+                    for key in keys
+                    if found[key] != before.get(key) and (key not in then or found[key] != then[key])
+                ]
+                assert wrong == []
