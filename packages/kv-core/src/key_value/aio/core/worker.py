@@ -11,13 +11,15 @@ from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from queue import SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+from typing_extensions import TypeVarTuple, Unpack
 
 __all__ = ["Call", "Worker"]
 
 R = TypeVar("R")
 T = TypeVar("T")
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
 _MOST_AT_ONCE = 1000
 
@@ -28,7 +30,7 @@ class Call(Generic[R]):
     __slots__ = ("_answer", "_arguments", "_function", "error", "loop", "result")
 
     def __init__(
-        self, loop: AbstractEventLoop, function: Callable[Concatenate[R, ...], Any], arguments: tuple[Any, ...]
+        self, loop: AbstractEventLoop, function: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> None:
         self.loop = loop
         self.result: Any = None
@@ -97,7 +99,7 @@ class Worker(Generic[R]):
         self._ended: Future[None] = Future()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
-    async def run(self, function: Callable[Concatenate[R, P], T], *args: P.args, **_: P.kwargs) -> T:
+    async def run(self, function: Callable[[R, Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
         """What `function(resource, *args)` returns, called in the thread."""
         call: Call[R] = Call(get_running_loop(), function, args)
         with self._lock:

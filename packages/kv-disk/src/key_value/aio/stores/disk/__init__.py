@@ -1,0 +1,6 @@
+"""DiskStore and MultiDiskStore: entries on this machine, in SQLite."""
+
+from key_value.aio.stores.disk.multi_store import MultiDiskStore
+from key_value.aio.stores.disk.store import DiskStore
+
+__all__ = ["DiskStore", "MultiDiskStore"]

@@ -1,0 +1,84 @@
+"""Directories that py-key-value-aio wrote with diskcache: SQLite and text files; pickles in them are never loaded."""
+
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+
+from key_value.aio.core import clock
+from key_value.aio.core.entry import ManagedEntry
+from key_value.aio.core.envelope import load_entry
+from key_value.aio.errors import DeserializationError
+from key_value.aio.stores.disk.database import Row, to_microseconds
+
+__all__ = ["FILE_NAME", "read_rows"]
+
+FILE_NAME = "cache.db"
+
+_TEXT, _TEXT_FILE = 1, 3  # the modes of diskcache that hold text
+
+
+_SELECT = "SELECT key, expire_time, mode, filename, value FROM Cache WHERE raw = 1"
+"""A key that is not raw is a pickle itself."""
+
+
+def read_rows(directory: Path) -> Iterator[Row]:
+    """The live entries of the directory.
+
+    Where the envelope does not tell the names, they are those of `collection::key`, or of the directory and the key.
+    What is no envelope, such as a pickle, has no value.
+    """
+    with closing(sqlite3.connect(f"{(directory / FILE_NAME).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        for key, expire_time, mode, filename, value in connection.execute(_SELECT):
+            if type(key) is not str:
+                continue
+            text = value if mode == _TEXT else _read_file(directory, filename) if mode == _TEXT_FILE else None
+            entry = _envelope(text)
+            expires_at = _expires_at(expire_time, entry)
+            if expires_at is None or expires_at > clock.now():
+                yield _row(directory, key, expires_at, entry)
+
+
+def _expires_at(expire_time: float | None, entry: ManagedEntry | None) -> datetime | None:
+    if entry is not None and entry.expires_at is not None:
+        return entry.expires_at
+    return None if expire_time is None else datetime.fromtimestamp(expire_time, timezone.utc)
+
+
+def _row(directory: Path, key: str, expires_at: datetime | None, entry: ManagedEntry | None) -> Row:
+    collection, bare_key = _names(directory, key, entry)
+    if entry is None:
+        return collection, bare_key, None, to_microseconds(expires_at), None
+    value = json.dumps(entry.value).encode()
+    return collection, bare_key, to_microseconds(entry.created_at), to_microseconds(expires_at), value
+
+
+def _names(directory: Path, key: str, entry: ManagedEntry | None) -> tuple[str, str]:
+    if entry is not None and entry.collection and entry.key:
+        return entry.collection, entry.key
+    collection, separator, bare_key = key.partition("::")
+    return (collection, bare_key) if separator else (directory.name, key)
+
+
+def _envelope(text: object) -> ManagedEntry | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return load_entry(text)
+    except DeserializationError:
+        return None
+
+
+def _read_file(directory: Path, name: object) -> str | None:
+    """The text of a side file; None when it is not a file of this directory."""
+    try:
+        path = (directory / str(name)).resolve(strict=True)
+        if directory.resolve() not in path.parents or not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

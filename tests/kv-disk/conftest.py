@@ -1,0 +1,98 @@
+"""What looks at a directory past the store, and file systems that refuse."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+GOLDEN = Path(__file__).parents[2].parent / "shared/compat/golden"
+NOBODY = 65534
+
+
+class Execute(Protocol):
+    def __call__(self, path: Path, sql: str, *parameters: object) -> list[Any]: ...
+
+
+class LimitFileSize(Protocol):
+    def __call__(self, octets: int) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def execute() -> Execute:
+    """SQL in the database of a directory, by a connection of its own."""
+
+    def run(path: Path, sql: str, *parameters: object) -> list[Any]:
+        with closing(sqlite3.connect(path / "key-value.db")) as connection, connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    return run
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """A copy of what py-key-value-aio 0.5.0 wrote."""
+    if not GOLDEN.exists():
+        pytest.skip("the recorded data is not beside the repository")
+    return shutil.copytree(GOLDEN, tmp_path / "golden")
+
+
+@pytest.fixture
+def forbidden() -> Iterator[Path]:
+    """A directory in which this process may not write."""
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield directory
+    finally:
+        if is_root:
+            os.seteuid(0)
+        directory.chmod(0o755)
+        shutil.rmtree(directory)
+
+
+def run(*command: str) -> int:
+    return subprocess.run(command, capture_output=True, check=False).returncode  # noqa: S603 — the two below
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    if os.geteuid() or run("mount", "-t", "tmpfs", "-o", "size=2m", "kv-small", str(directory)):
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield directory
+    finally:
+        assert run("umount", "--lazy", str(directory)) == 0
+
+
+@pytest.fixture
+def limit_file_size() -> LimitFileSize:
+    """Within `with`, no file of this process grows beyond a size."""
+
+    @contextmanager
+    def limit(octets: int) -> Generator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
