@@ -8,9 +8,10 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from key_value.aio.errors import KeyValueStoreError
+from key_value.aio.stores.disk import DiskStore
 from key_value.aio.stores.memory import MemoryStore
 
 from catalog import installed
@@ -39,11 +40,14 @@ class Timing:
     gets: float
 
 
-def choose_store(url: str | None) -> BaseStore:
+def choose_store(url: str) -> BaseStore:
     """The store of a URL. Raises StoreChoiceError."""
-    if url is None:
+    parts = urlsplit(url)
+    if parts.scheme == "memory":
         return MemoryStore()
-    if urlsplit(url).scheme in {"redis", "rediss", "unix"}:
+    if parts.scheme == "disk" and (path := unquote(parts.netloc + parts.path)):
+        return DiskStore(directory=path)
+    if parts.scheme in {"redis", "rediss", "unix"}:
         from key_value.aio.stores.redis import RedisStore
 
         try:
@@ -51,8 +55,21 @@ def choose_store(url: str | None) -> BaseStore:
         except ValueError as error:
             message = "this URL is not one that Redis understands; write redis://host:port"
             raise StoreChoiceError(message) from error
-    message = "this URL names no store: give redis://host:port, or nothing to stay in memory"
+    message = "this URL names no store: give disk://PATH, memory:// or redis://host:port"
     raise StoreChoiceError(message)
+
+
+async def show_earlier_run(documents: Documents[D], found: Mapping[str, D]) -> None:
+    """Tell what an earlier run left, in this store or in another process."""
+    age = await documents.age(found)
+    if age is None:
+        print("The store is empty: this is the first run, or the last one was over an hour ago\n")
+        return
+    kept = await documents.get_many(found)
+    same = sum(document == found[key] for key, document in zip(found, kept, strict=True))
+    print(
+        f"Found what a run stored {age:.0f} s ago: {same} of {len(found)} {documents.collection} are as they are now\n"
+    )
 
 
 async def fill_and_read(documents: Documents[D], found: Mapping[str, D]) -> Timing:
@@ -112,12 +129,14 @@ def show_summary(timings: list[Timing]) -> None:
         print(f"{timing.collection:28}{timing.documents:12}{times}")
 
 
-async def run(url: str | None) -> None:
+async def run(url: str) -> None:
     async with choose_store(url) as store:
         catalog = Catalog(store, prefix="quickstart", ttl=_TTL)
+        modules = installed.modules()
+        await show_earlier_run(catalog.modules, modules)
         timings = [
             await fill_and_read(catalog.distributions, installed.distributions()),
-            await fill_and_read(catalog.modules, installed.modules()),
+            await fill_and_read(catalog.modules, modules),
             await fill_and_read(catalog.dependents, installed.dependents()),
         ]
         version = ".".join(map(str, sys.version_info[:3]))
@@ -132,8 +151,8 @@ async def run(url: str | None) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="quickstart")
-    parser.add_argument("url", nargs="?", metavar="URL", help="redis://host:port; in memory without it")
-    url: str | None = parser.parse_args().url
+    parser.add_argument("url", metavar="URL", help="disk://PATH, memory:// or redis://host:port")
+    url: str = parser.parse_args().url
     try:
         asyncio.run(run(url))
     except (StoreChoiceError, KeyValueStoreError) as error:

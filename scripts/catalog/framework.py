@@ -87,6 +87,14 @@ class Documents(Generic[D]):
         ]
         return [self._read(value) for value in values]
 
+    async def age(self, keys: Iterable[str]) -> float | None:
+        """The seconds since the first of the keys that is stored was put; None when none of them is."""
+        for batch in _batches(keys):
+            for _, remaining in await self._store.ttl_many(batch, collection=self.collection):
+                if remaining is not None:
+                    return self._ttl - remaining
+        return None
+
     def _read(self, value: dict[str, object] | None) -> D | None:
         if value is None:
             return None

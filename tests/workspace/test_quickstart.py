@@ -6,8 +6,10 @@ import ast
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,15 +39,36 @@ def documents(output: str) -> int:
     return int(total[1])
 
 
-def test_it_indexes_some_hundred_documents_in_memory() -> None:
+def test_a_second_run_finds_on_disk_what_the_first_stored(tmp_path: Path) -> None:
+    first, second = quickstart(f"disk://{tmp_path}/index"), quickstart(f"disk://{tmp_path}/index")
+    for done in (first, second):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"in DiskStore('{tmp_path}/index')" in done.stdout
+    assert first.stdout.startswith("The store is empty")
+    found = re.match(r"Found what a run stored \d+ s ago: (\d+) of (\d+) quickstart-modules are as", second.stdout)
+    assert found, second.stdout
+    assert found[1] == found[2]
+    with closing(sqlite3.connect(tmp_path / "index/key-value.db")) as connection:
+        sql = "SELECT count(*) FROM entries WHERE expires_at IS NOT NULL"
+        assert connection.execute(sql).fetchone()[0] >= documents(second.stdout)
+
+
+def test_without_a_url_it_keeps_its_index_in_the_tree() -> None:
     done = quickstart()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"in DiskStore('{ROOT}/.quickstart')" in done.stdout
+    assert (ROOT / ".quickstart/key-value.db").exists()
+
+
+def test_it_indexes_some_hundred_documents_in_memory() -> None:
+    done = quickstart("memory://")
     assert (done.returncode, done.stderr) == (0, "")
     assert "in MemoryStore" in done.stdout
     assert documents(done.stdout) >= 300
 
 
 def test_an_entry_expires_before_the_readers_eyes() -> None:
-    remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s left", quickstart().stdout)]
+    remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s left", quickstart("memory://").stdout)]
     assert len(remaining) >= 3
     assert remaining == sorted(remaining, reverse=True)
 
@@ -71,7 +94,7 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
 
 
 def test_a_url_that_names_no_store_is_one_line() -> None:
-    for url in (f"ftp://:{SECRET}@localhost", "localhost:6379", "redis://localhost:port"):
+    for url in (f"ftp://:{SECRET}@localhost", "localhost:6379", "redis://localhost:port", "disk://"):
         done = quickstart(url)
         assert done.returncode == WRONG_USAGE
         assert re.fullmatch(r"quickstart: .*redis://host:port.*\n", done.stderr), done.stderr
