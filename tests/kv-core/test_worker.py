@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -249,6 +251,22 @@ def test_a_call_whose_loop_has_ended_disturbs_no_other(worker: Worker[Resource])
     event.set()
     assert asyncio.run(worker.run(identity, 1)) == (1,)
     asyncio.run(worker.close())
+
+
+def test_the_end_of_the_program_closes_what_is_open() -> None:
+    program = """
+import asyncio, time
+from key_value.aio.core.worker import Worker
+
+def close(_):
+    time.sleep(0.2)
+    print("closed", flush=True)
+
+worker = Worker(object, close)
+print(asyncio.run(worker.run(lambda _: "called")), flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.split() == ["called", "closed"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")

@@ -1,5 +1,6 @@
 """Blocking drivers, kept off the event loop: one thread makes their calls."""
 
+import atexit
 import os
 import threading
 import weakref
@@ -22,6 +23,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _MOST_AT_ONCE = 1000
+_EXIT_SECONDS = 5.0
+
+_running: "weakref.WeakKeyDictionary[threading.Thread, SimpleQueue[Any]]" = weakref.WeakKeyDictionary()
 
 
 class Call(Generic[R]):
@@ -29,9 +33,7 @@ class Call(Generic[R]):
 
     __slots__ = ("_answer", "_arguments", "_function", "error", "loop", "result")
 
-    def __init__(
-        self, loop: AbstractEventLoop, function: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, loop: AbstractEventLoop, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.loop = loop
         self.result: Any = None
         self.error: BaseException | None = None
@@ -78,7 +80,7 @@ class Worker(Generic[R]):
 
     Event loops and threads may share a worker. A call whose caller is cancelled is skipped if it has not begun, and
     otherwise completed. After a fork the child gets a thread and a resource of its own. A worker that is dropped
-    without `close` ends its thread, which closes the resource.
+    without `close` ends its thread, which closes the resource; so does the end of the program.
     """
 
     def __init__(
@@ -124,8 +126,11 @@ class Worker(Generic[R]):
         calls: SimpleQueue[Call[R] | None] = SimpleQueue()
         ended: Future[None] = Future()
         # The thread does not keep the worker alive, nor the process.
-        threading.Thread(target=_work, args=(calls, ended, *self._work), name="key-value", daemon=True).start()
+        thread = threading.Thread(target=_work, args=(calls, ended, *self._work), name="key-value", daemon=True)
+        thread.start()
+        _running[thread] = calls
         self._finalizer = weakref.finalize(self, calls.put, None)
+        self._finalizer.atexit = False
         self._calls, self._ended, self._process = calls, ended, os.getpid()
         return calls
 
@@ -181,3 +186,13 @@ def _tell(calls: Sequence[Call[Any]]) -> None:
 def _tell_in_loop(calls: Sequence[Call[Any]]) -> None:
     for call in calls:
         call.tell()
+
+
+@atexit.register
+def _end_all() -> None:
+    # A thread that is left to the interpreter's end dies wherever it is; DuckDB's C++ then ends in abort().
+    threads = dict(_running)
+    for calls in threads.values():
+        calls.put(None)
+    for thread in threads:
+        thread.join(_EXIT_SECONDS)
