@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.codec import EncodedValue
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.errors import ValueTooLargeError
 from key_value.aio.stores.base import (
@@ -90,13 +91,13 @@ class BaseDiskStore(
         return [None if row is None else directory.entry(row) for row in found]
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        row = self._row(collection, key, managed_entry)
-        await self._directory(collection).write(Database.put, [row])
+        rows = self._rows(collection, [key], [managed_entry])
+        await self._directory(collection).write(Database.put, rows)
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
-        rows = [self._row(collection, key, entry) for key, entry in zip(keys, managed_entries, strict=True)]
+        rows = self._rows(collection, keys, managed_entries)
         await self._directory(collection).write(Database.put, rows)
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
@@ -111,9 +112,17 @@ class BaseDiskStore(
     async def _delete_collection(self, *, collection: str) -> bool:
         return await self._directory(collection).write(Database.delete_collection, collection)
 
-    def _row(self, collection: str, key: str, entry: ManagedEntry) -> Row:
-        encoded = entry.encoded
-        value = encoded.encode() if isinstance(encoded, str) else encoded
-        if len(value) > self._largest:
-            raise ValueTooLargeError(len(value), self._largest, collection, key)
-        return collection, key, to_microseconds(entry.created_at), to_microseconds(entry.expires_at), value
+    def _rows(self, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> list[Row]:
+        created_at, expires_at = to_microseconds(entries[0].created_at), to_microseconds(entries[0].expires_at)
+        rows: list[Row] = []
+        for key, entry in zip(keys, entries, strict=True):
+            encoded = entry.encoded
+            # A character is at most four bytes.
+            if len(encoded) > self._largest // 4 and (size := _bytes(encoded)) > self._largest:
+                raise ValueTooLargeError(size, self._largest, collection, key)
+            rows.append((collection, key, created_at, expires_at, encoded))
+        return rows
+
+
+def _bytes(encoded: EncodedValue) -> int:
+    return len(encoded if isinstance(encoded, bytes) else encoded.encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from key_value.aio.core import clock
+from key_value.aio.core.codec import EncodedValue
 from key_value.aio.core.worker import Call
 from key_value.aio.errors import StoreSetupError
 
@@ -26,11 +27,11 @@ __all__ = [
 
 FILE_NAME = "key-value.db"
 
-Row = tuple[str, str, int | None, int | None, bytes | None]
+Row = tuple[str, str, int | None, int | None, EncodedValue | None]
 """Collection, key, created_at and expires_at in microseconds since 1970, the value as JSON; None when it is refused."""
 
-Found = tuple[int, str, int | None, int | None, bytes | None]
-"""As Row, with the row's id in place of the collection."""
+Found = tuple[int, str, int | None, EncodedValue | None]
+"""The row's id, key, expires_at, and the value."""
 
 _APPLICATION_ID = 0x6B762D64  # "kv-d"
 _VERSION = 1
@@ -57,7 +58,7 @@ ON CONFLICT (collection, key) DO UPDATE SET
     created_at = excluded.created_at, expires_at = excluded.expires_at, value = excluded.value,
     used_at = excluded.used_at
 """
-_FIND = "SELECT id, key, created_at, expires_at, value FROM entries WHERE collection = ?"
+_FIND = "SELECT id, key, expires_at, value FROM entries WHERE collection = ?"
 _KEYS = "SELECT key FROM entries WHERE collection = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT ?"
 _NEXT_COLLECTION = """
 SELECT collection FROM entries WHERE collection > ? AND (expires_at IS NULL OR expires_at > ?)

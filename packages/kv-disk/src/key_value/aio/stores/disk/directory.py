@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from key_value.aio.core.codec import load_object
+from key_value.aio.core.codec import decode_value, load_object
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import (
@@ -97,18 +97,20 @@ class Directory:
             self._reraise(exc)
 
     def entry(self, found: Found) -> ManagedEntry:
-        row, _, created_at, expires_at, value = found
-        if value is None:
+        row, _, expires_at, encoded = found
+        if encoded is None:
             message = (
                 f"row {row} of {self._file} was not JSON in the diskcache directory it comes from, and was not read: "
                 "a pickle can run any code"
             )
             raise DeserializationError(message)
-        return ManagedEntry(
-            value=load_object(value, f"the value in row {row} of {self._file}"),
-            created_at=from_microseconds(created_at),
-            expires_at=from_microseconds(expires_at),
-        )
+        try:
+            value = decode_value(encoded)
+        except (ValueError, RecursionError):
+            value = None
+        if type(value) is not dict:
+            value = load_object(encoded, f"the value in row {row} of {self._file}")
+        return ManagedEntry(value=value, expires_at=from_microseconds(expires_at))
 
     def _reraise(self, error: sqlite3.Error, *, opening: bool = False) -> NoReturn:
         known, otherwise = (_LOCKED, StoreSetupError) if opening else ({**_LOCKED, **_CORRUPT}, StoreConnectionError)

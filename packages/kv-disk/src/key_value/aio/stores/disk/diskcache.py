@@ -53,7 +53,8 @@ def _row(directory: Path, key: str, expires_at: datetime | None, entry: ManagedE
     collection, bare_key = _names(directory, key, entry)
     if entry is None:
         return collection, bare_key, None, to_microseconds(expires_at), None
-    value = json.dumps(entry.value).encode()
+    # As text, which the standard library reads: it may hold NaN.
+    value = json.dumps(entry.value)
     return collection, bare_key, to_microseconds(entry.created_at), to_microseconds(expires_at), value
 
 
