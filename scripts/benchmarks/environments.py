@@ -23,9 +23,12 @@ __all__ = ["PREDECESSOR", "Environments", "Worker"]
 
 PREDECESSOR = "py-key-value-aio 0.5.0"
 
-_PACKAGES = ("kv-core", "kv-memory", "kv-redis")
+_PACKAGES = ("kv-core", "kv-memory", "kv-redis", "kv-disk", "kv-filetree", "kv-rocksdb", "kv-duckdb")
 _WORKERS = Path(__file__).with_name("workers")
-_TELL_VERSIONS = "import sys; from importlib.metadata import version; print(sys.version, version('py-key-value-aio'))"
+_TELL_VERSIONS = (
+    "import sys, duckdb, rocksdict, diskcache; from importlib.metadata import version; "
+    "print(sys.version, version('py-key-value-aio'))"
+)
 
 
 class Environments:
@@ -69,7 +72,7 @@ class Environments:
         print(f"Installing {PREDECESSOR} …", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         environment = Environment(folder, self._interpreter)
-        environment.install("py-key-value-aio[memory,redis]==0.5.0")
+        environment.install("py-key-value-aio[memory,redis,disk,filetree,rocksdb,duckdb]==0.5.0")
         return environment.python
 
 
@@ -86,9 +89,9 @@ def measure(python: Path, worker: str, *arguments: str) -> Any:
 class Worker:
     """A worker that stays, and answers each question with one line of JSON: so that two can take turns."""
 
-    def __init__(self, python: Path, worker: str) -> None:
+    def __init__(self, python: Path, worker: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            _command(python, worker), stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            [*_command(python, worker), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
 
     def ask(self, question: str) -> Any:
