@@ -1,0 +1,56 @@
+"""Whether a file system keeps apart the names that differ."""
+
+import os
+import unicodedata
+from contextlib import suppress
+from pathlib import Path
+
+from key_value.aio.stores.filetree.directory import Directory, temporary_name
+
+__all__ = ["needs_portable_names"]
+
+MARKER = ".portable-names"
+"""A file in a tree whose names are portable; a tree that is moved to another file system keeps them."""
+
+_EXPLANATION = b"The names of files and directories here are spelled so that every file system keeps them apart.\n"
+
+
+def needs_portable_names(data: Path, *, wanted: bool) -> bool | None:
+    """Whether names must be portable; None where no file can be made that would tell, or tell the next one.
+
+    It is found out once: a tree that needs them, or whose owner wants them, is marked.
+    """
+    with Directory(str(data.resolve())) as directory:
+        if directory.status(MARKER) is not None:
+            return True
+        portable = wanted or _changes_names(directory)
+        if portable:
+            try:
+                directory.write(MARKER, _EXPLANATION, fsync=False)
+            except OSError:
+                return None
+        return portable
+
+
+def _changes_names(directory: Directory) -> bool | None:
+    simple = temporary_name()
+    telling = simple.removesuffix(".tmp") + '-aé🌍<>:"|?*.tmp'
+    try:
+        if directory.create(telling):
+            return _takes_for_others(directory, telling)
+        # Is it the name, or can nothing be written?
+        if directory.create(simple):
+            return True
+        existing = next((name for name in directory.directories() if name != name.swapcase()), None)
+        return None if existing is None else _takes_for_others(directory, existing)
+    finally:
+        for name in (telling, simple):
+            with suppress(OSError, UnicodeEncodeError):
+                directory.remove(name)
+
+
+def _takes_for_others(directory: Directory, name: str) -> bool:
+    status = directory.status(name)
+    others = {name.swapcase(), unicodedata.normalize("NFD", name)} - {name}
+    found = [directory.status(other) for other in others]
+    return any(other is not None and status is not None and os.path.samestat(other, status) for other in found)

@@ -1,0 +1,193 @@
+"""FileTreeStore: a JSON file for each entry."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStrategy
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.worker import Worker
+from key_value.aio.errors import BaseKeyValueError
+from key_value.aio.stores.base import (
+    BaseCullStore,
+    BaseDestroyCollectionStore,
+    BaseDestroyStore,
+    BaseEnumerateCollectionsStore,
+    BaseEnumerateKeysStore,
+    Capabilities,
+    ManagedEntry,
+)
+from key_value.aio.stores.filetree.directory import meaning_of
+from key_value.aio.stores.filetree.names import (
+    ENTRY_SUFFIX,
+    INFO_SUFFIX,
+    FileTreeV1CollectionSanitizationStrategy,
+    FileTreeV1KeySanitizationStrategy,
+    GivenNames,
+)
+from key_value.aio.stores.filetree.tree import Scan, Tree
+from typing_extensions import TypeVarTuple, Unpack
+
+__all__ = ["FileTreeStore", "FileTreeV1CollectionSanitizationStrategy", "FileTreeV1KeySanitizationStrategy"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class FileTreeStore(
+    BaseEnumerateKeysStore,
+    BaseEnumerateCollectionsStore,
+    BaseDestroyStore,
+    BaseDestroyCollectionStore,
+    BaseCullStore,
+):
+    """A readable JSON file for each entry, a directory for each collection.
+
+    Any number of processes may share the directory. A file is replaced as a whole: readers see the old value or the
+    new one. Each operation and each batch is one call in a thread of the store's own.
+    """
+
+    capabilities = Capabilities(durable=True)
+
+    @warn_types
+    def __init__(
+        self,
+        *,
+        data_directory: str | os.PathLike[str],
+        metadata_directory: str | os.PathLike[str] | None = None,
+        default_collection: str | None = None,
+        serialization_adapter: object | None = None,
+        key_sanitization_strategy: SanitizationStrategy | None = None,
+        collection_sanitization_strategy: SanitizationStrategy | None = None,
+        auto_create: bool = True,
+        fsync: bool = False,
+        portable_names: bool = False,
+    ) -> None:
+        """`data_directory` has a directory for each collection, `metadata_directory` (None: the same) what they are.
+
+        Without a strategy, names are escaped where they must be: see docs/backends/filetree.md. With `portable_names`
+        they are escaped so that the tree can be copied to any file system; where the file system does not keep apart
+        what differs, they always are. `auto_create=False` makes no directory, also none for a collection.
+
+        A put that has returned survives the end of the process. With `fsync` it survives a power cut.
+
+        Raises ValueError for a path that is empty or holds NUL.
+        """
+        data = _absolute(data_directory, "data_directory")
+        metadata = data if metadata_directory is None else _absolute(metadata_directory, "metadata_directory")
+        used = _used_by_tree(data, metadata)
+        keys = _given(key_sanitization_strategy, ENTRY_SUFFIX)
+        collections = _given(collection_sanitization_strategy, INFO_SUFFIX, used)
+        self._tree = tree = Tree(
+            data,
+            metadata,
+            keys=keys,
+            collections=collections,
+            used=used,
+            portable=portable_names,
+            auto_create=auto_create,
+            fsync=fsync,
+        )
+        self._worker: Worker[Tree] = Worker(lambda: tree, _keep)
+        self._data = data
+        super().__init__(
+            serialization_adapter=serialization_adapter,
+            key_sanitization_strategy=keys,
+            collection_sanitization_strategy=collections,
+            default_collection=default_collection,
+        )
+
+    def __repr__(self) -> str:
+        return f"FileTreeStore({str(self._data)!r})"
+
+    async def _setup(self) -> None:
+        await self._run(Tree.open)
+
+    async def _close(self) -> None:
+        await self._worker.close()
+
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        return (await self._run(Tree.read, collection, (key,)))[0]
+
+    async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        return await self._run(Tree.read, collection, keys)
+
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        await self._run(Tree.write, collection, (key,), (managed_entry,))
+
+    async def _put_managed_entries(
+        self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
+    ) -> None:
+        await self._run(Tree.write, collection, keys, managed_entries)
+
+    async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
+        return bool(await self._run(Tree.remove, collection, (key,)))
+
+    async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
+        return await self._run(Tree.remove, collection, keys)
+
+    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
+        return await self._all_of(self._tree.keys(collection), limit)
+
+    async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
+        return await self._all_of(self._tree.collections(), limit)
+
+    async def _delete_store(self) -> bool:
+        await self._all_of(self._tree.destroy())
+        return True
+
+    async def _delete_collection(self, *, collection: str) -> bool:
+        return bool(await self._all_of(self._tree.destroy_collection(collection)))
+
+    async def _cull(self) -> None:
+        await self._all_of(self._tree.cull())
+
+    async def _all_of(self, scan: Scan, limit: int | None = None) -> list[str]:
+        """What the scan finds, each once. Between its steps other operations have their turn in the thread."""
+        found: dict[str, None] = {}
+        last = False
+        try:
+            while not last and (limit is None or len(found) < limit):
+                step, last = await self._run(Tree.advance, scan)
+                found.update(dict.fromkeys(step))
+        finally:
+            if not last:
+                await self._run(Tree.end, scan)
+        return list(islice(found, limit))
+
+    async def _run(self, function: Callable[[Tree, Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        try:
+            return await self._worker.run(function, *args)
+        except BaseKeyValueError:
+            raise
+        except OSError as exc:
+            raise meaning_of(exc, self._data) from exc
+
+
+def _absolute(path: str | os.PathLike[str], parameter: str) -> Path:
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        message = f"{parameter} must be a path that is not empty and holds no NUL"
+        raise ValueError(message)
+    return Path(text).absolute()
+
+
+def _given(strategy: SanitizationStrategy | None, *options: str) -> GivenNames | None:
+    return None if strategy is None or isinstance(strategy, PassthroughStrategy) else GivenNames(strategy, *options)
+
+
+def _used_by_tree(data: Path, metadata: Path) -> str:
+    """A regular expression that finds something in names of directories that the tree has another use for."""
+    # The information about a collection `a` lies in `a-info.json`, beside its directory.
+    used = r"(?<=-info)[.](?=json\Z)"
+    name = metadata.name
+    if metadata.parent == data != metadata:
+        used += rf"|(?i:\A{re.escape(name[0])}(?={re.escape(name[1:])}\Z))"
+    return used
+
+
+def _keep(_: Tree) -> None:
+    """A tree has nothing open between two calls."""

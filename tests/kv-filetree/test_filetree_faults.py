@@ -1,0 +1,466 @@
+"""Links, directories that cannot be used, full file systems, and others at work in the same tree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import (
+    KeyValueStoreError,
+    PathSecurityError,
+    StoreConnectionError,
+    StoreSetupError,
+)
+from key_value.aio.stores.filetree import FileTreeStore, directory
+from key_value.aio.stores.filetree.directory import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+OUTSIDE = '{"version": 1, "created_at": "2026-11-23T09:03:14+00:00", "value": {"secret": "hunter2"}}'
+
+CALLS: dict[str, Callable[[FileTreeStore], Awaitable[object]]] = {
+    "get": lambda store: store.get("ada", collection="users"),
+    "get_many": lambda store: store.get_many(["ada", "bob"], collection="users"),
+    "put": lambda store: store.put("ada", {"n": 2}, collection="users"),
+    "put_many": lambda store: store.put_many(["ada"], [{"n": 2}], collection="users"),
+    "delete": lambda store: store.delete("ada", collection="users"),
+    "keys": lambda store: store.keys("users"),
+    "destroy_collection": lambda store: store.destroy_collection("users"),
+}
+
+each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
+    async with FileTreeStore(data_directory=tree) as store:
+        yield store
+
+
+@pytest.fixture(params=["descriptors", "paths"])
+def lookup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to look names up: that of platforms with descriptors of directories, and that of others."""
+    if request.param == "paths":
+        monkeypatch.setattr(directory, "_HAS_DESCRIPTORS", False)
+        monkeypatch.setattr(directory, "_NO_FOLLOW", 0)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """What nobody may read, write or remove through the tree."""
+    path = tmp_path / "elsewhere"
+    path.mkdir()
+    (path / "ada.json").write_text(OUTSIDE)
+    return path
+
+
+def names_in(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+
+
+def link(path: Path, target: Path) -> None:
+    path.symlink_to(target)
+
+
+def open_descriptors() -> int:
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("/proc does not tell what is open")
+    return len(list(descriptors.iterdir()))
+
+
+def is_untouched(elsewhere: Path) -> bool:
+    return [(path.name, path.read_text()) for path in elsewhere.iterdir()] == [("ada.json", OUTSIDE)]
+
+
+# Links
+
+
+@pytest.mark.usefixtures("lookup")
+@each_call
+async def test_a_link_in_place_of_a_collection_is_never_followed(
+    store: FileTreeStore, tree: Path, elsewhere: Path, call: Callable[[FileTreeStore], Awaitable[object]]
+) -> None:
+    (tree / "users").symlink_to(elsewhere)
+    with pytest.raises(PathSecurityError, match="users"):
+        await call(store)
+    assert is_untouched(elsewhere)
+
+
+@pytest.mark.usefixtures("lookup")
+async def test_a_link_in_place_of_a_collection_is_neither_listed_nor_destroyed(
+    store: FileTreeStore, tree: Path, elsewhere: Path
+) -> None:
+    (tree / "users").symlink_to(elsewhere)
+    assert await store.collections() == []
+    await store.cull()
+    await store.destroy()
+    assert (tree / "users").is_symlink()
+    assert is_untouched(elsewhere)
+
+
+@pytest.mark.usefixtures("lookup")
+@pytest.mark.parametrize("dangling", [False, True])
+async def test_a_link_in_place_of_an_entry_is_never_followed(
+    store: FileTreeStore,
+    tree: Path,
+    elsewhere: Path,
+    dangling: bool,  # noqa: FBT001
+) -> None:
+    await store.put("bob", {"n": 1}, collection="users")
+    link = tree / "users" / "ada.json"
+    link.symlink_to(elsewhere / ("absent" if dangling else "ada.json"))
+    for call in (CALLS["get"], CALLS["get_many"], CALLS["delete"]):
+        with pytest.raises(PathSecurityError, match=r"ada\.json"):
+            await call(store)
+    assert await store.keys("users") == ["bob"]
+    assert await store.destroy_collection("users") is True
+    assert link.is_symlink()
+    await store.put("ada", {"n": 2}, collection="users")
+    assert not link.is_symlink()
+    assert is_untouched(elsewhere)
+
+
+async def test_a_link_to_an_entry_of_another_collection_is_never_followed(store: FileTreeStore, tree: Path) -> None:
+    for collection in ("mine", "yours"):
+        await store.put("ada", {"collection": collection}, collection=collection)
+    (tree / "mine" / "ada.json").unlink()
+    (tree / "mine" / "ada.json").symlink_to("../yours/ada.json")
+    with pytest.raises(PathSecurityError):
+        await store.get("ada", collection="mine")
+    await store.put("ada", {"collection": "mine"}, collection="mine")
+    assert await store.get("ada", collection="yours") == {"collection": "yours"}
+
+
+async def test_a_link_in_place_of_information_is_never_followed(
+    store: FileTreeStore, tree: Path, elsewhere: Path
+) -> None:
+    (tree / "users-info.json").symlink_to(elsewhere / "ada.json")
+    await store.put("ada", {"n": 1}, collection="users")
+    assert await store.collections() == ["users"]
+    await store.destroy()
+    assert is_untouched(elsewhere)
+
+
+async def test_the_directory_of_data_may_be_a_link(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link(tree, tmp_path / "real")
+    async with FileTreeStore(data_directory=tree) as store:
+        await store.put("ada", {"n": 1}, collection="users")
+        assert (await store.keys("users"), await store.collections()) == (["ada"], ["users"])
+        assert (tmp_path / "real" / "users" / "ada.json").is_file()
+        await store.destroy()
+    assert names_in(tmp_path / "real") == []
+
+
+# Other things in the way
+
+
+async def test_a_pipe_in_place_of_an_entry_does_not_stop_the_store(store: FileTreeStore, tree: Path) -> None:
+    await store.put("bob", {"n": 1}, collection="users")
+    os.mkfifo(tree / "users" / "ada.json")
+    with pytest.raises(KeyValueStoreError, match=r"ada\.json"):
+        await store.get("ada", collection="users")
+    assert await store.keys("users") == ["bob"]
+
+
+async def test_a_directory_in_place_of_an_entry_is_an_error_that_names_it(store: FileTreeStore, tree: Path) -> None:
+    (tree / "users" / "ada.json").mkdir(parents=True)
+    for name in ("get", "put", "delete"):
+        with pytest.raises(KeyValueStoreError, match=r"ada\.json"):
+            await CALLS[name](store)
+    assert names_in(tree / "users") == ["ada.json"]
+
+
+@each_call
+async def test_a_file_in_place_of_a_collection_is_an_error_that_names_it(
+    store: FileTreeStore, tree: Path, call: Callable[[FileTreeStore], Awaitable[object]]
+) -> None:
+    (tree / "users").write_text("text")
+    with pytest.raises(KeyValueStoreError, match="users is not a directory"):
+        await call(store)
+    assert (tree / "users").read_text() == "text"
+
+
+# Options and directories that cannot be used
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+@pytest.mark.parametrize("option", ["data_directory", "metadata_directory"])
+def test_a_path_that_is_none_is_refused(option: str, path: str) -> None:
+    options: dict[str, Any] = {"data_directory": "tree", option: path}
+    with pytest.raises(ValueError, match=option):
+        FileTreeStore(**options)
+
+
+def test_a_serialization_adapter_is_refused(tree: Path) -> None:
+    with pytest.raises(ValueError, match="serialization_adapter"):
+        FileTreeStore(data_directory=tree, serialization_adapter=object())
+
+
+def test_constructing_touches_no_file(tree: Path) -> None:
+    FileTreeStore(data_directory=tree, metadata_directory=tree / "metadata")
+    FileTreeStore(data_directory=str(tree), auto_create=False)
+    assert not tree.exists()
+
+
+async def test_a_relative_path_means_the_directory_at_construction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = FileTreeStore(data_directory="tree")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    async with store:
+        await store.put("ada", {"n": 1}, collection="users")
+    assert (tmp_path / "tree" / "users" / "ada.json").is_file()
+
+
+@pytest.mark.parametrize("option", ["data_directory", "metadata_directory"])
+async def test_a_directory_that_is_a_file_is_a_setup_error(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("text")
+    for path in (file, file / "below"):
+        options: dict[str, Any] = {"data_directory": tmp_path / "tree", option: path}
+        with pytest.raises(StoreSetupError, match=str(file)):
+            await FileTreeStore(**options).get("ada")
+    assert file.read_text() == "text"
+
+
+async def test_a_directory_that_may_not_be_made_is_a_setup_error(tree: Path) -> None:
+    with pytest.raises(StoreSetupError, match=f"{tree} does not exist"):
+        await FileTreeStore(data_directory=tree, auto_create=False).setup()
+    assert names_in(tree.parent) == []
+
+
+async def test_a_collection_whose_directory_may_not_be_made_can_be_read_and_not_written(tree: Path) -> None:
+    (tree / "users").mkdir(parents=True)
+    async with FileTreeStore(data_directory=tree, auto_create=False) as store:
+        await store.put("ada", {"n": 1}, collection="users")
+        assert await store.get("ada", collection="other") is None
+        with pytest.raises(StoreSetupError, match="other does not exist"):
+            await store.put("ada", {"n": 1}, collection="other")
+        (tree / "users" / "ada.json").rename(tree / "ada.json")
+        (tree / "users").rmdir()
+        move_away(tree)
+        with pytest.raises(StoreSetupError, match="tree"):
+            await store.get("ada", collection="users")
+
+
+async def test_a_tree_that_is_removed_under_the_store_is_made_again(store: FileTreeStore, tree: Path) -> None:
+    await store.put("ada", {"n": 1}, collection="users")
+    move_away(tree)
+    assert await store.get("ada", collection="users") is None
+    assert (await store.keys("users"), await store.collections()) == ([], [])
+    await store.put("ada", {"n": 2}, collection="users")
+    assert await store.get("ada", collection="users") == {"n": 2}
+
+
+@pytest.fixture
+def as_another_user() -> Iterator[None]:
+    """Root may write everywhere."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_a_tree_that_is_read_only_is_read_and_says_so_when_written(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    tree = tmp_path / "tree"
+    async with FileTreeStore(data_directory=tree) as store:
+        await store.put("ada", {"n": 1}, collection="users", ttl=1000)
+    for path in (tree, *tree.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o055)
+    request.getfixturevalue("as_another_user")
+    store = FileTreeStore(data_directory=tree)
+    assert await store.get("ada", collection="users") == {"n": 1}
+    assert (await store.keys("users"), await store.collections()) == (["ada"], ["users"])
+    for name in ("put", "put_many", "delete", "destroy_collection"):
+        with pytest.raises(StoreSetupError, match=r"tree.*EACCES"):
+            await CALLS[name](store)
+    with pytest.raises(StoreSetupError, match=r"tree.*EACCES"):
+        await store.put("ada", {"n": 1}, collection="new")
+    assert await store.get("ada", collection="users") == {"n": 1}
+    await store.close()
+
+
+@pytest.mark.parametrize("portable", [False, True])
+async def test_an_empty_tree_that_is_read_only_has_nothing_and_takes_nothing(
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    portable: bool,  # noqa: FBT001
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir(mode=0o555)
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o055)
+    request.getfixturevalue("as_another_user")
+    async with FileTreeStore(data_directory=tree, portable_names=portable) as store:
+        assert await store.get("Ada", collection="users") is None
+        assert await store.collections() == []
+        with pytest.raises(StoreConnectionError, match=str(tree)):
+            await store.put("Ada", {"n": 1}, collection="users")
+
+
+# Full file systems
+
+
+async def test_a_full_file_system_is_a_clear_error_and_loses_nothing(small_file_system: Path) -> None:
+    tree = small_file_system / "tree"
+    async with FileTreeStore(data_directory=tree) as store:
+        await store.put("ada", {"text": "a" * 20_000}, collection="users")
+        for call in (
+            store.put("ada", {"text": "b" * 60_000}, collection="users"),
+            store.put_many(["bob", "cid"], [{"text": "b" * 20_000}, {"text": "c" * 60_000}], collection="users"),
+        ):
+            with pytest.raises(StoreConnectionError, match=rf"{tree}.*ENOSPC"):
+                await call
+        assert await store.get("ada", collection="users") == {"text": "a" * 20_000}
+        assert names_in(tree / "users") == ["ada.json", "bob.json"]
+        await store.delete("bob", collection="users")
+        await store.put("ada", {"text": "b" * 20_000}, collection="users")
+        assert await store.get("ada", collection="users") == {"text": "b" * 20_000}
+
+
+@pytest.fixture
+def limited_files() -> Iterator[None]:
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.usefixtures("limited_files")
+async def test_a_file_that_may_not_grow_is_a_clear_error_and_loses_nothing(store: FileTreeStore, tree: Path) -> None:
+    await store.put("ada", {"n": 1}, collection="users")
+    with pytest.raises(StoreConnectionError, match="EFBIG") as failure:
+        await store.put("ada", {"text": "b" * 60_000}, collection="users")
+    assert isinstance(failure.value.__cause__, OSError)
+    assert "bbb" not in str(failure.value)
+    assert await store.get("ada", collection="users") == {"n": 1}
+    assert names_in(tree / "users") == ["ada.json"]
+
+
+async def test_a_store_without_file_descriptors_serves_again_when_there_are_some(store: FileTreeStore) -> None:
+    await store.put("ada", {"n": 1}, collection="users")
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, old[1]))
+    try:
+        with pytest.raises(StoreConnectionError, match="EMFILE"):
+            await store.get("ada", collection="users")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+    assert await store.get("ada", collection="users") == {"n": 1}
+
+
+async def test_nothing_stays_open(store: FileTreeStore) -> None:
+    await store.put("ada", {"n": 1}, collection="users")
+    before = open_descriptors()
+    for call in CALLS.values():
+        await call(store)
+    await store.put_many([f"key {number}" for number in range(3000)], [{"n": 1}] * 3000, collection="users")
+    assert len(await store.keys("users", limit=1)) == 1
+    assert open_descriptors() == before
+
+
+# Others at work in the tree
+
+
+async def use(store: FileTreeStore, number: int) -> None:
+    for turn in range(40):
+        key = f"key {turn % 3}"
+        await store.put(key, {"n": number}, collection="shelf")
+        found = await store.get(key, collection="shelf")
+        assert found is None or set(found) == {"n"}
+        await store.delete(key, collection="shelf")
+        if turn % 4 == 0:
+            await store.destroy_collection("shelf")
+        elif turn % 9 == 0:
+            await store.cull()
+        await store.keys("shelf")
+        await store.collections()
+
+
+async def test_stores_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
+    stores = [FileTreeStore(data_directory=tree) for _ in range(4)]
+    await asyncio.gather(*(use(store, number) for number, store in enumerate(stores)))
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+USER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from key_value.aio.stores.filetree import FileTreeStore
+from test_filetree_faults import use
+
+asyncio.run(use(FileTreeStore(data_directory=sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+def test_processes_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
+    command = [sys.executable, "-c", USER, str(Path(__file__).parent), str(tree)]
+    processes = [
+        subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE, text=True)  # noqa: S603 — this very file
+        for number in range(3)
+    ]
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in processes] == [("", 0)] * 3
+
+
+def test_an_entry_that_was_replaced_meanwhile_is_not_removed_as_expired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Directory(str(tmp_path)) as opened:
+        opened.write("ada.json", b"expired", fsync=False)
+        expired = opened.read("ada.json")
+        assert expired is not None
+        status = Directory.status
+
+        def status_before_a_put(self: Directory, name: str) -> os.stat_result | None:
+            found = status(self, name)
+            if name == "ada.json":
+                (tmp_path / "new").write_bytes(b"live")
+                (tmp_path / "new").replace(tmp_path / "ada.json")
+            return found
+
+        monkeypatch.setattr(Directory, "status", status_before_a_put)
+        opened.remove_unless_replaced("ada.json", expired.status)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("ada.json", b"live")]
+
+
+async def test_other_operations_have_their_turn_during_a_scan(store: FileTreeStore) -> None:
+    names = [f"key {number}" for number in range(3000)]
+    await store.put_many(names, [{"n": 1}] * 3000, collection="shelf")
+    listing = asyncio.ensure_future(store.keys("shelf"))
+    turns = 0
+    while not listing.done():
+        await store.get("key 1", collection="shelf")
+        turns += 1
+    assert len(listing.result()) == 3000
+    # As many as the steps of the scan, which are of 5 ms each.
+    assert turns > 3
