@@ -1,0 +1,210 @@
+"""KeyringStore: entries as passwords, under the user name `collection::key` of one service."""
+
+import string
+from asyncio import TimeoutError as AsyncioTimeoutError
+from asyncio import wait_for
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+from key_value.aio.core.envelope import dump_entry, load_entry
+from key_value.aio.core.names import join_names
+from key_value.aio.core.sanitization import HybridSanitizationStrategy, SanitizationStrategy
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.worker import Worker
+from key_value.aio.errors import DeserializationError, ValueTooLargeError
+from key_value.aio.stores.base import BaseStore, Capabilities, ManagedEntry
+from key_value.aio.stores.keyring.client import (
+    DRIVER_ERRORS,
+    KeyringBackend,
+    Limits,
+    Passwords,
+    open_passwords,
+)
+
+__all__ = ["KeyringStore", "KeyringV1CollectionSanitizationStrategy", "KeyringV1KeySanitizationStrategy"]
+
+T = TypeVar("T")
+
+_V1_CHARACTERS = string.ascii_letters + string.digits + "_"
+_V1_LENGTH = 256
+_ENTRIES_PER_TIMEOUT = 100
+
+
+class KeyringV1KeySanitizationStrategy(HybridSanitizationStrategy):
+    """Keys as stored format v1 can have them: ASCII letters, digits and `_`, up to 256 of them."""
+
+    def __init__(self) -> None:
+        super().__init__(_V1_LENGTH, _V1_CHARACTERS)
+
+
+class KeyringV1CollectionSanitizationStrategy(KeyringV1KeySanitizationStrategy):
+    """Collections, as stored format v1 can have them."""
+
+
+class KeyringStore(BaseStore):
+    """Entries in the user's keyring, each as one password. One thread makes all calls, one after the other."""
+
+    # Until the backend is known, those of most.
+    capabilities = Capabilities(durable=True, max_value_bytes=32_000_000)
+    driver_errors = DRIVER_ERRORS
+
+    @warn_types
+    def __init__(
+        self,
+        *,
+        service_name: str = "py-key-value",
+        default_collection: str | None = None,
+        key_sanitization_strategy: SanitizationStrategy | None = None,
+        collection_sanitization_strategy: SanitizationStrategy | None = None,
+        keyring: KeyringBackend | None = None,
+        timeout: float | None = 60.0,
+    ) -> None:
+        """Keep the entries of `service_name` in `keyring`, by default in the backend that the library keyring selects.
+
+        `timeout` is the time in seconds that an operation may take, None for no limit; it includes the time in which
+        the keyring asks the user to unlock it. Every hundred entries that wait for the keyring add as much.
+
+        Without strategies, names are escaped where the backend would confuse or refuse them.
+
+        Raises ValueError for a `service_name` that is empty, holds NUL or does not encode to UTF-8, and for a timeout
+        that is not above zero.
+        """
+        if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
+            message = "service_name must be a text that is not empty, without NUL and lone surrogates"
+            raise ValueError(message)
+        if timeout is not None and not timeout > 0:
+            message = f"timeout must be above zero, not {timeout}"
+            raise ValueError(message)
+        self._service_name = service_name
+        self._timeout = timeout
+        self._lock = Lock()
+        self._waiting = 0
+        self._worker = Worker(partial(open_passwords, keyring, service_name), _leave_open)
+        super().__init__(
+            default_collection=default_collection,
+            key_sanitization_strategy=key_sanitization_strategy,
+            collection_sanitization_strategy=collection_sanitization_strategy,
+        )
+
+    def __repr__(self) -> str:
+        return f"KeyringStore(service_name={self._service_name!r})"
+
+    async def _setup(self) -> None:
+        limits = await self._in_time(1, self._worker.run(_limits))
+        self.capabilities = replace(
+            self.capabilities, max_key_bytes=limits.max_name_bytes, max_value_bytes=limits.max_value_bytes
+        )
+
+    async def _close(self) -> None:
+        # The thread ends when the keyring lets it.
+        with suppress(AsyncioTimeoutError):
+            await wait_for(self._worker.close(), self._timeout)
+
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        return await self._in_time(1, self._worker.run(self._get, collection, key))
+
+    async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        return await self._in_time(len(keys), self._worker.run(self._get_each, collection, keys))
+
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        await self._in_time(1, self._worker.run(self._put_each, collection, [key], [managed_entry]))
+
+    async def _put_managed_entries(
+        self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
+    ) -> None:
+        await self._in_time(len(keys), self._worker.run(self._put_each, collection, keys, managed_entries))
+
+    async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
+        return await self._in_time(1, self._worker.run(self._delete, collection, key))
+
+    async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
+        return await self._in_time(len(keys), self._worker.run(self._delete_each, collection, keys))
+
+    async def _in_time(self, entries: int, call: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            self._waiting += entries
+        try:
+            seconds = None if self._timeout is None else self._timeout * (1 + self._waiting // _ENTRIES_PER_TIMEOUT)
+            return await wait_for(call, seconds)
+        finally:
+            with self._lock:
+                self._waiting -= entries
+
+    # In the thread
+
+    def _get(self, passwords: Passwords, collection: str, key: str) -> ManagedEntry | None:
+        entries = (self._entry(passwords, name) for name in _names(passwords, collection, key))
+        return next((entry for entry in entries if entry is not None), None)
+
+    def _entry(self, passwords: Passwords, name: str) -> ManagedEntry | None:
+        try:
+            text = passwords.get(name)
+            return None if text is None else load_entry(text)
+        except (DeserializationError, UnicodeDecodeError) as exc:
+            message = f"the password of {name!r:.200} in {self!r} is not an entry"
+            raise DeserializationError(message) from exc
+
+    def _get_each(self, passwords: Passwords, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        return [self._get(passwords, collection, key) for key in keys]
+
+    def _put_each(
+        self, passwords: Passwords, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]
+    ) -> None:
+        limits = passwords.limits
+        texts = [dump_entry(entry).decode() for entry in entries]
+        for key, text in zip(keys, texts, strict=True):
+            size = len(text.encode(limits.encoding))
+            if size > limits.max_password_bytes:
+                raise ValueTooLargeError(size, limits.max_password_bytes, collection, key)
+        for key, text in zip(keys, texts, strict=True):
+            passwords.put(next(_names(passwords, collection, key)), text)
+
+    def _delete(self, passwords: Passwords, collection: str, key: str) -> bool:
+        own, *earlier = _names(passwords, collection, key)
+        existed = False
+        # The name that is read first goes last: interrupted, this leaves the entry as it is.
+        for name in (*earlier, own):
+            expired = self._expired(passwords, name, collection, key, own=name == own)
+            if expired is not None:
+                existed |= passwords.delete(name) and not expired
+        return existed
+
+    def _delete_each(self, passwords: Passwords, collection: str, keys: Sequence[str]) -> int:
+        return sum(self._delete(passwords, collection, key) for key in keys)
+
+    def _expired(self, passwords: Passwords, name: str, collection: str, key: str, *, own: bool) -> bool | None:
+        """Whether the entry under the name has expired; None when none is there that is this one's to remove."""
+        try:
+            text = passwords.get(name)
+            if text is None:
+                return None
+            entry = load_entry(text)
+        except (DeserializationError, UnicodeDecodeError):
+            return False if own else None
+        if entry.key is None or entry.collection is None:
+            return entry.is_expired if own else None
+        names = self._stored_collection(entry.collection), self._stored_key(entry.key)
+        return entry.is_expired if names == (collection, key) else None
+
+
+def _limits(passwords: Passwords) -> Limits:
+    return passwords.limits
+
+
+def _names(passwords: Passwords, collection: str, key: str) -> Iterator[str]:
+    """The name of the entry in the keyring; where stored format v1 has another that may be looked for, that as well."""
+    limits = passwords.limits
+    name = limits.names.sanitize(join_names(collection, key))
+    yield name
+    earlier = f"{collection}::{key}"
+    fits = limits.max_name_bytes is None or len(earlier.encode()) <= limits.max_name_bytes
+    if earlier != name and fits and "\0" not in earlier:
+        yield earlier
+
+
+def _leave_open(_: Passwords) -> None:
+    """Backends keep nothing open between calls."""
