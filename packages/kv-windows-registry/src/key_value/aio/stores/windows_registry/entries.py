@@ -1,0 +1,185 @@
+"""Entries in the registry: under which names, and which of the values there are entries. Every call blocks."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
+
+from key_value.aio.core.envelope import dump_entry, load_entry
+from key_value.aio.core.sanitization import EscapingStrategy
+from key_value.aio.errors import DeserializationError
+from key_value.aio.stores.base import ManagedEntry
+from key_value.aio.stores.windows_registry.client import (
+    MAX_FOLDER_LENGTH,
+    MAX_VALUE_NAME_LENGTH,
+    Registry,
+    length_of,
+)
+
+__all__ = ["Entries"]
+
+# The registry ignores case. Which letters are one to it is only certain within ASCII; every % is escaped, because %C3
+# and %c3 are one as well. A backslash separates the names of keys, and is nothing special in the name of a value.
+_FOLDERS = EscapingStrategy(r"%|[^ -@\[\]-~]", MAX_FOLDER_LENGTH)
+_VALUE_NAMES = EscapingStrategy(r"%|[^ -@\[-~]", MAX_VALUE_NAME_LENGTH)
+
+StoredName = Callable[[str], str]
+
+
+class _Place(NamedTuple):
+    folder: str
+    name: str
+
+    def is_at(self, other: "_Place") -> bool:
+        return self.folder.upper() == other.folder.upper() and self.name.upper() == other.name.upper()
+
+
+class _Found(NamedTuple):
+    place: _Place
+    own: bool
+    """Whether it is where entries are written, and not where stored format v1 had them."""
+    collection: str
+    key: str
+    entry: ManagedEntry | None
+    """None for what is corrupt."""
+
+    @property
+    def is_live(self) -> bool:
+        return self.entry is None or not self.entry.is_expired
+
+    @property
+    def names_itself(self) -> bool:
+        """Whether it is an entry for certain, and not the value of another application."""
+        return self.entry is not None and self.entry.collection is not None and self.entry.key is not None
+
+
+class Entries:
+    """The entries below one key of the registry."""
+
+    def __init__(self, registry: Registry, stored_collection: StoredName, stored_key: StoredName) -> None:
+        """The two functions give the stored names of those in an entry."""
+        self._registry = registry
+        self._stored_collection = stored_collection
+        self._stored_key = stored_key
+
+    def get(self, collection: str, key: str) -> ManagedEntry | None:
+        for place in _places(collection, key):
+            text = self._registry.get(*place)
+            if text is not None:
+                return self._load(place, text)
+        return None
+
+    def get_each(self, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        return [self.get(collection, key) for key in keys]
+
+    def put_each(self, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> None:
+        texts = [dump_entry(entry).decode() for entry in entries]
+        for key, text in zip(keys, texts, strict=True):
+            self._registry.put(*_own_place(collection, key), text)
+
+    def delete_each(self, collection: str, keys: Sequence[str]) -> int:
+        return sum(self._delete(collection, key) for key in keys)
+
+    def keys(self, collection: str, limit: int | None) -> list[str]:
+        folders = dict.fromkeys(place.folder for place in _places(collection, "key"))
+        found = (found for found in self._find(folders) if found.collection == collection)
+        return list(islice((key for _, key in _live(found)), limit))
+
+    def collections(self, limit: int | None) -> list[str]:
+        found = self._find(self._registry.folders())
+        return list(islice(dict.fromkeys(collection for collection, _ in _live(found)), limit))
+
+    def destroy(self) -> None:
+        for found in self._find(self._registry.folders()):
+            if found.names_itself:
+                self._registry.delete(*found.place)
+
+    def destroy_collection(self, collection: str) -> bool:
+        """Whether it held a live entry."""
+        destroyed = False
+        for found in self._find(dict.fromkeys(place.folder for place in _places(collection, "key"))):
+            if found.names_itself and found.collection == collection:
+                destroyed |= self._registry.delete(*found.place) and found.is_live
+        return destroyed
+
+    def cull(self) -> None:
+        for found in self._find(self._registry.folders()):
+            if found.names_itself and not found.is_live and self._is_expired(found.place):
+                self._registry.delete(*found.place)
+
+    def _delete(self, collection: str, key: str) -> bool:
+        own, *earlier = _places(collection, key)
+        existed = False
+        # The one that is read first goes last: interrupted, this leaves the entry as it is.
+        for place in (*earlier, own):
+            found = self._find_at(place)
+            if found is not None and (found.collection, found.key) == (collection, key) and (found.own or found.entry):
+                existed |= self._registry.delete(*place) and found.is_live
+        return existed
+
+    def _is_expired(self, place: _Place) -> bool:
+        # Again: another process may have replaced the entry since it was listed.
+        found = self._find_at(place)
+        return found is not None and not found.is_live
+
+    def _find_at(self, place: _Place) -> _Found | None:
+        try:
+            text = self._registry.get(*place)
+        except DeserializationError:
+            return self._recognize(place, None)
+        return None if text is None else self._recognize(place, text)
+
+    def _find(self, folders: Iterable[str]) -> Iterator[_Found]:
+        for folder in folders:
+            for name, text in self._registry.values(folder):
+                found = self._recognize(_Place(folder, name), text)
+                if found is not None:
+                    yield found
+
+    def _recognize(self, place: _Place, text: str | None) -> _Found | None:
+        """What is at the place, if a store may have written it there."""
+        entry: ManagedEntry | None = None
+        with suppress(DeserializationError):
+            entry = None if text is None else load_entry(text)
+        if entry is None or entry.collection is None or entry.key is None:
+            collection, key = _FOLDERS.try_unsanitize(place.folder), _VALUE_NAMES.try_unsanitize(place.name)
+        else:
+            collection, key = self._stored_collection(entry.collection), self._stored_key(entry.key)
+        if not collection or not key:
+            return None
+        own, *earlier = _places(collection, key)
+        if not any(place.is_at(possible) for possible in (own, *earlier)):
+            return None
+        return _Found(place, place.is_at(own), collection, key, entry)
+
+    def _load(self, place: _Place, text: str) -> ManagedEntry:
+        try:
+            return load_entry(text)
+        except DeserializationError as exc:
+            message = f"{self._registry.where(*place)} is not an entry"
+            raise DeserializationError(message) from exc
+
+
+def _own_place(collection: str, key: str) -> _Place:
+    return _Place(_FOLDERS.sanitize(collection), _VALUE_NAMES.sanitize(key))
+
+
+def _places(collection: str, key: str) -> Iterator[_Place]:
+    """Where the entry is; and where stored format v1 has it, if that is elsewhere."""
+    own, earlier = _own_place(collection, key), _Place(collection, key)
+    yield own
+    fits = length_of(key) <= MAX_VALUE_NAME_LENGTH and all(
+        0 < length_of(part) <= MAX_FOLDER_LENGTH for part in collection.split("\\")
+    )
+    if earlier != own and fits and "\0" not in collection + key:
+        yield earlier
+
+
+def _live(found: Iterable[_Found]) -> Iterator[tuple[str, str]]:
+    """The names of the entries that a read would find, each once."""
+    live: dict[tuple[str, str], bool] = {}
+    for each in found:
+        names = each.collection, each.key
+        if each.own or names not in live:
+            live[names] = each.is_live
+    return (names for names, is_live in live.items() if is_live)
