@@ -1,10 +1,12 @@
 """Values to JSON and back, by orjson and by the standard library."""
 
+import copy
 import json
 import math
+import pickle
 import uuid
 from collections import OrderedDict, UserDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from key_value.aio.core import codec
-from key_value.aio.core.codec import decode_value, encode_value, load_object
+from key_value.aio.core.codec import EncodedDict, decode_value, encode_value, load_object
 from key_value.aio.core.plain import MAX_DEPTH
 from key_value.aio.errors import DeserializationError, SerializationError
 
@@ -199,3 +201,47 @@ def test_both_libraries_read_what_the_other_wrote(monkeypatch: pytest.MonkeyPatc
     by_json = encode_value(value)
     monkeypatch.undo()
     assert decode_value(by_json) == value
+
+
+def test_a_value_that_carries_its_text_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    value, encoded = EncodedDict.of({"a": [1, {"b": 2}]})
+    monkeypatch.setattr(codec, "orjson", None)
+    monkeypatch.setattr(codec, "plain_object", None)
+    assert encode_value(value) is encoded
+    assert EncodedDict.of(value) == (value, encoded)
+    assert EncodedDict.of(value)[0] is value
+
+
+def test_a_value_that_carries_its_text_is_a_dict_to_others() -> None:
+    value, _ = EncodedDict.of({"a": 1, "b": [2]})
+    assert value == {"a": 1, "b": [2]}
+    assert json.loads(json.dumps(value)) == value
+    for same in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), dict(value)):  # noqa: S301
+        assert type(same) is dict
+        assert same == value
+
+
+def test_of_a_value_that_is_not_json_there_is_no_text() -> None:
+    with pytest.raises(SerializationError, match=r"value\.a"):
+        EncodedDict.of({"a": {1, 2}})
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "[]=": lambda value: value.__setitem__("c", 3),
+    "del": lambda value: value.__delitem__("a"),
+    "|=": lambda value: value.__ior__({"c": 3}),
+    "clear": lambda value: value.clear(),
+    "pop": lambda value: value.pop("a"),
+    "popitem": lambda value: value.popitem(),
+    "setdefault": lambda value: value.setdefault("c", 3),
+    "update": lambda value: value.update(c=3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_value_that_is_changed_is_encoded_anew(change: Callable[[dict[str, Any]], object]) -> None:
+    value, _ = EncodedDict.of({"a": 1, "b": 2})
+    plain = {"a": 1, "b": 2}
+    change(value)
+    change(plain)
+    assert decode_value(encode_value(value)) == plain

@@ -5,6 +5,7 @@ strings, and reads integers over 64 bits as floats; so what it accepts is checke
 standard library does. Where orjson is missing the standard library does everything.
 """
 
+import functools
 import json
 import marshal
 import re
@@ -21,7 +22,7 @@ try:
 except ImportError:  # no wheel for this platform, or one that does not load
     orjson = None
 
-__all__ = ["EncodedValue", "decode_fast", "decode_value", "dump_fields", "encode_value", "load_object"]
+__all__ = ["EncodedDict", "EncodedValue", "decode_fast", "decode_value", "dump_fields", "encode_value", "load_object"]
 
 EncodedValue = bytes | str
 """The JSON text of a value: bytes when orjson reads it back exactly, str when only the standard library does."""
@@ -34,6 +35,48 @@ _STRICT = (
     if orjson is None
     else orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 )
+
+
+class EncodedDict(dict[str, Any]):
+    """A value that carries its JSON text through a stack of wrappers, so that it is encoded once.
+
+    To everything that does not know it, it is a dict. Changing it drops the text; what it contains is the caller's, and
+    nobody's to change.
+    """
+
+    __slots__ = ("encoded",)
+
+    encoded: EncodedValue | None
+
+    def __init__(self, value: Mapping[str, Any], encoded: EncodedValue) -> None:
+        """`encoded` is what `encode_value` gives for `value`."""
+        super().__init__(value)
+        self.encoded = encoded
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> tuple["EncodedDict", EncodedValue]:
+        """The value with its JSON text. Raises what `encode_value` raises."""
+        encoded = encode_value(value)
+        return value if type(value) is cls else cls(value, encoded), encoded
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
+def _forgetful(name: str) -> Callable[..., Any]:
+    change: Callable[..., Any] = getattr(dict, name)
+
+    @functools.wraps(change)
+    def changed(self: EncodedDict, *args: Any, **kwargs: Any) -> Any:
+        self.encoded = None
+        return change(self, *args, **kwargs)
+
+    return changed
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
+    setattr(EncodedDict, _name, _forgetful(_name))
+
 
 # A float in marshal's format is "g", or "g" with the high bit set, and eight bytes. In one that is not finite the last
 # of them is 7F, or FF for a negative one, and the one before is at least F0.
@@ -58,6 +101,8 @@ def encode_value(value: Mapping[str, Any]) -> EncodedValue:
     Raises TypeError when it is not a mapping, SerializationError naming the path of what is not JSON.
     """
     if type(value) is not dict:
+        if type(value) is EncodedDict and value.encoded is not None:
+            return value.encoded
         require(value, Mapping, name="value", expected="a mapping with str keys")
         value = dict(value)
     value = cast("dict[str, Any]", value)
