@@ -1,0 +1,5 @@
+"""A store in a DuckDB table, whose values can be queried with SQL."""
+
+from key_value.aio.stores.duckdb.store import DuckDBStore
+
+__all__ = ["DuckDBStore"]

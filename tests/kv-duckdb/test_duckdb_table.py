@@ -1,0 +1,222 @@
+"""The table: what is in its rows, what SQL makes of it, and what the predecessor wrote and reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from key_value.aio.errors import DeserializationError
+from key_value.aio.stores.duckdb import DuckDBStore
+from key_value.aio.testing.clock import FakeClock
+from workspace import ROOT, Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+GOLDEN = ROOT.parent / "shared/compat/golden/duckdb.db"
+
+# Calls to make, in order, as [method, keyword arguments]; prints the answers.
+PREDECESSOR = """
+import asyncio, json, sys
+from key_value.aio.stores.duckdb import DuckDBStore
+
+async def main(path, calls):
+    store = DuckDBStore(database_path=path)
+    print(json.dumps([await getattr(store, method)(**arguments) for method, arguments in json.loads(calls)]))
+    await store.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+VALUES: dict[str, dict[str, Any]] = {
+    "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
+    "unicode": {"höme": "é 🌍 \u2028 \x00"},
+    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
+    "floats": {"minus zero": -0.0, "large": 1e308, "whole": 1.0},
+    "nested": {"items": [1, {"b": [[], {}, {"c": None}]}, "text", None, 1.5]},
+    "50 KB": {"text": "x" * 50_000},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "entries.duckdb"
+
+
+@pytest.fixture
+def raw() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+# Rows
+
+
+async def test_an_entry_is_a_row(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    await store.put("alice", {"n": [1, {"b": 2}]}, collection="users", ttl=90.5)
+    sql = "SELECT * EXCLUDE (created_at, expires_at), epoch_us(created_at), epoch_us(expires_at) FROM kv_entries"
+    ((*fields, created_at, expires_at),) = raw.execute(sql).fetchall()
+    assert fields == ["users", "alice", '{"n":[1,{"b":2}]}', 1]
+    assert abs(created_at / 1e6 - datetime.now(timezone.utc).timestamp()) < 60
+    assert expires_at - created_at == 90_500_000
+
+
+async def test_an_entry_without_ttl_has_no_moment_it_expires(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    await store.put("alice", {"n": 1}, ttl=90)
+    await store.put("alice", {"n": 1})
+    assert raw.execute("SELECT expires_at FROM kv_entries").fetchall() == [(None,)]
+
+
+async def test_the_table_is_that_of_the_stored_format(raw: duckdb.DuckDBPyConnection) -> None:
+    await DuckDBStore(connection=raw).setup()
+    assert [row[:4] for row in raw.execute("DESCRIBE kv_entries").fetchall()] == [
+        ("collection", "VARCHAR", "NO", "PRI"),
+        ("key", "VARCHAR", "NO", "PRI"),
+        ("value", "JSON", "NO", None),
+        ("created_at", "TIMESTAMP WITH TIME ZONE", "YES", None),
+        ("expires_at", "TIMESTAMP WITH TIME ZONE", "YES", None),
+        ("version", "INTEGER", "NO", None),
+    ]
+
+
+async def test_values_can_be_queried_with_sql(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    await store.put("ada", {"name": "Ada", "born": 1815}, collection="users")
+    await store.put("alan", {"name": "Alan", "born": 1912}, collection="users", ttl=60)
+    sql = """
+        SELECT key, value->>'$.name' FROM kv_entries
+        WHERE collection = 'users' AND (value->>'$.born')::INT > 1900 AND (expires_at IS NULL OR expires_at > now())
+    """
+    assert raw.execute(sql).fetchall() == [("alan", "Alan")]
+
+
+async def test_a_change_by_sql_is_read(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    await store.put("ada", {"name": "Ada"}, collection="users")
+    raw.execute("""UPDATE kv_entries SET value = '{"name": "Ada Lovelace"}', expires_at = 'infinity'""")
+    assert await store.ttl("ada", collection="users") == ({"name": "Ada Lovelace"}, None)
+
+
+async def test_culling_deletes_expired_rows_and_no_others(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    with FakeClock() as clock:
+        await store.put_many([f"k{number}" for number in range(1000)], [{"n": 1}] * 1000, ttl=10)
+        await store.put("live", {"n": 1}, ttl=30)
+        await store.put("forever", {"n": 1})
+        clock.advance(20)
+        await store.cull()
+    assert raw.execute("SELECT key FROM kv_entries ORDER BY key").fetchall() == [("forever",), ("live",)]
+
+
+async def test_deleting_an_expired_entry_frees_it_and_counts_nothing(raw: duckdb.DuckDBPyConnection) -> None:
+    store = DuckDBStore(connection=raw)
+    with FakeClock() as clock:
+        await store.put_many(["a", "b", "c"], [{"n": 1}] * 3, ttl=10)
+        clock.advance(20)
+        assert await store.delete("a") is False
+        assert await store.delete_many(["b", "c"]) == 0
+    assert raw.execute("SELECT key FROM kv_entries").fetchall() == []
+
+
+# Corrupt rows
+
+
+@pytest.mark.parametrize("change", ["version = 2", "value = '[1]'", "expires_at = '200000-01-01 00:00:00+00'"])
+async def test_a_corrupt_row_is_named_and_the_others_are_read(raw: duckdb.DuckDBPyConnection, change: str) -> None:
+    store = DuckDBStore(connection=raw)
+    await store.put_many(["good", "bad"], [{"secret": "hunter2"}] * 2, collection="users")
+    raw.execute(f"UPDATE kv_entries SET {change} WHERE key = 'bad'")  # noqa: S608 — ours
+    with pytest.raises(DeserializationError, match=r"'bad' in collection 'users' of table 'kv_entries'") as error:
+        await store.get("bad", collection="users")
+    assert "hunter2" not in str(error.value)
+    assert await store.get("good", collection="users") == {"secret": "hunter2"}
+
+
+async def test_a_row_without_value_is_corrupt(raw: duckdb.DuckDBPyConnection) -> None:
+    raw.execute("""
+        CREATE TABLE kv_entries (collection VARCHAR, key VARCHAR, value JSON, created_at TIMESTAMPTZ,
+        expires_at TIMESTAMPTZ, version INTEGER, PRIMARY KEY (collection, key))
+    """)
+    raw.execute("INSERT INTO kv_entries (collection, key, version) VALUES ('c', 'k', 1)")
+    with pytest.raises(DeserializationError):
+        await DuckDBStore(connection=raw).get("k", collection="c")
+
+
+# The predecessor
+
+
+@pytest.fixture(scope="session")
+def predecessor_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("predecessor") / "venv")
+    environment.install("py-key-value-aio[duckdb]==0.5.0")
+    return environment
+
+
+@pytest.fixture
+def predecessor(predecessor_environment: Environment, path: Path) -> Callable[..., list[Any]]:
+    """Makes calls on the predecessor's DuckDBStore over the same file, in a process of its own."""
+
+    def call(*calls: tuple[str, dict[str, Any]]) -> list[Any]:
+        answers = predecessor_environment.run("-W", "ignore", "-c", PREDECESSOR, str(path), json.dumps(calls))
+        return json.loads(answers.partition("\n")[0])
+
+    return call
+
+
+async def test_the_predecessor_reads_what_we_write(path: Path, predecessor: Callable[..., list[Any]]) -> None:
+    keys = [*VALUES, "https://example.com/a?b=1#c", "höme/é 🌍"]
+    values = [*VALUES.values(), {"n": 1}, {"n": 2}]
+    async with DuckDBStore(database_path=path) as store:
+        await store.put_many(keys, values, collection="batch")
+        for key, value in zip(keys, values, strict=True):
+            await store.put(key, value, collection="single")
+        await store.put("short", {"n": 1}, ttl=1000)
+    gets = [("get", {"key": key, "collection": collection}) for collection in ("batch", "single") for key in keys]
+    *found, (value, remaining) = predecessor(*gets, ("ttl", {"key": "short"}))
+    assert found == values * 2
+    assert value == {"n": 1}
+    assert 900 < remaining <= 1000
+
+
+async def test_we_read_what_the_predecessor_writes(path: Path, predecessor: Callable[..., list[Any]]) -> None:
+    # It refuses lists of mixed types.
+    written = {key: value for key, value in VALUES.items() if key != "nested"}
+    puts = [("put", {"key": key, "collection": "users", "value": value}) for key, value in written.items()]
+    predecessor(*puts, ("put", {"key": "short", "value": {"n": 1}, "ttl": 1000}))
+    async with DuckDBStore(database_path=path) as store:
+        assert await store.get_many(list(written), collection="users") == list(written.values())
+        assert sorted(await store.keys("users")) == sorted(written)
+        value, remaining = await store.ttl("short")
+        assert (value, remaining) == ({"n": 1}, pytest.approx(1000, abs=60))
+        await store.put("plain", {"n": 2}, collection="users")
+    assert predecessor(("get", {"key": "plain", "collection": "users"})) == [{"n": 2}]
+
+
+async def test_recorded_entries_are_read_in_full(path: Path) -> None:
+    if not GOLDEN.is_file():
+        pytest.skip(f"{GOLDEN.relative_to(ROOT.parent)} is not beside the repository")
+    if int(duckdb.__version__.partition(".")[0]) < 2:
+        pytest.skip("DuckDB 2 wrote the file, and earlier versions do not read what it writes")
+    shutil.copy(GOLDEN, path)
+    async with DuckDBStore(database_path=path) as store:
+        assert sorted(await store.collections()) == ["a::b", "big", "mcp:oauth", "users"]
+        assert await store.get("alice", collection="users") == {
+            "name": "Alice",
+            "roles": ["a", "b"],
+            "n": 1.5,
+            "none": None,
+            "ok": True,
+        }
+        value, remaining = await store.ttl("https://example.com/client?id=1#x", collection="mcp:oauth")
+        assert value == {"token": "t"}
+        assert remaining is not None
+        assert timedelta(days=1) < timedelta(seconds=remaining) < timedelta(days=3653)
+        assert await store.get("c", collection="a::b") == {"who": "collection a::b, key c"}
+        assert await store.get("blob", collection="big") == {"text": "x" * 40_000}
