@@ -42,6 +42,18 @@ def test_a_name_that_could_be_read_as_another_pair_is_escaped(collection: str, k
     assert join_names(collection, key).startswith("::")
 
 
+@given(
+    st.sampled_from(["__", "-", "=>", "\u00e9", "::"]),
+    st.text(st.sampled_from("_-=>%5F\u00e9:a"), min_size=1, max_size=8),
+    st.text(st.sampled_from("_-=>%5F\u00e9:a"), min_size=1, max_size=8),
+)
+def test_another_separator_keeps_names_apart_as_well(separator: str, collection: str, key: str) -> None:
+    name = collection_prefix(collection, separator) + key
+    assert split_names(name, separator) == (collection, key)
+    if separator not in collection + separator[:-1]:
+        assert name == f"{collection}{separator}{key}"
+
+
 @pytest.mark.parametrize("name", ["", "a", "::", "a::", "::a", "::a::b", "::%3a::b", "::%41::b"])
 def test_what_joining_does_not_make_is_not_split(name: str) -> None:
     assert split_names(name) is None

@@ -57,20 +57,31 @@ def join_names(collection: str, key: str) -> str:
     return collection_prefix(collection) + key
 
 
-def collection_prefix(collection: str) -> str:
-    """What the joined names of a collection, and no others, begin with."""
-    if _SEPARATOR not in collection and collection[-1] != ":":
-        return collection + _SEPARATOR
-    escaped = collection.replace("%", "%25").replace(":", "%3A")
-    return f"{_SEPARATOR}{escaped}{_SEPARATOR}"
+def collection_prefix(collection: str, separator: str = _SEPARATOR) -> str:
+    """What the joined names of a collection, and no others, begin with.
+
+    Another separator is any text without `%` and without what can follow it in an escape: digits and letters A to F.
+    """
+    if (collection + separator).find(separator) == len(collection):
+        return collection + separator
+    escaped = collection.replace("%", "%25")
+    for character in set(separator):
+        escaped = escaped.replace(character, _escape(character))
+    return f"{separator}{escaped}{separator}"
 
 
-def split_names(name: str) -> tuple[str, str] | None:
+def split_names(name: str, separator: str = _SEPARATOR) -> tuple[str, str] | None:
     """The collection and key of a joined name; None for a name that `join_names` does not make."""
-    escaped = name.startswith(_SEPARATOR)
-    collection, separator, key = name[2 * escaped :].partition(_SEPARATOR)
+    escaped = name.startswith(separator)
+    collection, found, key = name[len(separator) * escaped :].partition(separator)
     if escaped:
-        collection = collection.replace("%3A", ":").replace("%25", "%")
-    if not (separator and collection and key) or join_names(collection, key) != name:
+        for character in set(separator):
+            collection = collection.replace(_escape(character), character)
+        collection = collection.replace("%25", "%")
+    if not (found and collection and key) or collection_prefix(collection, separator) + key != name:
         return None
     return collection, key
+
+
+def _escape(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
