@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,10 @@ def identity(resource: Resource, *arguments: Any) -> Any:
 
 def fail(_: Resource, error: BaseException) -> None:
     raise error
+
+
+def sleep(_: Resource, seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def wait(_: Resource, event: threading.Event) -> None:
@@ -122,6 +127,17 @@ async def test_calls_that_wait_together_are_made_together(resources: Resources) 
     event.set()
     await asyncio.gather(first, others)
     assert sizes == [1, 100]
+    await worker.close()
+
+
+async def test_callers_do_not_wait_for_all_calls_that_come_after(worker: Worker[Resource]) -> None:
+    event = threading.Event()
+    calls = [asyncio.ensure_future(worker.run(sleep, 0.002)) for _ in range(3)]
+    last = asyncio.ensure_future(worker.run(wait, event))
+    await asyncio.gather(*calls)
+    assert not last.done()
+    event.set()
+    await last
     await worker.close()
 
 

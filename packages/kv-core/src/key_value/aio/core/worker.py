@@ -3,6 +3,7 @@
 import atexit
 import os
 import threading
+import time
 import weakref
 from asyncio import AbstractEventLoop, get_running_loop, shield, wrap_future
 from asyncio import Future as LoopFuture
@@ -23,6 +24,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _MOST_AT_ONCE = 1000
+_PATIENCE = 0.001
 _EXIT_SECONDS = 5.0
 
 _running: "weakref.WeakKeyDictionary[threading.Thread, SimpleQueue[Any]]" = weakref.WeakKeyDictionary()
@@ -67,11 +69,6 @@ class Call(Generic[R]):
             self._answer.set_exception(self.error)
 
 
-def make_each(resource: R, calls: Sequence[Call[R]]) -> None:
-    for call in calls:
-        call.make(resource)
-
-
 class Worker(Generic[R]):
     """A thread with a resource of its own, such as a connection, that makes blocking calls in the order they come.
 
@@ -87,12 +84,12 @@ class Worker(Generic[R]):
         self,
         open_resource: Callable[[], R],
         close_resource: Callable[[R], object],
-        make_all: Callable[[R, Sequence[Call[R]]], object] = make_each,
+        make_all: Callable[[R, Sequence[Call[R]]], object] | None = None,
     ) -> None:
         """All three run in the thread. `open_resource` runs before the first call, and again after it failed.
 
-        `make_all` makes the calls it is given, at least one, in their order; it is there to put something around them,
-        such as a transaction. No caller hears of an outcome before it returns. What it raises, all of them get.
+        `make_all` makes the calls it is given, one to a thousand, in their order; it is there to put something around
+        them, such as a transaction. No caller hears of an outcome before it returns. What it raises, all of them get.
         """
         self._work = (open_resource, close_resource, make_all)
         self._lock = threading.Lock()
@@ -140,7 +137,7 @@ def _work(
     ended: "Future[None]",
     open_resource: Callable[[], R],
     close_resource: Callable[[R], object],
-    make_all: Callable[[R, Sequence[Call[R]]], object],
+    make_all: Callable[[R, Sequence[Call[R]]], object] | None,
 ) -> None:
     opened: list[R] = []
     last = False
@@ -153,7 +150,10 @@ def _work(
                 try:
                     if not opened:
                         opened.append(open_resource())
-                    make_all(opened[0], calls)
+                    if make_all is None:
+                        calls = _make_each(opened[0], calls)
+                    else:
+                        make_all(opened[0], calls)
                 except BaseException as exc:  # noqa: BLE001 — the callers get it
                     for call in calls:
                         call.error = exc
@@ -174,6 +174,22 @@ def _take(waiting: "SimpleQueue[Call[R] | None]") -> list[Call[R] | None]:
     while taken[-1] is not None and len(taken) < _MOST_AT_ONCE and not waiting.empty():
         taken.append(waiting.get())
     return taken
+
+
+def _make_each(resource: R, calls: Sequence[Call[R]]) -> list[Call[R]]:
+    """Make the calls; those whose callers have not been told."""
+    untold: list[Call[R]] = []
+    due = time.monotonic() + _PATIENCE
+    for call in calls:
+        if not call.given_up:
+            call.make(resource)
+            untold.append(call)
+        # Telling all of a thousand at the end would let the first wait for the last, and the event loop stall.
+        if time.monotonic() > due:
+            _tell(untold)
+            untold = []
+            due = time.monotonic() + _PATIENCE
+    return untold
 
 
 def _tell(calls: Sequence[Call[Any]]) -> None:
