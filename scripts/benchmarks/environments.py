@@ -23,10 +23,10 @@ __all__ = ["PREDECESSOR", "Environments", "Worker"]
 
 PREDECESSOR = "py-key-value-aio 0.5.0"
 
-_PACKAGES = ("kv-core", "kv-memory", "kv-redis", "kv-disk", "kv-filetree", "kv-rocksdb", "kv-duckdb")
+_PACKAGES = ("kv-core", "kv-memory", "kv-redis", "kv-disk", "kv-filetree", "kv-rocksdb", "kv-duckdb", "kv-wrappers")
 _WORKERS = Path(__file__).with_name("workers")
 _TELL_VERSIONS = (
-    "import sys, duckdb, rocksdict, diskcache; from importlib.metadata import version; "
+    "import sys, cryptography, duckdb, rocksdict, diskcache; from importlib.metadata import version; "
     "print(sys.version, version('py-key-value-aio'))"
 )
 
@@ -55,7 +55,7 @@ class Environments:
         for package in _PACKAGES:
             wheels = build(ROOT, folder / "dist", "--wheel", "--package", package)
         environment = Environment(folder / "venv", self._interpreter)
-        environment.install(*_PACKAGES, wheels=wheels)
+        environment.install(*_PACKAGES, "kv-wrappers[encryption]", wheels=wheels)
         return environment.python
 
     @functools.cached_property
@@ -72,7 +72,7 @@ class Environments:
         print(f"Installing {PREDECESSOR} …", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         environment = Environment(folder, self._interpreter)
-        environment.install("py-key-value-aio[memory,redis,disk,filetree,rocksdb,duckdb]==0.5.0")
+        environment.install("py-key-value-aio[memory,redis,disk,filetree,rocksdb,duckdb,wrappers-encryption]==0.5.0")
         return environment.python
 
 

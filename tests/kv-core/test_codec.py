@@ -245,3 +245,11 @@ def test_a_value_that_is_changed_is_encoded_anew(change: Callable[[dict[str, Any
     change(value)
     change(plain)
     assert decode_value(encode_value(value)) == plain
+
+
+@pytest.mark.parametrize("offset", range(20))
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_long_integers_are_exact_wherever_they_stand(offset: int, size: int) -> None:
+    value = {"a": "x" * (size + offset), "n": 2**64 + 1, "b": "y" * size}
+    assert load_object(json.dumps(value)) == value
+    assert load_object(json.dumps({**value, "n": 10**18 + 1})) == {**value, "n": 10**18 + 1}

@@ -177,11 +177,18 @@ def load_object(text: bytes | str, what: str = "the stored value") -> dict[str, 
     return cast("dict[str, Any]", loaded)
 
 
+def _holds_long_run(octets: bytes) -> bool:
+    # A run of 19 has in it two neighbours of every ninth byte: looking at those is three times as fast.
+    if len(octets) > _SMALL and b"00" not in octets[::9].translate(_DIGITS_AS_ZEROS):
+        return False
+    return _LONG_RUN in octets.translate(_DIGITS_AS_ZEROS)
+
+
 def _load_exactly(text: bytes | str) -> Any:
     if orjson is None:
         return json.loads(text)
     octets = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    if _LONG_RUN not in octets.translate(_DIGITS_AS_ZEROS):
+    if not _holds_long_run(octets):
         try:
             return orjson.loads(octets)
         except orjson.JSONDecodeError:
