@@ -1,0 +1,1 @@
+"""Wrappers: each in its module, such as `key_value.aio.wrappers.compression`."""

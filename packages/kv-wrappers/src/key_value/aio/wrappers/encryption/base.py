@@ -1,0 +1,91 @@
+"""Values that are encrypted, by any two functions."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from key_value.aio.core.codec import EncodedDict, load_object
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.wrappers import BaseValueWrapper
+from key_value.aio.errors import CorruptedDataError, DecryptionError, DeserializationError, EncryptionError
+from key_value.aio.protocols import AsyncKeyValue
+
+__all__ = ["BaseEncryptionWrapper", "DecryptionFn", "EncryptionFn"]
+
+EncryptionFn = Callable[[bytes], bytes]
+DecryptionFn = Callable[[bytes, int], bytes]
+"""Takes what was stored, and the version it was stored with."""
+
+_DATA = "__encrypted_data__"
+_VERSION = "__encryption_version__"
+
+
+class BaseEncryptionWrapper(BaseValueWrapper):
+    """Stores values encrypted by functions of your own. Names, sizes and times to live stay visible.
+
+    What was stored without encryption is returned as it is.
+    """
+
+    @warn_types
+    def __init__(
+        self,
+        key_value: AsyncKeyValue,
+        encryption_fn: EncryptionFn,
+        decryption_fn: DecryptionFn,
+        encryption_version: int,
+        raise_on_decryption_error: bool = True,  # noqa: FBT001, FBT002 — by position in earlier versions
+    ) -> None:
+        """`encryption_version` is stored with each value and given to `decryption_fn`, which tells versions apart.
+
+        What cannot be decrypted is a DecryptionError, or without `raise_on_decryption_error` as if it were absent.
+        """
+        self._encrypt = encryption_fn
+        self._decrypt = decryption_fn
+        self._version = encryption_version
+        self.raise_on_decryption_error = raise_on_decryption_error
+        super().__init__(key_value)
+
+    def _inner_value(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        _, encoded = EncodedDict.of(value)
+        try:
+            data = b64encode(self._encrypt(encoded if isinstance(encoded, bytes) else encoded.encode()))
+        except Exception as exc:
+            message = f"encrypting the value failed: {type(exc).__qualname__}"
+            raise EncryptionError(message) from exc
+        return EncodedDict(
+            {_DATA: data.decode(), _VERSION: self._version},
+            b'{"%b":"%b","%b":%d}' % (_DATA.encode(), data, _VERSION.encode(), self._version),
+        )
+
+    def _outer_value(self, inner_value: dict[str, Any]) -> dict[str, Any] | None:
+        if _DATA not in inner_value and _VERSION not in inner_value:
+            return inner_value
+        try:
+            return self._decrypted(inner_value)
+        except EncryptionError:
+            if self.raise_on_decryption_error:
+                raise
+            return None
+
+    def _decrypted(self, inner_value: dict[str, Any]) -> dict[str, Any]:
+        data, version = inner_value.get(_DATA), inner_value.get(_VERSION)
+        if type(data) is not str or type(version) is not int:
+            message = f"what is stored has no text in {_DATA}, or no integer in {_VERSION}"
+            raise CorruptedDataError(message)
+        try:
+            encrypted = b64decode(data, validate=True)
+        except ValueError as exc:
+            message = f"what is stored in {_DATA} is not base64"
+            raise CorruptedDataError(message) from exc
+        try:
+            octets = self._decrypt(encrypted, version)
+        except DecryptionError:
+            raise
+        except Exception as exc:
+            message = f"the value cannot be decrypted: {type(exc).__qualname__}"
+            raise DecryptionError(message) from exc
+        try:
+            return load_object(octets, "the decrypted value")
+        except (DeserializationError, TypeError) as exc:
+            message = "what was decrypted is not a JSON object"
+            raise CorruptedDataError(message) from exc

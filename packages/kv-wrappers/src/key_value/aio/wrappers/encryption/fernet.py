@@ -1,0 +1,77 @@
+"""Values that are encrypted with Fernet."""
+
+import hashlib
+from asyncio import to_thread
+from base64 import urlsafe_b64encode
+
+from cryptography.fernet import Fernet, MultiFernet
+from key_value.aio.core.lifecycle import Once
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.errors import DecryptionError, EncryptionVersionError
+from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.wrappers.encryption.base import BaseEncryptionWrapper
+
+__all__ = ["FernetEncryptionWrapper"]
+
+_VERSION = 1
+_ITERATIONS = 1_200_000
+
+
+class FernetEncryptionWrapper(BaseEncryptionWrapper):
+    """Stores values encrypted and authenticated with Fernet: AES-128 in CBC mode and HMAC-SHA256.
+
+    A value that was changed is noticed; one that was put in the place of another, whole, is not.
+    """
+
+    @warn_types
+    def __init__(
+        self,
+        key_value: AsyncKeyValue,
+        *,
+        fernet: Fernet | MultiFernet | None = None,
+        source_material: str | None = None,
+        salt: str | None = None,
+        raise_on_decryption_error: bool = True,
+    ) -> None:
+        """Encrypt with `fernet`, or with a key that is derived from `source_material` and `salt`.
+
+        A MultiFernet encrypts with its first key and decrypts with any: so keys are exchanged. Deriving takes some
+        tenths of a second; it is done once, in a thread, by `setup` or the first call. What cannot be decrypted is a
+        DecryptionError, or without `raise_on_decryption_error` as if it were absent.
+
+        Raises ValueError unless there is either a `fernet`, or both others and neither of them empty.
+        """
+        if (fernet is None) is (source_material is None) or (salt is None) is not (source_material is None):
+            message = "pass either fernet=, or source_material= with salt="
+            raise ValueError(message)
+        if fernet is None and not (source_material and salt):
+            message = "source_material and salt must not be empty"
+            raise ValueError(message)
+        self._fernet = fernet
+        self._source = (source_material or "", salt or "")
+        self._deriving = Once()
+        self._ready = fernet is not None
+        super().__init__(key_value, self._encrypt_token, self._decrypt_token, _VERSION, raise_on_decryption_error)
+
+    async def _prepare(self) -> None:
+        await self._deriving.run(self._derive)
+
+    async def _derive(self) -> None:
+        material, salt = (part.encode() for part in self._source)
+        key = await to_thread(hashlib.pbkdf2_hmac, "sha256", material, salt, _ITERATIONS)
+        self._fernet = Fernet(urlsafe_b64encode(key))
+        self._source = ("", "")
+        self._ready = True
+
+    def _encrypt_token(self, octets: bytes) -> bytes:
+        return self._key().encrypt(octets)
+
+    def _decrypt_token(self, token: bytes, version: int) -> bytes:
+        if version != _VERSION:
+            message = f"the value was encrypted by version {version}; this library decrypts version {_VERSION}"
+            raise DecryptionError(message) from EncryptionVersionError(message)
+        return self._key().decrypt(token)
+
+    def _key(self) -> Fernet | MultiFernet:
+        assert self._fernet is not None  # noqa: S101 — `_prepare` comes first
+        return self._fernet

@@ -1,0 +1,223 @@
+"""RoutingWrapper and CollectionRoutingWrapper: another store for some collections."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, SupportsFloat, TypeVar
+
+from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.names import checked_name
+from key_value.aio.core.type_checks import checked_limit, warn_types
+from key_value.aio.core.wrappers import BaseWrapper
+from key_value.aio.errors import KeyValueOperationError, KeyValueStoreError
+from key_value.aio.protocols import (
+    AsyncCullProtocol,
+    AsyncDestroyCollectionProtocol,
+    AsyncDestroyStoreProtocol,
+    AsyncEnumerateCollectionsProtocol,
+    AsyncEnumerateKeysProtocol,
+    AsyncKeyValue,
+)
+
+__all__ = ["CollectionRoutingWrapper", "RoutingFunction", "RoutingWrapper"]
+
+RoutingFunction = Callable[[str | None], AsyncKeyValue | None]
+"""From a collection, which is a valid name or None, to its store; None for the default store."""
+
+Ability = TypeVar("Ability")
+
+_ABILITIES: dict[type[Any], str] = {
+    AsyncEnumerateKeysProtocol: "keys",
+    AsyncEnumerateCollectionsProtocol: "collections",
+    AsyncDestroyStoreProtocol: "destroy",
+    AsyncDestroyCollectionProtocol: "destroy_collection",
+    AsyncCullProtocol: "cull",
+}
+
+
+class RoutingWrapper(BaseWrapper):
+    """Sends each operation to the store that `routing_function` gives for its collection.
+
+    The function is called for every operation, so it is quick, and it gives the same store object each time. The store
+    of a collection must not change while the collection holds entries: nothing moves them. `None` is routed as it is;
+    give it and the name of the default collection the same store.
+
+    The wrapper knows the default store and those that the function has given so far. `setup`, `close`, `cull` and
+    `destroy` do it to all stores that it knows, whole. `collections` lists what is found where it is routed to. The
+    wrapper has an ability exactly when all these stores have it, and promises what all of them promise, so both may
+    change when a store is given for the first time.
+    """
+
+    @warn_types
+    def __init__(self, routing_function: RoutingFunction, default_store: AsyncKeyValue | None) -> None:
+        """`default_store` is for collections for which the function gives None. Without it they are an error.
+
+        A collection without a store raises KeyValueOperationError. Raises ValueError when the function is not callable.
+        """
+        if not callable(routing_function):
+            message = "routing_function must be a function from a collection to a store or None"
+            raise ValueError(message)  # noqa: TRY004 — as for any configuration that cannot work
+        super().__init__()
+        self._routing_function = routing_function
+        self._default_store = default_store
+        self._stores: dict[int, AsyncKeyValue] = {}
+        if default_store is not None:
+            self._learn(default_store)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._stores.values()))})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        each = [BaseWrapper(store).capabilities for store in self._stores.values()]
+        if len(each) <= 1:
+            return each[0] if each else Capabilities()
+        return Capabilities(
+            durable=all(one.durable for one in each),
+            native_expiry=all(one.native_expiry for one in each),
+            expiry_resolution=None
+            if any(one.expiry_resolution is None for one in each)
+            else max(one.expiry_resolution or 0 for one in each),
+            max_key_bytes=min((one.max_key_bytes for one in each if one.max_key_bytes is not None), default=None),
+            max_value_bytes=min((one.max_value_bytes for one in each if one.max_value_bytes is not None), default=None),
+            atomic_put_many=all(one.atomic_put_many for one in each),
+        )
+
+    async def setup(self) -> None:
+        """Open the stores that are known now instead of at their first use."""
+        for store in list(self._stores.values()):
+            await BaseWrapper(store).setup()
+
+    async def close(self) -> None:
+        """Close every known store, the others also when one raises."""
+        async with AsyncExitStack() as stack:
+            for store in self._stores.values():
+                stack.push_async_callback(BaseWrapper(store).close)
+
+    async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
+        return await self._store(collection).get(key, collection=collection)
+
+    async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
+        return await self._store(collection).ttl(key, collection=collection)
+
+    async def put(
+        self,
+        key: str,
+        value: Mapping[str, Any],
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> None:
+        return await self._store(collection).put(key, value, collection=collection, ttl=ttl)
+
+    async def delete(self, key: str, *, collection: str | None = None) -> bool:
+        return await self._store(collection).delete(key, collection=collection)
+
+    async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
+        return await self._store(collection).get_many(keys, collection=collection)
+
+    async def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None
+    ) -> list[tuple[dict[str, Any] | None, float | None]]:
+        return await self._store(collection).ttl_many(keys, collection=collection)
+
+    async def put_many(
+        self,
+        keys: Sequence[str],
+        values: Sequence[Mapping[str, Any]],
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> None:
+        return await self._store(collection).put_many(keys, values, collection=collection, ttl=ttl)
+
+    async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
+        return await self._store(collection).delete_many(keys, collection=collection)
+
+    async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
+        return await _able(self._store(collection), AsyncEnumerateKeysProtocol).keys(collection, limit=limit)
+
+    async def _collections(self, *, limit: int | None = None) -> list[str]:
+        if checked_limit(limit) == 0:
+            return []
+        found: list[str] = []
+        for store in list(self._stores.values()):
+            names = await _able(store, AsyncEnumerateCollectionsProtocol).collections()
+            found += [name for name in names if self._find(name) is store]
+        return found[:limit]
+
+    async def _destroy(self) -> bool:
+        return all([await store.destroy() for store in self._each(AsyncDestroyStoreProtocol)])
+
+    async def _destroy_collection(self, collection: str) -> bool:
+        return await _able(self._store(collection), AsyncDestroyCollectionProtocol).destroy_collection(collection)
+
+    async def _cull(self) -> None:
+        for store in self._each(AsyncCullProtocol):
+            await store.cull()
+
+    def _find(self, collection: str | None) -> AsyncKeyValue | None:
+        if collection is not None:
+            collection = checked_name(collection, "collection")
+        store = self._routing_function(collection)
+        if store is None:
+            return self._default_store
+        if id(store) not in self._stores:
+            self._learn(store)
+        return store
+
+    def _store(self, collection: str | None) -> AsyncKeyValue:
+        store = self._find(collection)
+        if store is None:
+            message = f"{type(self).__name__} has no store for this collection, and no default_store"
+            raise KeyValueOperationError(message, {"collection": collection})
+        return store
+
+    def _learn(self, store: AsyncKeyValue) -> None:
+        if not isinstance(store, AsyncKeyValue):  # pyright: ignore[reportUnnecessaryIsInstance] — the caller's function
+            message = f"a collection is routed to a store or None, not to an object of type {type(store).__qualname__}"
+            raise TypeError(message)
+        self._stores[id(store)] = store
+        for protocol, ability in _ABILITIES.items():
+            if all(isinstance(known, protocol) for known in list(self._stores.values())):
+                setattr(self, ability, getattr(self, f"_{ability}"))
+            else:
+                vars(self).pop(ability, None)
+
+    def _each(self, protocol: type[Ability]) -> list[Ability]:
+        return [_able(store, protocol) for store in list(self._stores.values())]
+
+
+class CollectionRoutingWrapper(RoutingWrapper):
+    """Sends each operation to the store of its collection in `collection_map`, all others to `default_store`.
+
+    `collection=None` is among the others. All of the stores are known from the start, so abilities and capabilities
+    never change.
+    """
+
+    @warn_types
+    def __init__(self, collection_map: Mapping[str, AsyncKeyValue], default_store: AsyncKeyValue | None) -> None:
+        """The map is copied. Without a `default_store`, other collections are a KeyValueOperationError.
+
+        Raises ValueError for an empty collection, for one that has no store, and when there is no store at all.
+        """
+        stores = dict(collection_map)
+        if not all(isinstance(name, str) and name and _is_store(store) for name, store in stores.items()):  # pyright: ignore[reportUnnecessaryIsInstance] — only warned of
+            message = "collection_map must map non-empty collections to stores"
+            raise ValueError(message)
+        if default_store is None and not stores:
+            message = "CollectionRoutingWrapper needs a default_store or a store in collection_map"
+            raise ValueError(message)
+        super().__init__(lambda collection: None if collection is None else stores.get(collection), default_store)
+        for store in stores.values():
+            self._learn(store)
+
+
+def _is_store(store: object) -> bool:
+    return isinstance(store, AsyncKeyValue)
+
+
+def _able(store: object, protocol: type[Ability]) -> Ability:
+    if not isinstance(store, protocol):
+        message = f"{store!r} does not satisfy {protocol.__name__}"
+        raise KeyValueStoreError(message)
+    return store

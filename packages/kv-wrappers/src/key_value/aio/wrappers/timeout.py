@@ -1,0 +1,110 @@
+"""TimeoutWrapper: a call that takes too long is cancelled."""
+
+import sys
+from asyncio import CancelledError, current_task, get_running_loop
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from types import coroutine
+from typing import Any, SupportsFloat, TypeVar
+
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.wrappers import BaseCallWrapper, BaseWrapper, Call
+from key_value.aio.errors import StoreTimeoutError
+from key_value.aio.protocols import AsyncKeyValue
+
+__all__ = ["TimeoutWrapper"]
+
+R = TypeVar("R")
+
+
+class TimeoutWrapper(BaseCallWrapper):
+    """Cancels a call that has not ended after `timeout` seconds, and raises StoreTimeoutError when it has let go.
+
+    That is a StoreConnectionError and a TimeoutError. Whether a write took effect is unknown. The time covers the whole
+    call, a batch as well as a single operation, and the opening of the store when the call is the first; `setup` and
+    `close` may take as long as they need. A TimeoutError of the inner store comes out as it is.
+    """
+
+    @warn_types
+    def __init__(self, key_value: AsyncKeyValue, timeout: float = 5.0) -> None:
+        """Raises ValueError for a `timeout` that is not a finite number of seconds above zero."""
+        if not _is_number(timeout) or not 0 < timeout <= sys.float_info.max:
+            message = f"timeout must be a finite number of seconds above zero, not {timeout!r}"
+            raise ValueError(message)
+        super().__init__(key_value)
+        self.timeout = timeout
+
+    async def _around(self, call: Call, operation: Callable[[], Awaitable[R]]) -> R:
+        return await _within(self.timeout, call.method, super()._around(call, operation))
+
+    # Written out, these cost 0.7 µs instead of 1.8.
+
+    async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
+        return await _within(self.timeout, "get", BaseWrapper.get(self, key, collection=collection))
+
+    async def put(
+        self,
+        key: str,
+        value: Mapping[str, Any],
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> None:
+        return await _within(self.timeout, "put", BaseWrapper.put(self, key, value, collection=collection, ttl=ttl))
+
+
+def _is_number(timeout: object) -> bool:
+    return isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+
+
+@coroutine
+def _within(seconds: float, method: str, call: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
+    """Run the call in the current task, which is cancelled when the time is up.
+
+    The time starts when the call first waits for something. One that never does, as of a store in memory, needs no
+    timer; from there on this delegates as `yield from` does.
+    """
+    try:
+        awaited = call.send(None)
+    except StopIteration as done:
+        return done.value
+    with _Deadline(seconds, method):
+        try:
+            while True:
+                try:
+                    sent = yield awaited
+                except BaseException as exc:  # noqa: BLE001, PERF203 — what the task throws in is the call's
+                    awaited = call.throw(exc)
+                else:
+                    awaited = call.send(sent)
+        except StopIteration as done:
+            return done.value
+
+
+class _Deadline:
+    """Cancels the task at the end of the time, and turns this cancellation, and no other, into StoreTimeoutError."""
+
+    def __init__(self, seconds: float, method: str) -> None:
+        self._seconds = seconds
+        self._method = method
+        self._expired = False
+
+    def __enter__(self) -> None:
+        self._timer = get_running_loop().call_later(self._seconds, self._expire)
+        task = current_task()
+        assert task is not None  # noqa: S101 — only a task waits
+        self._task = task
+        # Python 3.10 does not count cancellations: there, one that comes while a late call ends is taken for ours.
+        self._cancellations = task.cancelling() if sys.version_info >= (3, 11) else 0
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._timer.cancel()
+        if not self._expired:
+            return
+        cancellations = self._task.uncancel() if sys.version_info >= (3, 11) else 0
+        if kind is CancelledError and cancellations <= self._cancellations:
+            message = f"{self._method} did not end within {self._seconds:g} seconds"
+            raise StoreTimeoutError(message) from error

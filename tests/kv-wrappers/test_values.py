@@ -1,0 +1,430 @@
+"""Wrappers that store something else in place of the value, or refuse it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import random
+import warnings
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.fernet import Fernet, MultiFernet
+from key_value.aio.core import codec
+from key_value.aio.core.type_checks import TypeViolationWarning
+from key_value.aio.errors import (
+    CorruptedDataError,
+    DecryptionError,
+    DeserializationError,
+    EncryptionError,
+    EntryTooLargeError,
+    EntryTooSmallError,
+    InvalidTTLError,
+    SerializationError,
+)
+from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.testing import FakeClock, StoreTests, WrapperTests
+from key_value.aio.testing.inner_stores import ForeignStore
+from key_value.aio.wrappers.compression import CompressionWrapper
+from key_value.aio.wrappers.default_value import DefaultValueWrapper
+from key_value.aio.wrappers.encryption import BaseEncryptionWrapper, FernetEncryptionWrapper
+from key_value.aio.wrappers.limit_size import LimitSizeWrapper
+from key_value.aio.wrappers.ttl_clamp import TTLClampWrapper
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from key_value.aio.protocols import AsyncKeyValue
+
+GOLDEN = Path(__file__).parents[2].parent / "shared/compat/golden/wrappers.json"
+FERNET = Fernet(b64encode(b"01234567890123456789012345678901"))
+OTHER_FERNET = Fernet(b64encode(b"x" * 32))
+LARGE: dict[str, Any] = {"rows": [{"id": number, "name": f"user {number}"} for number in range(1000)], "é": 2**70}
+SEED = 20261123
+ANOTHER: Any = "lz4"
+
+
+def reverse(octets: bytes) -> bytes:
+    return octets[::-1]
+
+
+def reverse_of(octets: bytes, version: int) -> bytes:
+    assert version == 7
+    return octets[::-1]
+
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "gzip": lambda store: CompressionWrapper(store, 0),
+    "zstd": lambda store: CompressionWrapper(store, 0, algorithm="zstd"),
+    "large alone": CompressionWrapper,
+    "Fernet": lambda store: FernetEncryptionWrapper(store, fernet=FERNET),
+    "own functions": lambda store: BaseEncryptionWrapper(store, reverse, reverse_of, 7),
+    "size": lambda store: LimitSizeWrapper(store, max_size=1_000_000_000),
+    "ttl": lambda store: TTLClampWrapper(store, 1e-9, 2e11),
+}
+
+
+class TestCompressionWrapper(WrapperTests):
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return CompressionWrapper(store, 0)
+
+
+class TestFernetEncryptionWrapper(WrapperTests):
+    secrets = ("01234567890123456789012345678901", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return FernetEncryptionWrapper(store, fernet=FERNET)
+
+
+class TestLimitSizeWrapper(WrapperTests):
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return LimitSizeWrapper(store, max_size=1_000_000)
+
+
+class TestTTLClampWrapper(WrapperTests):
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return TTLClampWrapper(store, 1, 1e9)
+
+
+class TestStoreWithCompression(StoreTests[CompressionWrapper]):
+    @pytest.fixture
+    def store(self) -> CompressionWrapper:
+        return CompressionWrapper(MemoryStore(), 0)
+
+
+class TestStoreWithEncryption(StoreTests[FernetEncryptionWrapper]):
+    @pytest.fixture
+    def store(self) -> FernetEncryptionWrapper:
+        return FernetEncryptionWrapper(CompressionWrapper(MemoryStore()), fernet=MultiFernet([FERNET, OTHER_FERNET]))
+
+
+class TestStoreWithASizeLimit(StoreTests[LimitSizeWrapper]):
+    @pytest.fixture
+    def store(self) -> LimitSizeWrapper:
+        return LimitSizeWrapper(MemoryStore(), max_size=1_000_000_000)
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("make", [MemoryStore, ForeignStore])
+async def test_what_comes_back_is_what_went_in(wrap: Callable[[Any], Any], make: Callable[[], Any]) -> None:
+    store = wrap(make())
+    await store.put("large", LARGE)
+    await store.put_many(["a", "b"], [{"n": 1}, LARGE], ttl=1000)
+    assert await store.get("large") == LARGE
+    assert await store.get_many(["a", "b", "c"]) == [{"n": 1}, LARGE, None]
+    assert (await store.ttl_many(["b", "c"]))[1] == (None, None)
+
+
+async def test_a_value_is_encoded_once_on_its_way_through_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[Any] = []
+    orjson: Any = vars(codec)["orjson"]
+    dumps = orjson.dumps
+
+    def count(value: Any, *options: Any) -> bytes:
+        encoded.append(value)
+        return dumps(value, *options)
+
+    store = LimitSizeWrapper(MemoryStore(), max_size=10**6)
+    for wrap in WRAPPERS.values():
+        store = wrap(store)
+    await store.put("warm", {"n": 1})
+    monkeypatch.setattr(orjson, "dumps", count)
+    await store.put("key", {"n": 1})
+    assert encoded == [{"n": 1}]
+    assert await store.get("key") == {"n": 1}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+async def test_a_value_that_is_not_json_is_refused_by_its_path(wrap: Callable[[Any], Any]) -> None:
+    store = wrap(MemoryStore())
+    with pytest.raises(SerializationError, match=r"value\.a"):
+        await store.put("key", {"a": {1, 2}})
+    with pytest.raises(SerializationError, match=r"value\.a"):
+        await store.put_many(["key", "other"], [{}, {"a": {1, 2}}])
+    assert await store.get_many(["key", "other"]) == [None, None]
+
+
+# Stored formats
+
+
+def golden(name: str) -> dict[str, Any]:
+    if not GOLDEN.exists():
+        pytest.skip("the recorded data is not beside the repository")
+    recorded: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_bytes())
+    return recorded[name]
+
+
+RECORDED: dict[str, Callable[[Any], Any]] = {
+    "CompressionWrapper()": CompressionWrapper,
+    "FernetEncryptionWrapper(fernet=Fernet(b'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE='))": WRAPPERS["Fernet"],
+    "FernetEncryptionWrapper(source_material='correct horse battery staple', salt='sea salt')": lambda store: (
+        FernetEncryptionWrapper(store, source_material="correct horse battery staple", salt="sea salt")
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "wrap"), RECORDED.items(), ids=["gzip", "Fernet", "derived"])
+async def test_recorded_values_are_read(name: str, wrap: Callable[[Any], Any]) -> None:
+    plain = golden("PrefixKeysWrapper(prefix='p')")["col | p__k1"]
+    inner = MemoryStore()
+    for names, stored in golden(name).items():
+        collection, _, key = names.partition(" | ")
+        await inner.put(key, stored, collection=collection)
+    async with wrap(inner) as store:
+        assert await store.get("k1", collection="col") == plain
+
+
+async def test_what_is_stored_compressed_has_the_first_format() -> None:
+    inner = MemoryStore()
+    await CompressionWrapper(inner, 10).put("key", {"text": "x" * 100})
+    await CompressionWrapper(inner, 10).put("small", {"n": 1})
+    stored = await inner.get("key")
+    assert stored is not None
+    data = stored.pop("__compressed_data__")
+    assert stored == {"__compression_algorithm__": "gzip", "__compression_version__": 1}
+    assert json.loads(gzip.decompress(b64decode(data))) == {"text": "x" * 100}
+    assert await inner.get("small") == {"n": 1}
+
+
+async def test_what_is_stored_encrypted_has_the_first_format() -> None:
+    inner = MemoryStore()
+    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"text": "é"})
+    stored = await inner.get("key")
+    assert stored is not None
+    data = stored.pop("__encrypted_data__")
+    assert stored == {"__encryption_version__": 1}
+    assert json.loads(FERNET.decrypt(b64decode(data))) == {"text": "é"}
+
+
+async def test_what_is_plain_is_read_as_it_is() -> None:
+    inner = MemoryStore()
+    await inner.put("key", {"n": 1})
+    for wrap in WRAPPERS.values():
+        assert await wrap(inner).get("key") == {"n": 1}
+
+
+async def test_a_value_that_looks_compressed_comes_back() -> None:
+    store = CompressionWrapper(MemoryStore())
+    value = {"__compressed_data__": "AAAA", "__compression_algorithm__": "gzip"}
+    await store.put("key", value)
+    assert await store.get("key") == value
+
+
+async def test_both_algorithms_are_read_by_either() -> None:
+    inner = MemoryStore()
+    one, other = CompressionWrapper(inner, 0), CompressionWrapper(inner, 0, algorithm="zstd")
+    await one.put("gzip", LARGE)
+    await other.put("zstd", LARGE)
+    assert await one.get("zstd") == await other.get("gzip") == LARGE
+
+
+# Damage
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "zstd"])
+async def test_damaged_compression_is_an_error_and_never_another_value(algorithm: Any) -> None:
+    inner = MemoryStore()
+    store = CompressionWrapper(inner, 0, algorithm=algorithm)
+    value = {"text": "some text", "n": [1, 2, 3]}
+    await store.put("key", value)
+    stored = await inner.get("key") or {}
+    for outcome in await outcomes_of_damage(inner, store, stored, "__compressed_data__"):
+        # Some bits mean nothing: those of a time stamp, of the operating system.
+        assert outcome == value or isinstance(outcome, DeserializationError)
+
+
+async def test_damaged_encryption_is_an_error_and_never_another_value() -> None:
+    inner = MemoryStore()
+    store = FernetEncryptionWrapper(inner, fernet=FERNET)
+    lenient = FernetEncryptionWrapper(inner, fernet=FERNET, raise_on_decryption_error=False)
+    await store.put("key", {"n": 1})
+    stored = await inner.get("key") or {}
+    for outcome in await outcomes_of_damage(inner, store, stored, "__encrypted_data__"):
+        assert isinstance(outcome, DecryptionError)
+    for outcome in await outcomes_of_damage(inner, lenient, stored, "__encrypted_data__"):
+        assert outcome is None
+
+
+async def outcomes_of_damage(inner: MemoryStore, store: Any, stored: dict[str, Any], field: str) -> list[Any]:
+    """What reading gives, or raises, when a bit of the field is another, its end is missing, or it is no such text."""
+    moments = random.Random(SEED)  # noqa: S311 — not for secrets
+    octets = b64decode(stored[field])
+    texts: list[Any] = [None, 5, "", "!", stored[field][:-1]]
+    for _ in range(300):
+        damaged = bytearray(octets)
+        damaged[moments.randrange(len(octets))] ^= 1 << moments.randrange(8)
+        texts.append(b64encode(damaged).decode())
+        texts.append(b64encode(octets[: moments.randrange(len(octets))]).decode())
+    outcomes: list[Any] = []
+    for text in texts:
+        await inner.put("key", {**stored, field: text})
+        calls: list[Any] = [store.get("key")]
+        outcomes.extend(await asyncio.gather(*calls, return_exceptions=True))
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("stored", "error"),
+    [
+        ({"__encrypted_data__": "!!!", "__encryption_version__": 7}, CorruptedDataError),
+        ({"__encrypted_data__": 5, "__encryption_version__": 7}, CorruptedDataError),
+        ({"__encrypted_data__": "AAAA"}, CorruptedDataError),
+        ({"__encryption_version__": 7}, CorruptedDataError),
+        ({"__encrypted_data__": "AAAA", "__encryption_version__": 8}, DecryptionError),
+        ({"__encrypted_data__": "AAAA", "__encryption_version__": 7}, CorruptedDataError),
+    ],
+)
+async def test_what_cannot_be_decrypted_is_an_error_or_none(stored: dict[str, Any], error: type[Exception]) -> None:
+    inner = MemoryStore()
+    await inner.put("key", stored)
+    strict = BaseEncryptionWrapper(inner, reverse, reverse_of, 7)
+    with pytest.raises(error):
+        await strict.get("key")
+    with pytest.raises(error):
+        await strict.get_many(["key"])
+    lenient = BaseEncryptionWrapper(inner, reverse, reverse_of, 7, raise_on_decryption_error=False)
+    assert await lenient.get("key") is None
+    assert await lenient.ttl_many(["key"]) == [(None, None)]
+
+
+async def test_a_wrong_key_is_a_decryption_error() -> None:
+    inner = MemoryStore()
+    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"secret": "hunter2"})
+    with pytest.raises(DecryptionError) as caught:
+        await FernetEncryptionWrapper(inner, fernet=OTHER_FERNET).get("key")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_an_encryption_that_fails_stores_nothing() -> None:
+    def fail(_: bytes) -> bytes:
+        message = "no key"
+        raise OSError(message)
+
+    inner = MemoryStore()
+    with pytest.raises(EncryptionError, match="OSError"):
+        await BaseEncryptionWrapper(inner, fail, reverse_of, 7).put("key", {"n": 1})
+    assert await inner.get("key") is None
+
+
+async def test_keys_are_exchanged_with_a_multi_fernet() -> None:
+    inner = MemoryStore()
+    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"n": 1})
+    store = FernetEncryptionWrapper(inner, fernet=MultiFernet([OTHER_FERNET, FERNET]))
+    assert await store.get("key") == {"n": 1}
+    await store.put("key", {"n": 2})
+    assert await FernetEncryptionWrapper(inner, fernet=OTHER_FERNET).get("key") == {"n": 2}
+
+
+# Sizes
+
+
+async def test_a_value_of_another_size_is_an_error_and_stores_nothing() -> None:
+    inner = MemoryStore()
+    store = LimitSizeWrapper(inner, min_size=9, max_size=10, raise_on_too_small=True)
+    with pytest.raises(EntryTooLargeError):
+        await store.put("key", {"a": "bcd"})
+    with pytest.raises(EntryTooSmallError):
+        await store.put("key", {"a": 1})
+    with pytest.raises(EntryTooLargeError):
+        await store.put_many(["key", "other"], [{"a": "b"}, {"a": "bcd"}])
+    await store.put("é", {"é": "b"})
+    assert await inner.keys() == ["é"]
+
+
+async def test_a_value_of_another_size_can_be_passed_over() -> None:
+    inner = MemoryStore()
+    store = LimitSizeWrapper(inner, min_size=9, max_size=10, raise_on_too_large=False)
+    await inner.put("key", {"old": True})
+    await store.put("key", {"a": "bcd"})
+    await store.put("key", {})
+    await store.put_many(["key", "fits", "other"], [{}, {"a": "b"}, {"a": "bcd"}])
+    assert await inner.get_many(["key", "fits", "other"]) == [{"old": True}, {"a": "b"}, None]
+
+
+# Defaults and times to live
+
+
+async def test_a_default_stands_in_for_what_is_absent() -> None:
+    inner = MemoryStore()
+    store = DefaultValueWrapper(inner, {"items": []}, 5)
+    await inner.put("key", {"n": 1})
+    assert await store.get_many(["key", "absent"]) == [{"n": 1}, {"items": []}]
+    assert await store.ttl("absent") == ({"items": []}, 5.0)
+    assert await store.ttl_many(["key", "absent"]) == [({"n": 1}, None), ({"items": []}, 5.0)]
+    default = await store.get("absent")
+    assert default is not None
+    default["items"].append(1)
+    assert await store.get("absent") == {"items": []}
+    assert await inner.keys() == ["key"]
+
+
+@pytest.mark.parametrize(("ttl", "stored"), [(5, 10), (100, 20), (15, 15), (None, 15)])
+async def test_a_ttl_is_clamped(ttl: float | None, stored: float) -> None:
+    with FakeClock():
+        store = TTLClampWrapper(MemoryStore(), 10, 20, 15)
+        await store.put("key", {}, ttl=ttl)
+        await store.put_many(["other"], [{}], ttl=ttl)
+        assert await store.ttl_many(["key", "other"]) == [({}, stored)] * 2
+
+
+async def test_without_a_missing_ttl_a_put_without_ttl_has_none() -> None:
+    store = TTLClampWrapper(MemoryStore(), 10, 20)
+    await store.put("key", {})
+    assert await store.ttl("key") == ({}, None)
+
+
+@pytest.mark.parametrize("ttl", [-1, 0, float("nan"), float("inf"), True])
+async def test_an_invalid_ttl_is_not_clamped(ttl: float) -> None:
+    store = TTLClampWrapper(MemoryStore(), 10, 20)
+    with pytest.raises(InvalidTTLError):
+        await store.put("key", {}, ttl=ttl)
+    with pytest.raises(InvalidTTLError):
+        await store.put_many(["key"], [{}], ttl=ttl)
+    assert await store.get("key") is None
+
+
+# Configuration
+
+
+CONFIGURATIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "size below zero": (lambda store: CompressionWrapper(store, -1), "at least 0 bytes"),
+    "algorithm": (lambda store: CompressionWrapper(store, algorithm=ANOTHER), '"gzip" or "zstd"'),
+    "level": (lambda store: CompressionWrapper(store, level=10), "from 0 to 9 for gzip"),
+    "least size below zero": (lambda store: LimitSizeWrapper(store, min_size=-1), "at least 0 bytes"),
+    "sizes": (lambda store: LimitSizeWrapper(store, min_size=2, max_size=1), "min_size must be at most max_size"),
+    "ttls": (lambda store: TTLClampWrapper(store, 2, 1), "min_ttl must be at most max_ttl"),
+    "ttl of zero": (
+        lambda store: TTLClampWrapper(store, 0, 1),
+        "min_ttl must be a finite number of seconds above zero",
+    ),
+    "infinite ttl": (lambda store: TTLClampWrapper(store, 1, float("inf")), "max_ttl must be a finite number"),
+    "default ttl": (lambda store: DefaultValueWrapper(store, {}, 0), "default_ttl must be a finite number"),
+    "no key": (FernetEncryptionWrapper, "either fernet=, or source_material= with salt="),
+    "no salt": (lambda store: FernetEncryptionWrapper(store, source_material="a"), "either fernet="),
+    "two keys": (
+        lambda store: FernetEncryptionWrapper(store, fernet=FERNET, source_material="a", salt="b"),
+        "either fernet=",
+    ),
+    "empty": (lambda store: FernetEncryptionWrapper(store, source_material="", salt="b"), "must not be empty"),
+    "short key": (
+        lambda store: FernetEncryptionWrapper(store, fernet=Fernet(b"short")),
+        "32 url-safe base64-encoded bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_configuration_that_is_not_possible_is_a_value_error(name: str) -> None:
+    make, message = CONFIGURATIONS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TypeViolationWarning)
+        with pytest.raises(ValueError, match=message):
+            make(MemoryStore())
