@@ -1,0 +1,94 @@
+"""An application that keeps values of its own types. Type checkers read it; it also runs."""
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from key_value.aio.adapters import BaseModelAdapter, DataclassAdapter, PydanticAdapter, RaiseOnMissingAdapter
+from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.stores.memory import MemoryStore
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict, assert_type
+
+
+class User(BaseModel):
+    name: str
+
+
+class Movie(TypedDict):
+    title: str
+
+
+@dataclass
+class Point:
+    x: int
+
+
+ADA = User(name="Ada")
+
+
+async def with_the_type_written_out(store: AsyncKeyValue) -> None:
+    users = PydanticAdapter[list[User]](key_value=store, pydantic_model=list[User])
+    await users.put("all", [ADA], collection="users", ttl=60)
+    await users.put_many(keys=["one", "two"], values=[[], [ADA]], ttl=1.5)
+    assert_type(await users.get("all"), list[User] | None)
+    assert_type(await users.get(key="all", collection="users", default=None), list[User] | None)
+    assert_type(await users.get("all", default=[ADA]), list[User])
+    assert_type(await users.get_many(["one", "two"]), list[list[User] | None])
+    assert_type(await users.get_many(["one", "two"], default=[ADA]), list[list[User]])
+    assert_type(await users.ttl("all"), tuple[list[User] | None, float | None])
+    assert_type(await users.ttl_many(["all"]), list[tuple[list[User] | None, float | None]])
+    assert_type(await users.delete("all"), bool)
+    assert_type(await users.delete_many(["all"]), int)
+    either = PydanticAdapter[User | int](store, User | int, "either", raise_on_validation_error=True)
+    assert_type(await either.get("key", default=5), User | int)
+    perhaps = PydanticAdapter[User | None](store, User | None)
+    assert_type(await perhaps.get("key"), User | None)
+    anything = PydanticAdapter[Any](store, Annotated[User | Movie, Field()])
+    await anything.put("key", ADA)
+
+
+async def with_the_type_inferred(store: AsyncKeyValue) -> None:
+    assert_type(PydanticAdapter(store, User), PydanticAdapter[User])
+    assert_type(PydanticAdapter(key_value=store, pydantic_model=User), PydanticAdapter[User])
+    assert_type(PydanticAdapter[User](key_value=store, pydantic_model=User), PydanticAdapter[User])
+    assert_type(PydanticAdapter(store, list[User]), PydanticAdapter[list[User]])
+    assert_type(PydanticAdapter(store, dt.datetime), PydanticAdapter[dt.datetime])
+    assert_type(PydanticAdapter(store, Movie), PydanticAdapter[Movie])
+    assert_type(PydanticAdapter(store, Point), PydanticAdapter[Point])
+    assert_type(PydanticAdapter(store, dict[str, int]), PydanticAdapter[dict[str, int]])
+    assert_type(PydanticAdapter(store, User | Movie), PydanticAdapter[User | Movie])
+    assert_type(PydanticAdapter(store, Annotated[User, "note"]), PydanticAdapter[User])
+    assert_type(await PydanticAdapter(store, User).get("key"), User | None)
+    assert_type(await PydanticAdapter(store, User).get("key", default=ADA), User)
+    assert_type(await BaseModelAdapter(store, User).get("key", default=ADA), User)
+    assert_type(await BaseModelAdapter(store, pydantic_model=list[User]).get("list"), list[User] | None)
+    assert_type(await BaseModelAdapter[User](store, User).ttl("key"), tuple[User | None, float | None])
+    assert_type(await DataclassAdapter(store, Point).get("point"), Point | None)
+    assert_type(await DataclassAdapter(store, dataclass_type=list[Point]).get("points"), list[Point] | None)
+
+
+async def without_entries_that_are_missing(store: AsyncKeyValue, strict: bool) -> None:  # noqa: FBT001 — passed on
+    adapter = RaiseOnMissingAdapter(key_value=store)
+    await adapter.put("key", {"name": "Ada"})
+    assert_type(await adapter.get("key"), dict[str, Any] | None)
+    assert_type(await adapter.get("key", raise_on_missing=True), dict[str, Any])
+    assert_type(await adapter.get("key", raise_on_missing=strict), dict[str, Any] | None)
+    assert_type(await adapter.get_many(["key"], raise_on_missing=True), list[dict[str, Any]])
+    assert_type(await adapter.ttl("key", raise_on_missing=True), tuple[dict[str, Any], float | None])
+    assert_type(await adapter.ttl_many(["key"], raise_on_missing=True), list[tuple[dict[str, Any], float | None]])
+    as_store: AsyncKeyValue = adapter
+    await with_the_type_inferred(as_store)
+
+
+async def main() -> None:
+    store = MemoryStore()
+    await with_the_type_written_out(store)
+    await with_the_type_inferred(MemoryStore())
+    await without_entries_that_are_missing(MemoryStore(), strict=True)
+    print(await store.keys("users"))  # noqa: T201 — it reports by printing
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

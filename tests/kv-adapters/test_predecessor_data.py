@@ -1,0 +1,56 @@
+"""What the predecessor's adapters wrote is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from key_value.aio.adapters import PydanticAdapter
+from key_value.aio.stores.memory import MemoryStore
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+GOLDEN = Path(__file__).parents[3] / "shared/compat/golden/wrappers.json"
+
+
+class Square(BaseModel):
+    side: int = Field(alias="theSide")
+
+    @computed_field
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Measure(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    meters: float
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="needs the recorded data in ../shared/compat/golden")
+async def test_a_recorded_list_is_read_and_written_alike() -> None:
+    golden: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    recorded = golden["PydanticAdapter[list[int]]"]
+    collection, key = next(iter(recorded)).split(" | ")
+    stored = recorded[f"{collection} | {key}"]
+    store = MemoryStore(seed={collection: {key: stored}})
+    adapter = PydanticAdapter(store, list[int], collection)
+    value = await adapter.get(key)
+    assert value == [1, 2]
+    await adapter.put("again", [1, 2])
+    assert await store.get("again", collection=collection) == stored
+
+
+async def test_field_names_and_computed_fields_are_read() -> None:
+    store = MemoryStore(seed={"shelf": {"key": {"area": 4, "side": 2}}})
+    assert await PydanticAdapter(store, Square, "shelf").get("key") == Square(theSide=2)
+
+
+async def test_an_integer_in_place_of_a_float_is_read_by_a_strict_model() -> None:
+    store = MemoryStore(seed={"shelf": {"key": {"meters": 2}}})
+    assert await PydanticAdapter(store, Measure, "shelf").get("key") == Measure(meters=2.0)
+
+
+async def test_fields_beside_the_items_are_ignored() -> None:
+    store = MemoryStore(seed={"shelf": {"key": {"items": [1], "other": 2}}})
+    assert await PydanticAdapter(store, list[int], "shelf").get("key") == [1]
