@@ -1,6 +1,6 @@
 """The stored format v1: one JSON object for each entry. See docs/stored-format.md."""
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from key_value.aio.core.codec import dump_fields, load_object
@@ -44,19 +44,20 @@ def load_entry(text: bytes | str) -> ManagedEntry:
         message = "the stored entry does not have a JSON object as its value and strings as its names"
         raise DeserializationError(message)
     created_at, expires_at = envelope.get("created_at"), envelope.get("expires_at")
-    return ManagedEntry(
-        value=cast("dict[str, Any]", value),
-        created_at=None if created_at is None else _load_datetime(created_at),
-        expires_at=None if expires_at is None else _load_datetime(expires_at),
-        key=key,
-        collection=collection,
+    return ManagedEntry.from_decoded(
+        cast("dict[str, Any]", value),
+        None if created_at is None else _load_datetime(created_at),
+        None if expires_at is None else _load_datetime(expires_at),
+        key,
+        collection,
     )
 
 
 def _load_datetime(text: Any) -> datetime:
     try:
         # Python 3.10 does not know the suffix Z.
-        return datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] == "Z" else text)
+        moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] == "Z" else text)
     except (LookupError, TypeError, ValueError) as exc:
         message = "created_at and expires_at of the stored entry are not both ISO 8601 dates and times"
         raise DeserializationError(message) from exc
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)

@@ -171,6 +171,7 @@ class Database:
 
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
+        self._used_at = max(self._used_at, _now())
         if self.uses:
             self._note_uses()
 
@@ -232,18 +233,14 @@ class Database:
     # Writing
 
     def put(self, rows: Sequence[Row]) -> None:
-        used_at = self._next_use(len(rows))
-        parameters = [(*row, used_at + number) for number, row in enumerate(rows)]
-        if self._max_size is None:
-            self._execute_each(_PUT, parameters)
-            return
-        # The file never grows beyond its size, because what was used least makes room on the way.
-        for row in parameters:
-            octets = len(row[4] or b"") + len(row[1])
-            self._unchecked += octets
-            if self._unchecked > self._max_size // 100:
-                self._make_room(octets, self._max_size)
-            self._execute(_PUT, row)
+        for row in rows:
+            if self._max_size is not None:
+                # The file never grows beyond its size, because what was used least makes room on the way.
+                octets = len(row[4] or b"") + len(row[1])
+                self._unchecked += octets
+                if self._unchecked > self._max_size // 100:
+                    self._make_room(octets, self._max_size)
+            self._execute(_PUT, (*row, self._next_use()))
 
     def delete(self, collection: str, keys: Sequence[str]) -> int:
         now = _now()
@@ -273,24 +270,22 @@ class Database:
         if self._execute("SELECT 1 FROM imports WHERE source = ?", (source,)).fetchone():
             return
         statement = _PUT.partition("ON CONFLICT")[0] + " ON CONFLICT DO NOTHING"
-        self._execute_each(statement, ((*row, self._next_use(1)) for row in rows))
+        self._execute_each(statement, ((*row, self._next_use()) for row in rows))
         self._execute("INSERT INTO imports VALUES (?)", (source,))
 
     # Size
 
-    def _next_use(self, count: int) -> int:
-        """The first of as many numbers that rise from use to use, in this process by all means: about microseconds."""
-        first = max(self._used_at + 1, _now())
-        self._used_at = first + count - 1
-        return first
+    def _next_use(self) -> int:
+        """A number that rises from use to use, in this process by all means: about microseconds since 1970."""
+        self._used_at += 1
+        return self._used_at
 
     def _note_uses(self) -> None:
         uses = [self.uses.popleft() for _ in range(len(self.uses))]
         # The last use of each row counts.
         rows = list(dict.fromkeys(reversed(uses)))[::-1]
-        used_at = self._next_use(len(rows))
         statement = "UPDATE entries SET used_at = ? WHERE id = ?"
-        self._execute_each(statement, [(used_at + number, row) for number, row in enumerate(rows)])
+        self._execute_each(statement, [(self._next_use(), row) for row in rows])
 
     def _make_room(self, octets: int, max_size: int) -> None:
         self._unchecked = 0

@@ -110,7 +110,7 @@ class Directory:
             value = None
         if type(value) is not dict:
             value = load_object(encoded, f"the value in row {row} of {self._file}")
-        return ManagedEntry(value=value, expires_at=from_microseconds(expires_at))
+        return ManagedEntry.from_decoded(value, None, from_microseconds(expires_at), None, None)
 
     def _reraise(self, error: sqlite3.Error, *, opening: bool = False) -> NoReturn:
         known, otherwise = (_LOCKED, StoreSetupError) if opening else ({**_LOCKED, **_CORRUPT}, StoreConnectionError)
