@@ -15,6 +15,7 @@ import pytest
 from cryptography.fernet import Fernet, MultiFernet
 from key_value.aio.core import codec
 from key_value.aio.core.type_checks import TypeViolationWarning
+from key_value.aio.core.wrappers import BaseValueWrapper
 from key_value.aio.errors import (
     CorruptedDataError,
     DecryptionError,
@@ -44,6 +45,7 @@ GOLDEN = Path(__file__).parents[2].parent / "shared/compat/golden/wrappers.json"
 FERNET = Fernet(b64encode(b"01234567890123456789012345678901"))
 OTHER_FERNET = Fernet(b64encode(b"x" * 32))
 LARGE: dict[str, Any] = {"rows": [{"id": number, "name": f"user {number}"} for number in range(1000)], "é": 2**70}
+DEFAULT = {"default": True}
 SEED = 20261123
 ANOTHER: Any = "lz4"
 
@@ -80,6 +82,26 @@ class TestFernetEncryptionWrapper(WrapperTests):
     @override
     def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
         return FernetEncryptionWrapper(store, fernet=FERNET)
+
+
+class TestBaseEncryptionWrapper(WrapperTests):
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return BaseEncryptionWrapper(store, reverse, reverse_of, 7)
+
+
+class WithoutDefault(BaseValueWrapper):
+    """Turns the default back into absence, which is what the kit looks for."""
+
+    @override
+    def _outer_value(self, inner_value: dict[str, Any]) -> dict[str, Any] | None:
+        return None if inner_value == DEFAULT else inner_value
+
+
+class TestDefaultValueWrapper(WrapperTests):
+    @override
+    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
+        return WithoutDefault(DefaultValueWrapper(store, DEFAULT))
 
 
 class TestLimitSizeWrapper(WrapperTests):
