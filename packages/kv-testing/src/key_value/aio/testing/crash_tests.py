@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from key_value.aio.testing.running import AsyncTests, closing
-from key_value.aio.testing.writers import COLLECTION, Step, Writers, open_store, step, writers_of, written
+from key_value.aio.testing.writers import COLLECTION, Writers, open_store, step, writers_of, written
 
 __all__ = ["CrashTests"]
 
@@ -69,13 +69,13 @@ class CrashTests(AsyncTests):
                 # The call under way when the writer was killed has happened, has not, or where it is a batch half-way.
                 before, then = written(name, steps), step(name, steps)
                 keys = list(before | then)
-                found: Step = {}
+                wrong: list[str] = []
                 for start in range(0, len(keys), 500):
                     page = keys[start : start + 500]
-                    found |= zip(page, await store.get_many(page, collection=COLLECTION), strict=True)
-                wrong = [
-                    key
-                    for key in keys
-                    if found[key] != before.get(key) and (key not in then or found[key] != then[key])
-                ]
+                    values = await store.get_many(page, collection=COLLECTION)
+                    wrong += [
+                        key
+                        for key, value in zip(page, values, strict=True)
+                        if value != before.get(key) and (key not in then or value != then[key])
+                    ]
                 assert wrong == []
