@@ -78,6 +78,8 @@ class JournalCrashes(CrashTests):
     def _module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "journal.py").write_text(dedent(JOURNAL))
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        # Nothing slows a journal down: half a second is thousands of calls.
+        monkeypatch.setenv("KV_TEST_SOAK_SECONDS", "0.5")
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     def store_options(self, directory: Path) -> dict[str, Any]:
