@@ -78,4 +78,5 @@ class CrashTests(AsyncTests):
                         for key, value in zip(page, values, strict=True)
                         if value != before.get(key) and (key not in then or value != then[key])
                     ]
-                assert wrong == []
+                # pytest would compare and show all of them.
+                assert wrong[:5] == []
