@@ -33,7 +33,8 @@ JOURNAL = """
             self._size, self._read = 0, {}
 
         def _append(self, key, text):
-            self._lines.append(json.dumps([key, text]).encode() + b"\\n")
+            # A process that is killed can leave the beginning of its last line.
+            self._lines.append(b"\\n" + json.dumps([key, text]).encode() + b"\\n")
             # A late store acknowledges some writes before they have left the process.
             if not self.late or len(self._lines) == 50:
                 with open(self._path, "ab", buffering=0) as file:
@@ -46,8 +47,9 @@ JOURNAL = """
                 self._size, self._read = size, {}
                 with open(self._path, "rb") as file:
                     for line in file:
-                        key, text = json.loads(line)
-                        self._read[key] = text
+                        if line.endswith(b"]\\n"):
+                            key, text = json.loads(line)
+                            self._read[key] = text
             return self._read
 
         async def _get_managed_entry(self, *, collection, key):
