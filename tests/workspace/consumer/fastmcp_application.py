@@ -1,5 +1,8 @@
-# type: ignore  # noqa: PGH003 — FastMCP is installed where this runs, and not where it is checked
 """A FastMCP application that stores in our packages. Arguments: the URL of a Redis server, and a directory."""
+
+# FastMCP is installed where this runs, and not where it is checked.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false, reportUnknownVariableType=false
 
 import asyncio
 import json

@@ -8,7 +8,8 @@ from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.names import checked_name
 from key_value.aio.core.type_checks import checked_limit, warn_types
 from key_value.aio.core.wrappers import BaseWrapper
-from key_value.aio.errors import KeyValueOperationError, KeyValueStoreError
+from key_value.aio.core.wrappers.base import with_ability
+from key_value.aio.errors import KeyValueOperationError
 from key_value.aio.protocols import (
     AsyncCullProtocol,
     AsyncDestroyCollectionProtocol,
@@ -24,14 +25,6 @@ RoutingFunction = Callable[[str | None], AsyncKeyValue | None]
 """From a collection, which is a valid name or None, to its store; None for the default store."""
 
 Ability = TypeVar("Ability")
-
-_ABILITIES: dict[type[Any], str] = {
-    AsyncEnumerateKeysProtocol: "keys",
-    AsyncEnumerateCollectionsProtocol: "collections",
-    AsyncDestroyStoreProtocol: "destroy",
-    AsyncDestroyCollectionProtocol: "destroy_collection",
-    AsyncCullProtocol: "cull",
-}
 
 
 class RoutingWrapper(BaseWrapper):
@@ -134,14 +127,14 @@ class RoutingWrapper(BaseWrapper):
         return await self._store(collection).delete_many(keys, collection=collection)
 
     async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        return await _able(self._store(collection), AsyncEnumerateKeysProtocol).keys(collection, limit=limit)
+        return await with_ability(self._store(collection), AsyncEnumerateKeysProtocol).keys(collection, limit=limit)
 
     async def _collections(self, *, limit: int | None = None) -> list[str]:
         if checked_limit(limit) == 0:
             return []
         found: list[str] = []
         for store in list(self._stores.values()):
-            names = await _able(store, AsyncEnumerateCollectionsProtocol).collections()
+            names = await with_ability(store, AsyncEnumerateCollectionsProtocol).collections()
             found += [name for name in names if self._find(name) is store]
         return found[:limit]
 
@@ -149,7 +142,9 @@ class RoutingWrapper(BaseWrapper):
         return all([await store.destroy() for store in self._each(AsyncDestroyStoreProtocol)])
 
     async def _destroy_collection(self, collection: str) -> bool:
-        return await _able(self._store(collection), AsyncDestroyCollectionProtocol).destroy_collection(collection)
+        return await with_ability(self._store(collection), AsyncDestroyCollectionProtocol).destroy_collection(
+            collection
+        )
 
     async def _cull(self) -> None:
         for store in self._each(AsyncCullProtocol):
@@ -177,14 +172,10 @@ class RoutingWrapper(BaseWrapper):
             message = f"a collection is routed to a store or None, not to an object of type {type(store).__qualname__}"
             raise TypeError(message)
         self._stores[id(store)] = store
-        for protocol, ability in _ABILITIES.items():
-            if all(isinstance(known, protocol) for known in list(self._stores.values())):
-                setattr(self, ability, getattr(self, f"_{ability}"))
-            else:
-                vars(self).pop(ability, None)
+        self._show_abilities(*self._stores.values())
 
     def _each(self, protocol: type[Ability]) -> list[Ability]:
-        return [_able(store, protocol) for store in list(self._stores.values())]
+        return [with_ability(store, protocol) for store in list(self._stores.values())]
 
 
 class CollectionRoutingWrapper(RoutingWrapper):
@@ -214,10 +205,3 @@ class CollectionRoutingWrapper(RoutingWrapper):
 
 def _is_store(store: object) -> bool:
     return isinstance(store, AsyncKeyValue)
-
-
-def _able(store: object, protocol: type[Ability]) -> Ability:
-    if not isinstance(store, protocol):
-        message = f"{store!r} does not satisfy {protocol.__name__}"
-        raise KeyValueStoreError(message)
-    return store

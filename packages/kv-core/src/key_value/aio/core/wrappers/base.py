@@ -17,7 +17,7 @@ from key_value.aio.protocols import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BaseWrapper"]
+__all__ = ["BaseWrapper", "with_ability"]
 
 Ability = TypeVar("Ability")
 
@@ -48,11 +48,15 @@ class BaseWrapper(AsyncKeyValue):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "key_value":
-            for protocol, ability in _ABILITIES.items():
-                if isinstance(value, protocol):
-                    super().__setattr__(ability, getattr(self, f"_{ability}"))
-                else:
-                    vars(self).pop(ability, None)
+            self._show_abilities(value)
+
+    def _show_abilities(self, *stores: AsyncKeyValue) -> None:
+        """Make public the abilities that all of the inner stores have, and no others."""
+        for protocol, ability in _ABILITIES.items():
+            if all(isinstance(store, protocol) for store in stores):
+                super().__setattr__(ability, getattr(self, f"_{ability}"))
+            else:
+                vars(self).pop(ability, None)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
@@ -143,7 +147,12 @@ class BaseWrapper(AsyncKeyValue):
 
     def _inner(self, protocol: type[Ability]) -> Ability:
         """The inner store as one that has the ability. Raises KeyValueStoreError when it has not."""
-        if not isinstance(self.key_value, protocol):
-            message = f"{self.key_value!r} does not satisfy {protocol.__name__}"
-            raise KeyValueStoreError(message)
-        return self.key_value
+        return with_ability(self.key_value, protocol)
+
+
+def with_ability(store: AsyncKeyValue, protocol: type[Ability]) -> Ability:
+    """The store as one that has the ability. Raises KeyValueStoreError when it has not."""
+    if not isinstance(store, protocol):
+        message = f"{store!r} does not satisfy {protocol.__name__}"
+        raise KeyValueStoreError(message)
+    return store

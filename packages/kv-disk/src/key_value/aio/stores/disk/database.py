@@ -59,6 +59,7 @@ ON CONFLICT (collection, key) DO UPDATE SET
     used_at = excluded.used_at
 """
 _FIND = "SELECT id, key, expires_at, value FROM entries WHERE collection = ?"
+_FIND_ONE = f"{_FIND} AND key = ?"
 _KEYS = "SELECT key FROM entries WHERE collection = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT ?"
 _NEXT_COLLECTION = """
 SELECT collection FROM entries WHERE collection > ? AND (expires_at IS NULL OR expires_at > ?)
@@ -196,7 +197,7 @@ class Database:
     # Reading
 
     def find(self, collection: str, key: str) -> Found | None:
-        found: Found | None = self._execute(f"{_FIND} AND key = ?", (collection, key)).fetchone()
+        found: Found | None = self._execute(_FIND_ONE, (collection, key)).fetchone()
         if found is not None and self._max_size is not None:
             self.uses.append(found[0])
         return found

@@ -21,7 +21,6 @@ FILE_NAME = "cache.db"
 
 _TEXT, _TEXT_FILE = 1, 3  # the modes of diskcache that hold text
 
-
 _SELECT = "SELECT key, expire_time, mode, filename, value FROM Cache WHERE raw = 1"
 """A key that is not raw is a pickle itself."""
 
