@@ -10,7 +10,7 @@ from workspace import Environment
 if TYPE_CHECKING:
     from workspace import Wheel
 
-APPLICATION = Path(__file__).parent / "consumer/fastmcp_application.py"
+APPLICATION = Path(__file__).with_name("fastmcp_application.py")
 TELL_VERSION = "from importlib.metadata import version; print(version('py-key-value-aio'))"
 
 
