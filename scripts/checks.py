@@ -6,16 +6,30 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from workspace import ROOT, interpreters, preferred_interpreter, run
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CORE_PACKAGES = ("kv-core", "kv-memory", "kv-testing")
-# The tests of the conformance kit try its faults on a real server.
-CORE_REQUIREMENTS = (*CORE_PACKAGES, "kv-redis")
+# The tests of the conformance kit try its faults on a real server, and its processes on data that they share.
+CORE_REQUIREMENTS = (*CORE_PACKAGES, "kv-redis", "kv-disk")
+# Tests on a server take 40 % of a core, and wait for the rest of their time: with one part more than cores, a fifth of
+# the processor time was left.
+_WAITING = 2
+_SLOWEST = 8
+# The end is to be read at a glance; pytest prints all of them above.
+_MOST_REASONS = 12
 STATIC_CHECKS = (("ruff", "check"), ("ruff", "format", "--check"), ("pyright",))
 
 
@@ -41,6 +55,9 @@ class Report:
     skips: Counter[str] = field(default_factory=Counter[str])
     failures: list[str] = field(default_factory=list[str])
     not_run: list[str] = field(default_factory=list[str])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """How long each part of the tests took, which ran beside others."""
+    _lock: Lock = field(default_factory=Lock)
 
     @property
     def total(self) -> Tally:
@@ -60,15 +77,24 @@ class Report:
             self.failures += [f"{name}: {_test_name(each)}" for each in suite.iter("testcase") if _failed(each)]
         if exit_code and not tally.failed:
             tally.failed = 1
-        self.outcomes[name] = tally
+        with self._lock:
+            self.outcomes[name] = self.outcomes.get(name, Tally()) + tally
 
     def __str__(self) -> str:
         width = max(map(len, self.outcomes), default=0)
         lines = [f"{name:{width}}  {tally}" for name, tally in self.outcomes.items()]
         lines.append(f"Servers: {', '.join(self.servers) or 'none'}")
         lines += [f"Failed: {test}" for test in self.failures]
-        lines += [f"Skipped {count}: {reason}" for reason, count in self.skips.most_common()]
+        told = self.skips.most_common(_MOST_REASONS)
+        lines += [f"Skipped {count}: {reason}" for reason, count in told]
+        others = len(self.skips) - len(told)
+        if others:
+            rest = self.skips.total() - sum(count for _, count in told)
+            lines.append(f"Skipped {rest}: {others} other reasons, named above")
         lines += [f"Not run: {reason}" for reason in self.not_run]
+        slowest = sorted(self.seconds.items(), key=lambda part: -part[1])[:_SLOWEST]
+        if slowest:
+            lines.append(f"Slowest: {', '.join(f'{name} {seconds / 60:.1f} min' for name, seconds in slowest)}")
         return "\n".join([*lines, str(self.total)])
 
 
@@ -81,14 +107,31 @@ def _test_name(case: ET.Element) -> str:
 
 
 def call(*command: str | Path, **variables: str) -> int:
-    """Run the command in the tree, with its output where ours goes; its exit code."""
-    print(f"\n$ {' '.join(map(str, command))}", flush=True)
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False).returncode
+    """Run the command in the tree, and then print it and its output, apart from that of others; its exit code."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    print(f"\n$ {' '.join(map(str, command))}\n{done.stdout}", end="", flush=True)
+    return done.returncode
 
 
-def call_tests(report: Report, name: str, python: Path, results: Path, *arguments: str) -> None:
-    code = call(python, "-m", "pytest", "--quiet", f"--junitxml={results}", *arguments)
-    report.add_tests(name, results, code)
+def call_tests(report: Report, python: Path, *arguments: str, only: str = "") -> None:
+    name = f"Python {version_of(python)}{only}"
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.xml"
+        # The calls that run at once would write to one cache.
+        command = (python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--junitxml={results}", *arguments)
+        begun = time.monotonic()
+        code = call(*command)
+        report.seconds[name if only else " ".join(arguments)] = time.monotonic() - begun
+        report.add_tests(name, results, code)
 
 
 def check_statically(report: Report) -> None:
@@ -97,18 +140,50 @@ def check_statically(report: Report) -> None:
         report.outcomes[" ".join(command)] = Tally(failed=1) if failed else Tally(passed=1)
 
 
-def check_core(report: Report, python: Path, folder: Path) -> None:
+def check_core(report: Report, python: Path) -> None:
     """Run the tests of the core packages in an environment of their own."""
-    name = f"Python {version_of(python)} ({' '.join(CORE_PACKAGES)})"
-    environment = folder / "venv"
-    # One call for each package: uv before 0.10 takes no second one.
-    for selection in (["--only-dev"], *(["--all-extras", "--package", package] for package in CORE_REQUIREMENTS)):
-        sync = ("uv", "sync", "--quiet", "--locked", "--inexact", "--python", python, *selection)
-        if call(*sync, UV_PROJECT_ENVIRONMENT=str(environment)):
-            report.outcomes[name] = Tally(failed=1)
-            return
-    tests = [f"tests/{package}" for package in CORE_PACKAGES]
-    call_tests(report, name, environment / "bin/python", folder / "results.xml", "-p", "no:cacheprovider", *tests)
+    only = f" ({' '.join(CORE_PACKAGES)})"
+    with tempfile.TemporaryDirectory() as environment:
+        # One call for each package: uv before 0.10 takes no second one.
+        for selection in (["--only-dev"], *(["--all-extras", "--package", package] for package in CORE_REQUIREMENTS)):
+            sync = ("uv", "sync", "--quiet", "--locked", "--inexact", "--python", python, *selection)
+            if call(*sync, UV_PROJECT_ENVIRONMENT=environment):
+                report.outcomes[f"Python {version_of(python)}{only}"] = Tally(failed=1)
+                return
+        tests = [f"tests/{package}" for package in CORE_PACKAGES]
+        call_tests(report, Path(environment) / "bin/python", *tests, only=only)
+
+
+def jobs_of(report: Report, python: Path, others: list[Path]) -> list[Callable[[], None]]:
+    """All there is to check, in parts that run at once.
+
+    What needs few servers comes first, while they are installed; then packages whose tests are long.
+    """
+    installed = Event()
+    folders = {test.parent for test in (ROOT / "tests").glob("*/test_*.py")}
+
+    def install() -> None:
+        try:
+            if os.geteuid() == 0:
+                call(sys.executable, "scripts/services", "install")
+        finally:
+            installed.set()
+
+    def call_tests_in(folder: Path) -> None:
+        installed.wait()
+        call_tests(report, python, f"tests/{folder.name}")
+
+    return [
+        install,
+        partial(check_statically, report),
+        *(partial(check_core, report, other) for other in others),
+        *(partial(call_tests_in, folder) for folder in sorted(folders, key=_weight)),
+    ]
+
+
+def _weight(folder: Path) -> tuple[bool, int]:
+    # Building and installing takes longer than any test.
+    return folder.name != "workspace", -sum(path.stat().st_size for path in folder.glob("*.py"))
 
 
 def version_of(python: Path) -> str:
@@ -125,18 +200,14 @@ def main(arguments: list[str]) -> int:
     report = Report()
     if call("uv", "sync", "--quiet", "--locked", "--all-packages", "--all-extras", "--python", preferred):
         return 2
-    check_statically(report)
-    if not quick and os.geteuid() == 0:
-        call(sys.executable, "scripts/services", "install")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        python = Path(
-            run("uv", "run", "--no-sync", "python", "-c", "import sys; print(sys.executable)", cwd=ROOT).strip()
-        )
-        call_tests(report, f"Python {version_of(python)}", python, folder / "results.xml", *arguments[1:])
-        for python in () if quick else others:
-            (folder / python.name).mkdir()
-            check_core(report, python, folder / python.name)
+    python = Path(run("uv", "run", "--no-sync", "python", "-c", "import sys; print(sys.executable)", cwd=ROOT).strip())
+    if quick:
+        check_statically(report)
+        call_tests(report, python, *arguments[1:])
+    else:
+        with ThreadPoolExecutor((os.cpu_count() or 1) + _WAITING) as pool:
+            for job in [pool.submit(each) for each in jobs_of(report, python, others)]:
+                job.result()
     if quick:
         report.not_run += [f"Python {version_of(python)}: quick" for python in others]
     elif not others:

@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Collection
+from configparser import ConfigParser
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
@@ -28,12 +30,12 @@ class CommandError(RuntimeError):
     """A command failed; the message is what it printed."""
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """What the command prints. Raises CommandError when it fails."""
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    """What the command prints, with these environment variables. Raises CommandError when it fails."""
     completed = subprocess.run(
         command,
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if name not in _INHERITED},
+        env={**{name: value for name, value in os.environ.items() if name not in _INHERITED}, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -56,18 +58,20 @@ def tree_files(tree: Path = ROOT) -> list[Path]:
     return sorted(path for name in set(listing.split("\0")) if name and (tree / (path := Path(name))).is_file())
 
 
-def copy_tree(destination: Path, tree: Path = ROOT) -> None:
-    """Copy the tree as it stands, committed or not, without what git ignores."""
+def copy_tree(destination: Path, tree: Path = ROOT, *, only: Collection[str] | None = None) -> None:
+    """Copy the tree as it stands, committed or not, without what git ignores; of the packages, `only` these."""
     for path in tree_files(tree):
+        if only is not None and path.parts[0] == "packages" and path.parts[1] not in only:
+            continue
         copy = destination / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes((tree / path).read_bytes())
         copy.chmod((tree / path).stat().st_mode)
 
 
-def build(tree: Path, dist: Path, *options: str) -> dict[str, "Wheel"]:
+def build(tree: Path, dist: Path, *options: str, **variables: str) -> dict[str, "Wheel"]:
     """Build with `uv build`, which needs `--all-packages` or `--package NAME`; the wheels in `dist` by package."""
-    run("uv", "build", "--no-create-gitignore", *options, "--out-dir", dist, cwd=tree)
+    run("uv", "build", "--no-create-gitignore", *options, "--out-dir", dist, cwd=tree, **variables)
     return {wheel.name: wheel for wheel in map(Wheel, sorted(dist.glob("*.whl")))}
 
 
@@ -79,12 +83,17 @@ class Wheel:
         self.files: dict[str, bytes] = {}
         self.metadata = Message()
         self.license: bytes | None = None
+        self.store_entry_points: dict[str, str] = {}
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 if ".dist-info/" not in name:
                     self.files[name] = archive.read(name)
                 elif name.endswith(".dist-info/METADATA"):
                     self.metadata = Parser().parsestr(archive.read(name).decode())
+                elif name.endswith(".dist-info/entry_points.txt"):
+                    parser = ConfigParser(delimiters="=")
+                    parser.read_string(archive.read(name).decode())
+                    self.store_entry_points = dict(parser["key_value.stores"])
                 elif name.endswith("/LICENSE"):
                     self.license = archive.read(name)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
-from servers import Server, ServerUnavailableError
-from servers.redis import RedisServer
-from servers.redis_cluster import RedisCluster
-from servers.redis_sentinel import RedisSentinel
+from predecessor import Predecessor
+from servers import Server, ServerUnavailableError, discover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
+
+pytest.register_assert_rewrite("cluster_cases", "embedded", "exchange", "lifetimes", "search_cases")
 
 ServerT = TypeVar("ServerT", bound=Server)
 
@@ -55,29 +58,38 @@ def run_server(pytestconfig: pytest.Config, record_testsuite_property: Callable[
     return run
 
 
-@pytest.fixture(scope="session")
-def redis_server(run_server: RunServer) -> Iterator[RedisServer]:
-    with run_server(RedisServer()) as server:
-        yield server
+def _fixture_of(server: type[Server], name: str, *, private: bool) -> object:
+    @pytest.fixture(scope="function" if private else "session", name=name)
+    def run(run_server: RunServer) -> Iterator[Server]:
+        with run_server(server(private=private)) as running:
+            yield running
+
+    return run
+
+
+# A file `valkey.py` in scripts/servers gives `valkey_server` for all tests, or what its class is called, and for one
+# test `private_valkey`, which it may kill, pause and restart.
+for _name, _server in discover().items():
+    _shared = f"{_name}_server" if _server.__name__.endswith("Server") else _name
+    globals()[_shared] = _fixture_of(_server, _shared, private=False)
+    globals()[f"private_{_name}"] = _fixture_of(_server, f"private_{_name}", private=True)
 
 
 @pytest.fixture(scope="session")
-def redis_cluster(run_server: RunServer) -> Iterator[RedisCluster]:
-    with run_server(RedisCluster()) as server:
-        yield server
+def predecessor_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predecessor]:
+    """Installs py-key-value-aio with the backend of this name, once."""
 
+    @cache
+    def install(backend: str) -> Predecessor:
+        return Predecessor(tmp_path_factory.mktemp("predecessor") / "venv", backend)
 
-@pytest.fixture(scope="session")
-def redis_sentinel(run_server: RunServer) -> Iterator[RedisSentinel]:
-    with run_server(RedisSentinel()) as server:
-        yield server
+    return install
 
 
 @pytest.fixture
-def private_redis(run_server: RunServer) -> Iterator[RedisServer]:
-    """A Redis that the test may kill, pause and restart."""
-    with run_server(RedisServer(private=True)) as server:
-        yield server
+def recorded(tmp_path: Path) -> Path:
+    """A copy of what py-key-value-aio 0.5.0 stored, as tests/recorded/README.md describes it."""
+    return shutil.copytree(Path(__file__).with_name("recorded"), tmp_path / "recorded")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

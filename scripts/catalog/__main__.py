@@ -8,11 +8,9 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from key_value.aio.errors import KeyValueStoreError
-from key_value.aio.stores.disk import DiskStore
-from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.urls import open_store
 
 from catalog import installed
 from catalog.framework import Catalog, D, Documents
@@ -20,15 +18,9 @@ from catalog.framework import Catalog, D, Documents
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from key_value.aio.stores.base import BaseStore
-
 _TTL = 3600
 _VISIT_TTL = 2
 _TICK = 0.5
-
-
-class StoreChoiceError(Exception):
-    """The argument names no store."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +30,6 @@ class Timing:
     put_many: float
     get_many: float
     gets: float
-
-
-def choose_store(url: str) -> BaseStore:
-    """The store of a URL. Raises StoreChoiceError."""
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
-        return MemoryStore()
-    if parts.scheme == "disk" and (path := unquote(parts.netloc + parts.path)):
-        return DiskStore(directory=path)
-    if parts.scheme in {"redis", "rediss", "unix"}:
-        from key_value.aio.stores.redis import RedisStore
-
-        try:
-            return RedisStore(url=url)
-        except ValueError as error:
-            message = "this URL is not one that Redis understands; write redis://host:port"
-            raise StoreChoiceError(message) from error
-    message = "this URL names no store: give disk://PATH, memory:// or redis://host:port"
-    raise StoreChoiceError(message)
 
 
 async def show_earlier_run(documents: Documents[D], found: Mapping[str, D]) -> None:
@@ -130,7 +103,7 @@ def show_summary(timings: list[Timing]) -> None:
 
 
 async def run(url: str) -> None:
-    async with choose_store(url) as store:
+    async with open_store(url) as store:
         catalog = Catalog(store, prefix="quickstart", ttl=_TTL)
         modules = installed.modules()
         await show_earlier_run(catalog.modules, modules)
@@ -151,11 +124,15 @@ async def run(url: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="quickstart")
-    parser.add_argument("url", metavar="URL", help="disk://PATH, memory:// or redis://host:port")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="disk://PATH, memory://, redis://host:port, or any other store that is installed",
+    )
     url: str = parser.parse_args().url
     try:
         asyncio.run(run(url))
-    except (StoreChoiceError, KeyValueStoreError) as error:
+    except (ValueError, KeyValueStoreError) as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 2
     return 0

@@ -16,10 +16,13 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def apt_install(package: str) -> None:
-    """Install `package` without starting anything; OSError or CalledProcessError when that fails."""
+    """Install the package, or several, named with spaces between, without starting anything.
+
+    :raises OSError: or CalledProcessError, when that fails.
+    """
     with _one_at_a_time(), _autostart_forbidden():
         _update()
-        _apt_get("install", "-y", "--no-install-recommends", package)
+        _apt_get("install", "-y", "--no-install-recommends", *package.split())
 
 
 @contextlib.contextmanager

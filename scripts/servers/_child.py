@@ -40,8 +40,8 @@ def free_port() -> int:
 
 
 class Child:
-    def __init__(self, name: str) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=f"kv-{name}-"))
+    def __init__(self, name: str, parent: Path | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=f"kv-{name}-", dir=parent))
         self._log = self.directory / "output.log"
         self._child: subprocess.Popen[bytes] | None = None
         self._leash = subprocess.Popen(
@@ -74,7 +74,10 @@ class Child:
         if self._child is None or self._child.poll() is not None:
             return
         os.killpg(self._child.pid, number)
-        if number is signal.SIGKILL:
+        if number is signal.SIGSTOP:
+            # Until the last of its threads has stopped it answers: a server of MongoDB did, in one run of many.
+            os.waitid(os.P_PID, self._child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        elif number is signal.SIGKILL:
             self._child.wait()
             self._tell_leash("")
 

@@ -6,14 +6,14 @@ import shutil
 import signal
 import subprocess
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from servers._apt import apt_install
 from servers._child import HOST, Child, free_port
 from servers.base import Server, ServerUnavailableError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_MEMORY = Path("/dev/shm")  # noqa: S108 — what is made in it is private
 
 
 class ProcessServer(Server):
@@ -25,6 +25,8 @@ class ProcessServer(Server):
     binary: ClassVar[str]
     apt_package: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    in_memory: ClassVar[bool] = False
+    """Whether `directory` is in memory where there is such a file system: for a server that waits for the disk."""
     host = HOST
 
     def __init__(self, *, private: bool = False) -> None:
@@ -47,7 +49,7 @@ class ProcessServer(Server):
         path = shutil.which(self.binary)
         if path is None:
             raise ServerUnavailableError(self.advice)
-        answer = subprocess.run([path, "--version"], check=True, capture_output=True, text=True, timeout=30)
+        answer = subprocess.run([path, "--version"], check=True, capture_output=True, text=True, timeout=120)
         version = re.search(r"\d+(\.\d+)+", answer.stdout + answer.stderr)
         return version[0] if version else "unknown"
 
@@ -83,7 +85,7 @@ class ProcessServer(Server):
             msg = f"{self.name} is started already"
             raise RuntimeError(msg)
         self.port = free_port()
-        self._child = Child(self.name)
+        self._child = Child(self.name, _MEMORY if self.in_memory and _MEMORY.is_dir() else None)
         self.prepare()
         self._child.run(self.command())
 

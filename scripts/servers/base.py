@@ -30,7 +30,7 @@ class Server(ABC):
     """
 
     environment_variable: ClassVar[str]
-    start_timeout: ClassVar[float] = 30
+    start_timeout: ClassVar[float] = 120
 
     def __init__(self, *, private: bool = False) -> None:
         self.external_url = None if private else os.environ.get(self.environment_variable) or None

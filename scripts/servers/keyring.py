@@ -125,6 +125,6 @@ def _ask(address: str, method: str, argument: str) -> str:
     command = [shutil.which("dbus-send") or "dbus-send", f"--bus={address}", "--print-reply", f"--dest={name}"]
     environment = {**os.environ, "DBUS_SESSION_BUS_ADDRESS": address}
     done = subprocess.run(
-        [*command, path, method, argument], capture_output=True, text=True, env=environment, timeout=5, check=False
+        [*command, path, method, argument], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
     return done.stdout if done.returncode == 0 else ""

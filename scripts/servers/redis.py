@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from servers import ProcessServer
@@ -21,6 +21,7 @@ class RedisServer(ProcessServer):
     environment_variable = "KV_TEST_REDIS_URL"
     binary = "redis-server"
     apt_package = "redis-server"
+    scheme: ClassVar[str] = "redis"
 
     def __init__(self, *arguments: str, username: str = "", password: str = "", private: bool = False) -> None:
         super().__init__(private=private or bool(arguments or username or password))
@@ -36,7 +37,7 @@ class RedisServer(ProcessServer):
 
     @property
     def url(self) -> str:
-        return self.external_url or f"redis://{self._credentials}{self.address}/0"
+        return self.external_url or f"{self.scheme}://{self._credentials}{self.address}/0"
 
     @property
     def address(self) -> str:
@@ -60,8 +61,12 @@ class RedisServer(ProcessServer):
 
 
 def version_of(url: str) -> str:
-    facts = dict(line.split(":", 1) for line in ask(url, "INFO", "server").splitlines() if ":" in line)
-    return facts["redis_version"]
+    return facts_of(url)["redis_version"]
+
+
+def facts_of(url: str) -> dict[str, str]:
+    """What the server tells of itself."""
+    return dict(line.split(":", 1) for line in ask(url, "INFO", "server").splitlines() if ":" in line)
 
 
 def ask(url: str, *words: str) -> str:
@@ -73,7 +78,7 @@ def ask(url: str, *words: str) -> str:
     host = address.hostname or ""
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(socket.create_connection((host, address.port or 6379), timeout=5))
-        if address.scheme == "rediss":
+        if address.scheme in {"rediss", "valkeys"}:
             tls = ssl.create_default_context()
             connection = stack.enter_context(tls.wrap_socket(connection, server_hostname=host))
         stream = stack.enter_context(connection.makefile("rwb"))

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import subprocess
+from typing import ClassVar
 
 from servers import ServerGroup, ServerStartError
 from servers.redis import RedisServer, ask, version_of
+
+_CLUSTER_NODE = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "15000")
 
 
 class RedisCluster(ServerGroup):
     """Three masters and no replica; `KV_TEST_REDIS_CLUSTER_URL` holds one URL per node, separated by spaces."""
 
     environment_variable = "KV_TEST_REDIS_CLUSTER_URL"
+    node: ClassVar[type[RedisServer]] = RedisServer
 
     def __init__(self, *, private: bool = False) -> None:
-        self.nodes = [_node() for _ in range(3)]
+        self.nodes = [self.node(*_CLUSTER_NODE) for _ in range(3)]
         super().__init__(*self.nodes, private=private)
 
     @property
@@ -45,15 +49,16 @@ class RedisCluster(ServerGroup):
 
     def _start(self) -> None:
         super()._start()
+        self.create()
+
+    def create(self) -> None:
+        """Make a cluster of the nodes.
+
+        :raises ServerStartError: that is not possible.
+        """
         addresses = [node.address for node in self.nodes]
         create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes"]
         done = subprocess.run(create, check=False, capture_output=True, text=True, timeout=self.start_timeout)
         if done.returncode:
             msg = f"redis-cli --cluster create failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             raise ServerStartError(msg)
-
-
-def _node() -> RedisServer:
-    return RedisServer(
-        *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"),
-    )

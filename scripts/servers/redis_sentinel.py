@@ -52,7 +52,7 @@ class _Sentinel(RedisServer):
             f"port {self.port}\n"
             f"bind {self.host}\n"
             f"sentinel monitor {_SERVICE_NAME} {self._master.host} {self._master.port} 1\n"
-            f"sentinel down-after-milliseconds {_SERVICE_NAME} 1000\n"
+            f"sentinel down-after-milliseconds {_SERVICE_NAME} 30000\n"
         )
 
     def command(self) -> list[str]:

@@ -4,12 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from key_value.aio.adapters import PydanticAdapter
 from key_value.aio.stores.memory import MemoryStore
 from pydantic import BaseModel, ConfigDict, Field, computed_field
-
-GOLDEN = Path(__file__).parents[3] / "shared/compat/golden/wrappers.json"
 
 
 class Square(BaseModel):
@@ -27,12 +24,10 @@ class Measure(BaseModel):
     meters: float
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="needs the recorded data in ../shared/compat/golden")
-async def test_a_recorded_list_is_read_and_written_alike() -> None:
-    golden: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    recorded = golden["PydanticAdapter[list[int]]"]
-    collection, key = next(iter(recorded)).split(" | ")
-    stored = recorded[f"{collection} | {key}"]
+async def test_a_recorded_list_is_read_and_written_alike(recorded: Path) -> None:
+    entries: dict[str, dict[str, Any]] = json.loads((recorded / "wrappers.json").read_text(encoding="utf-8"))
+    [(names, stored)] = entries["PydanticAdapter[list[int]]"].items()
+    collection, key = names.split(" | ")
     store = MemoryStore(seed={collection: {key: stored}})
     adapter = PydanticAdapter(store, list[int], collection)
     value = await adapter.get(key)

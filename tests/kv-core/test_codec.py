@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from key_value.aio.core import codec
-from key_value.aio.core.codec import EncodedDict, decode_value, encode_value, load_object
+from key_value.aio.core.codec import EncodedDict, decode_value, encode_value, is_plain, load_object
 from key_value.aio.core.plain import MAX_DEPTH
 from key_value.aio.errors import DeserializationError, SerializationError
 
@@ -253,3 +253,23 @@ def test_long_integers_are_exact_wherever_they_stand(offset: int, size: int) -> 
     value = {"a": "x" * (size + offset), "n": 2**64 + 1, "b": "y" * size}
     assert load_object(json.dumps(value)) == value
     assert load_object(json.dumps({**value, "n": 10**18 + 1})) == {**value, "n": 10**18 + 1}
+
+
+class Number(int):
+    pass
+
+
+def test_what_json_is_loaded_to_is_plain() -> None:
+    assert is_plain([{"n": [1, 0.5, float("nan"), "é", True, None]}])
+
+
+@pytest.mark.parametrize(
+    "part", [b"a", Number(1), datetime(2020, 1, 1, tzinfo=timezone.utc), object(), {1: 2}], ids=repr
+)
+def test_what_another_decoder_has_beside_that_is_not_plain(part: Any) -> None:
+    assert not is_plain([{"n": [part]}])
+
+
+def test_nothing_is_known_to_be_plain_without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "orjson", None)
+    assert not is_plain([])

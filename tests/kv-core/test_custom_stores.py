@@ -13,6 +13,8 @@ from key_value.aio.core.sanitization import HashExcessLengthStrategy
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
 from key_value.aio.stores.base import BaseContextManagerStore, BaseStore, ManagedEntry
 from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.testing import FakeClock
+from key_value.aio.testing.inner_stores import PlainStore
 
 MOST_FRAMES = 8
 
@@ -108,12 +110,10 @@ async def test_results_of_one_batch_share_nothing() -> None:
 
 async def test_a_batch_hook_with_times_beside_the_entries_gets_them() -> None:
     store = BatchStore()
-    await store.put_many(["a"], [{}], ttl=60)
+    with FakeClock():
+        await store.put_many(["a"], [{}], ttl=60)
     entry = store.entries["default_collection", "a"]
-    ttl, created_at, expires_at = store.batch
-    assert ttl is not None
-    assert 59 < ttl <= 60
-    assert (created_at, expires_at) == (entry.created_at, entry.expires_at)
+    assert store.batch == (60, entry.created_at, entry.expires_at)
 
 
 async def test_the_store_and_each_collection_are_prepared_once() -> None:
@@ -134,7 +134,7 @@ async def test_an_unexpected_failure_of_a_setup_is_a_setup_error() -> None:
         async def _setup(self) -> None:
             raise ZeroDivisionError
 
-    with pytest.raises(StoreSetupError, match=r"BrokenStore\(\) failed: ZeroDivisionError"):
+    with pytest.raises(StoreSetupError, match=r"BrokenStore\(\) cannot be used: ZeroDivisionError"):
         await BrokenStore().get("a")
 
 
@@ -158,6 +158,51 @@ async def test_a_seed_is_stored_when_the_store_is_first_opened() -> None:
     store = DictStore(seed={"users": {"alice": {"n": 1}}})
     assert store.entries == {}
     assert await store.get("alice", collection="users") == {"n": 1}
+
+
+class HalfOpenStore(PreparedStore):
+    """Has something open when it learns that it cannot be used."""
+
+    is_open = False
+
+    async def _setup(self) -> None:
+        self.is_open = True
+        await super()._setup()
+
+    async def _close(self) -> None:
+        self.is_open = False
+
+
+async def test_what_a_store_opens_after_it_was_closed_while_it_opened_is_closed_by_the_next_close() -> None:
+    opening, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(PlainStore):
+        async def _setup(self) -> None:
+            opening.set()
+            await go_on.wait()
+
+    store = Slow()
+    put = asyncio.create_task(store.put("a", {}))
+    await opening.wait()
+    await store.close()
+    go_on.set()
+    await put
+    await store.close()
+    assert store.closed == 2
+
+
+async def test_a_store_whose_setup_failed_is_closed_by_close_and_by_its_context() -> None:
+    store = HalfOpenStore(failures=2)
+    with pytest.raises(StoreConnectionError):
+        await store.setup()
+    await store.close()
+    assert store.is_open is False
+    with pytest.raises(StoreConnectionError):
+        await store.__aenter__()
+    assert store.is_open is False
+    async with store:
+        assert store.is_open is True
+    assert store.is_open is False
 
 
 async def test_a_seed_outlives_an_opening_that_failed() -> None:
@@ -191,3 +236,19 @@ async def test_a_warm_operation_runs_in_few_frames_of_ours(operation: str) -> No
     await call
     sys.setprofile(None)
     assert len(frames) <= MOST_FRAMES, frames
+
+
+class ForgetfulStore(DictStore):
+    def __init__(self) -> None:
+        self.entries = {}
+        self.colour = getattr(self, "colour", "red")
+
+
+async def test_a_store_that_has_not_called_its_base_says_so() -> None:
+    forgetful = ForgetfulStore()
+    assert forgetful.colour == "red"
+    with pytest.raises(AttributeError, match=r"ForgetfulStore\.__init__ has not called super\(\)\.__init__\(\)"):
+        await forgetful.put("key", {"a": 1})
+    complete: Any = DictStore()
+    with pytest.raises(AttributeError, match=r"'DictStore' object has no attribute 'color'$"):
+        _ = complete.color

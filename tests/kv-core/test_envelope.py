@@ -8,7 +8,7 @@ import pytest
 from key_value.aio.core import codec
 from key_value.aio.core.codec import encode_value
 from key_value.aio.core.entry import ManagedEntry
-from key_value.aio.core.envelope import dump_entry, load_entry
+from key_value.aio.core.envelope import dump_entry, load_entries, load_entry
 from key_value.aio.errors import DeserializationError
 
 CREATED = datetime(2026, 11, 23, 9, 3, 14, 464348, tzinfo=timezone.utc)
@@ -89,3 +89,30 @@ def test_a_date_in_utc_is_read_however_it_says_so(suffix: str) -> None:
 def test_what_is_no_entry_is_corrupt(envelope: object) -> None:
     with pytest.raises(DeserializationError):
         load_entry(json.dumps(envelope))
+
+
+def test_several_entries_are_read_as_each_alone() -> None:
+    texts = [
+        *(dump_entry(entry({"n": number}, EXPIRES)) for number in range(3)),
+        dump_entry(entry({"n": 2**70})),
+        b'{"value": {"n": NaN}, "created_at": "2026-11-23T09:03:14"}',
+        b'{"value": "{\\"a\\": 1}", "created_at": "2026-11-23T09:03:14Z"}',
+        b'{"value": {"text": "' + b"x" * 300_000 + b'"}}',
+    ]
+    for given in (texts, texts[:3], texts[:4], texts[4:5], texts[5:6], []):
+        loaded = load_entries([None, *given, None])
+        assert loaded[0] is loaded[-1] is None
+        for one, text in zip(loaded[1:-1], given, strict=True):
+            assert one is not None
+            assert repr((one.value, one.key, one)) == repr(((alone := load_entry(text)).value, alone.key, alone))
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"", b'{"value": 1}', b'{"value": {}, "created_at": []}'])
+def test_one_corrupt_entry_among_several_is_told(text: bytes) -> None:
+    with pytest.raises(DeserializationError):
+        load_entries([b'{"value": {}}', text, b'{"value": {}}'])
+
+
+def test_texts_that_are_json_only_together_are_corrupt() -> None:
+    with pytest.raises(DeserializationError):
+        load_entries([b"{},{}", b'{"value": [1', b"2]}"])

@@ -11,7 +11,13 @@ from key_value.aio.core.names import (
     join_names,
     split_names,
 )
+from key_value.aio.core.shortening import shorten, shorten_each
 from key_value.aio.errors import InvalidKeyError
+
+
+class Subclass(str):
+    __slots__ = ()
+
 
 NAMES = st.text(st.sampled_from(":%3A5a"), min_size=1, max_size=8) | st.text(min_size=1).filter(
     lambda name: name.isprintable()
@@ -79,3 +85,25 @@ def test_keys_are_a_sequence_of_names(keys: object) -> None:
 def test_each_key_of_a_batch_is_checked() -> None:
     with pytest.raises(TypeError, match="key must be a str, not int"):
         checked_names(["a"] * 1000 + [5])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("bad", ["", "\ud800", "k" * (MAX_NAME_BYTES + 1), "é" * MAX_NAME_BYTES])
+def test_one_bad_key_of_a_batch_is_refused(bad: str) -> None:
+    with pytest.raises(InvalidKeyError):
+        checked_names(["a", bad, "b"])
+
+
+@pytest.mark.parametrize("keys", [[], ["a"], ["a", "é 🌍"], ["k" * MAX_NAME_BYTES] * 2], ids=len)
+def test_the_keys_of_a_batch_come_back_in_a_list_of_their_own(keys: list[str]) -> None:
+    checked = checked_names(keys)
+    assert checked == keys
+    assert checked is not keys
+
+
+def test_a_key_of_a_batch_that_is_of_a_subclass_becomes_a_str() -> None:
+    assert [type(key) for key in checked_names(["a", Subclass("b")])] == [str, str]
+
+
+@given(st.lists(st.text(st.sampled_from("ab%~é0"), max_size=90)))
+def test_names_are_shortened_together_as_each_is_alone(names: list[str]) -> None:
+    assert [*shorten_each(names, 100)] == [shorten(name, 100) for name in names]

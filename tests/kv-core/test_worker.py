@@ -11,10 +11,10 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.core.worker import Call, Worker
+from key_value.aio.core.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Resource:
@@ -53,7 +53,7 @@ def sleep(_: Resource, seconds: float) -> None:
 
 
 def wait(_: Resource, event: threading.Event) -> None:
-    assert event.wait(10)
+    assert event.wait(60)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_calls_that_wait_together_are_made_together(resources: Resources) 
     sizes: list[int] = []
     begun = threading.Event()
 
-    def make_all(resource: Resource, calls: Sequence[Call[Resource]]) -> None:
+    def make_all(resource: Resource, calls: Sequence[Job[Resource]]) -> None:
         sizes.append(len(calls))
         begun.set()
         for call in calls:
@@ -121,12 +121,35 @@ async def test_calls_that_wait_together_are_made_together(resources: Resources) 
     worker = Worker(resources.open, Resource.close, make_all)
     event = threading.Event()
     first = asyncio.ensure_future(worker.run(wait, event))
-    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(begun.wait, 60)
     others = asyncio.gather(*(worker.run(identity) for _ in range(100)))
     await asyncio.sleep(0)
     event.set()
     await asyncio.gather(first, others)
     assert sizes == [1, 100]
+    await worker.close()
+
+
+async def test_calls_may_be_made_a_few_at_a_time_and_no_caller_waits_for_the_others(
+    resources: Resources,
+) -> None:
+    def make_first(resource: Resource, calls: Sequence[Job[Resource]]) -> Sequence[Job[Resource]]:
+        calls[0].make(resource)
+        return calls[1:]
+
+    worker = Worker(resources.open, Resource.close, make_first)
+    event = threading.Event()
+    first = asyncio.ensure_future(worker.run(wait, event))
+    few = asyncio.gather(*(worker.run(identity) for _ in range(5)))
+    later = threading.Event()
+    last = asyncio.ensure_future(worker.run(wait, later))
+    await asyncio.sleep(0)
+    event.set()
+    await asyncio.gather(first, few)
+    assert not last.done()
+    later.set()
+    await last
+    assert worker.load == 0
     await worker.close()
 
 
@@ -142,7 +165,7 @@ async def test_callers_do_not_wait_for_all_calls_that_come_after(worker: Worker[
 
 
 async def test_what_is_raised_around_the_calls_all_callers_get(resources: Resources) -> None:
-    def make_all(resource: Resource, calls: Sequence[Call[Resource]]) -> None:
+    def make_all(resource: Resource, calls: Sequence[Job[Resource]]) -> None:
         for call in calls:
             call.make(resource)
         message = "around"
@@ -178,11 +201,11 @@ async def test_a_cancelled_call_that_has_begun_is_completed(worker: Worker[Resou
 
     def work(_: Resource) -> None:
         begun.set()
-        assert event.wait(10)
+        assert event.wait(60)
         completed.set()
 
     doomed = asyncio.ensure_future(worker.run(work))
-    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(begun.wait, 60)
     doomed.cancel()
     event.set()
     with pytest.raises(asyncio.CancelledError):
@@ -226,7 +249,7 @@ async def test_a_worker_that_is_dropped_ends_its_thread(resources: Resources) ->
     del worker
     gc.collect()
     assert reference() is None
-    assert resources.opened[0].closed.wait(10)
+    assert resources.opened[0].closed.wait(60)
 
 
 async def test_nothing_of_a_call_is_kept(worker: Worker[Resource]) -> None:
@@ -285,8 +308,13 @@ print(asyncio.run(worker.run(lambda _: "called")), flush=True)
     assert done.stdout.split() == ["called", "closed"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def forks(test: Callable[..., None]) -> Callable[..., None]:
+    # From Python 3.12 on, a fork of a process with threads is warned of.
+    test = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")(test)
+    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")(test)
+
+
+@forks
 def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resources: Resources) -> None:
     asyncio.run(worker.run(identity))
     child = os.fork()
@@ -301,3 +329,144 @@ def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resour
     assert os.waitpid(child, 0)[1] == 0
     assert asyncio.run(worker.run(identity, 2)) == (2,)
     asyncio.run(worker.close())
+
+
+def forked(function: Callable[[], bool]) -> int:
+    """How a child that calls the function ends: 0 when it returns True, "hangs" after a minute."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = 0 if function() else 2
+        finally:
+            os._exit(status)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")
+
+
+@pytest.fixture
+def patient_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait longer than any machine stalls."""
+    monkeypatch.setattr("key_value.aio.core.forks._LOCK_WAIT_SECONDS", 60)
+
+
+def use(worker: Worker[Any]) -> Callable[[], bool]:
+    return lambda: asyncio.run(worker.run(lambda _, argument: argument, 1)) == 1
+
+
+@forks
+@pytest.mark.usefixtures("patient_forks")
+def test_a_fork_waits_for_the_call_under_way_and_what_it_holds(resources: Resources) -> None:
+    driver, worker = threading.Lock(), Worker(resources.open, Resource.close)
+    begun = threading.Event()
+
+    def hold(_: Resource) -> None:
+        with driver:
+            begun.set()
+            time.sleep(0.2)
+
+    def call() -> bool:
+        return not driver.locked() and use(worker)()
+
+    thread = threading.Thread(target=asyncio.run, args=(worker.run(hold),))
+    thread.start()
+    assert begun.wait(60)
+    assert forked(call) == 0
+    thread.join()
+    asyncio.run(worker.close())
+
+
+@forks
+def test_a_fork_does_not_wait_for_calls_for_ever(worker: Worker[Resource]) -> None:
+    begun, event = threading.Event(), threading.Event()
+
+    def stay(_: Resource) -> None:
+        begun.set()
+        assert event.wait(60)
+
+    thread = threading.Thread(target=asyncio.run, args=(worker.run(stay),))
+    thread.start()
+    assert begun.wait(60)
+    assert forked(use(worker)) == 0
+    event.set()
+    thread.join()
+    asyncio.run(worker.close())
+
+
+@forks
+@pytest.mark.usefixtures("patient_forks")
+def test_a_fork_has_its_turn_while_calls_follow_each_other(worker: Worker[Resource]) -> None:
+    stop = threading.Event()
+
+    async def call_on() -> None:
+        while not stop.is_set():
+            await asyncio.gather(*(worker.run(sleep, 0.0001) for _ in range(50)))
+
+    thread = threading.Thread(target=asyncio.run, args=(call_on(),))
+    thread.start()
+    began = time.monotonic()
+    assert [forked(use(worker)) for _ in range(5)] == [0] * 5
+    assert time.monotonic() - began < 60
+    stop.set()
+    thread.join()
+    asyncio.run(worker.close())
+
+
+@forks
+def test_a_call_may_fork(worker: Worker[Resource], resources: Resources) -> None:
+    assert asyncio.run(worker.run(lambda _: forked(use(worker)))) == 0
+    assert not resources.opened[0].closed.is_set()
+    asyncio.run(worker.close())
+
+
+@forks
+def test_what_must_not_be_open_in_a_child_is_closed_before_the_fork_and_opened_again() -> None:
+    resources = Resources()
+
+    def close(resource: Resource) -> None:
+        resource.closed.set()
+
+    worker = Worker(resources.open, close, close_before_fork=True)
+    asyncio.run(worker.run(identity))
+    assert forked(lambda: resources.opened[0].closed.is_set() and use(worker)()) == 0
+    assert asyncio.run(worker.run(identity, 1)) == (1,)
+    assert [resource.closed.is_set() for resource in resources.opened] == [True, False]
+    asyncio.run(worker.close())
+
+
+@forks
+def test_a_child_does_not_close_what_its_parent_has_open(worker: Worker[Resource], resources: Resources) -> None:
+    asyncio.run(worker.run(identity))
+
+    def close() -> bool:
+        asyncio.run(worker.close())
+        return not resources.opened[0].closed.is_set()
+
+    assert forked(close) == 0
+    asyncio.run(worker.close())
+
+
+@pytest.mark.parametrize("message", ["can't create new thread at interpreter shutdown", "can't start new thread"])
+def test_a_call_is_made_at_once_when_the_interpreter_starts_no_thread_because_it_ends(
+    worker: Worker[Resource], resources: Resources, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError(message)
+
+    # Python 3.12 and later say so as soon as the main thread has ended.
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    if "shutdown" in message:
+        assert asyncio.run(worker.run(identity, 1)) == (1,)
+        with pytest.raises(KeyError):
+            asyncio.run(worker.run(fail, KeyError()))
+        assert [resource.closed.is_set() for resource in resources.opened] == [True, True]
+    else:
+        with pytest.raises(RuntimeError, match="start new thread"):
+            asyncio.run(worker.run(identity, 1))

@@ -16,13 +16,17 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from contextlib import AbstractContextManager
 
-GOLDEN = Path(__file__).parents[2].parent / "shared/compat/golden"
 NOBODY = 65534
 
 
 class Execute(Protocol):
     def __call__(self, path: Path, sql: str, *parameters: object) -> list[Any]: ...
+
+
+class Lock(Protocol):
+    def __call__(self, path: Path) -> AbstractContextManager[None]: ...
 
 
 class LimitFileSize(Protocol):
@@ -40,21 +44,27 @@ def execute() -> Execute:
     return run
 
 
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """A copy of what py-key-value-aio 0.5.0 wrote."""
-    if not GOLDEN.exists():
-        pytest.skip("the recorded data is not beside the repository")
-    return shutil.copytree(GOLDEN, tmp_path / "golden")
+@pytest.fixture(scope="session")
+def lock() -> Lock:
+    """Within `with`, another program is writing to the database of a directory."""
+
+    @contextmanager
+    def hold(path: Path) -> Generator[None]:
+        with closing(sqlite3.connect(path / "key-value.db", isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
+    return hold
 
 
 @pytest.fixture
-def forbidden() -> Iterator[Path]:
-    """A directory in which this process may not write."""
+def own() -> Iterator[Path]:
+    """A directory of a user whose rights count, as those of root do not."""
     directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o555)
     is_root = os.geteuid() == 0
     if is_root:
+        os.chown(directory, NOBODY, -1)
         os.seteuid(NOBODY)
     try:
         yield directory
@@ -63,6 +73,13 @@ def forbidden() -> Iterator[Path]:
             os.seteuid(0)
         directory.chmod(0o755)
         shutil.rmtree(directory)
+
+
+@pytest.fixture
+def forbidden(own: Path) -> Path:
+    """A directory in which this process may not write."""
+    own.chmod(0o555)
+    return own
 
 
 def run(*command: str) -> int:

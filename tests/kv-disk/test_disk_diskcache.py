@@ -35,8 +35,8 @@ def store_of(directory: Path) -> Store:
 
 
 @pytest.fixture(params=["disk", "multi_disk"])
-def directory(request: pytest.FixtureRequest, golden: Path) -> Path:
-    return golden / request.param
+def directory(request: pytest.FixtureRequest, recorded: Path) -> Path:
+    return recorded / request.param
 
 
 def put_row(directory: Path, key: Any, **columns: Any) -> None:
@@ -47,10 +47,18 @@ def put_row(directory: Path, key: Any, **columns: Any) -> None:
 
 
 @pytest.fixture
-def values(golden: Path) -> dict[str, Any]:
+def values(recorded: Path) -> dict[str, Any]:
     """The same entries, as they were written to Redis."""
-    stored: dict[str, Any] = json.loads((golden / "redis.json").read_bytes())
+    stored: dict[str, Any] = json.loads((recorded / "redis.json").read_bytes())
     return {name: json.loads(entry["value"])["value"] for name, entry in stored.items()}
+
+
+@pytest.fixture
+def expires_at(recorded: Path) -> datetime:
+    """When the only entry with a ttl expires: the predecessor wrote it to each store within the same minute."""
+    stored: dict[str, Any] = json.loads((recorded / "redis.json").read_bytes())
+    [moment] = [envelope["expires_at"] for e in stored.values() if "expires_at" in (envelope := json.loads(e["value"]))]
+    return datetime.fromisoformat(moment)
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -74,12 +82,11 @@ async def test_every_entry_is_there(directory: Path, values: dict[str, Any]) -> 
         assert sorted(await store.collections()) == ["a::b", "big", "mcp:oauth", "users"]
 
 
-async def test_the_ttl_goes_on(directory: Path) -> None:
+async def test_the_ttl_goes_on(directory: Path, expires_at: datetime) -> None:
     async with store_of(directory) as store:
         value, remaining = await store.ttl("https://example.com/client?id=1#x", collection="mcp:oauth")
-        expires_at = datetime(2036, 11, 20, 9, 3, 14, tzinfo=timezone.utc)
         assert value is not None
-        assert remaining == pytest.approx((expires_at - datetime.now(timezone.utc)).total_seconds(), abs=2)
+        assert remaining == pytest.approx((expires_at - datetime.now(timezone.utc)).total_seconds(), abs=60)
         assert await store.ttl("alice", collection="users") == (await store.get("alice", collection="users"), None)
 
 
@@ -112,8 +119,9 @@ async def test_what_the_earlier_version_wrote_is_not_changed(directory: Path) ->
 
 
 @pytest.mark.parametrize("columns", [{"value": pickle.dumps(Trap())}, {"filename": "c2/pickle.val"}])
-async def test_a_pickle_is_refused_by_name_and_never_loaded(golden: Path, columns: dict[str, Any]) -> None:
-    directory = golden / "disk"
+async def test_a_pickle_is_refused_by_name_and_never_loaded(recorded: Path, columns: dict[str, Any]) -> None:
+    directory = recorded / "disk"
+    (directory / "c2").mkdir()
     (directory / "c2/pickle.val").write_bytes(pickle.dumps(Trap()))
     put_row(directory, "users::mallory", mode=4, **columns)
     put_row(directory, pickle.dumps(("users", Trap())), raw=0, value="{}")
@@ -130,27 +138,28 @@ async def test_a_pickle_is_refused_by_name_and_never_loaded(golden: Path, column
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 7, "value": {}}', '{"n": 1}', ""])
-async def test_what_is_no_envelope_is_refused_by_name(golden: Path, text: str) -> None:
-    put_row(golden / "disk", "users::bob", value=text)
-    async with DiskStore(directory=golden / "disk") as store:
+async def test_what_is_no_envelope_is_refused_by_name(recorded: Path, text: str) -> None:
+    put_row(recorded / "disk", "users::bob", value=text)
+    async with DiskStore(directory=recorded / "disk") as store:
         with pytest.raises(DeserializationError):
             await store.get("bob", collection="users")
         assert await store.get("alice", collection="users") is not None
 
 
 @pytest.mark.parametrize("filename", ["../secret", "c2/link", "c2", "missing.val", None])
-async def test_a_file_outside_the_directory_is_not_read(golden: Path, filename: str | None) -> None:
-    directory = golden / "disk"
-    (golden / "secret").write_text('{"value": {"secret": true}}')
-    (directory / "c2/link").symlink_to(golden / "secret")
+async def test_a_file_outside_the_directory_is_not_read(recorded: Path, filename: str | None) -> None:
+    directory = recorded / "disk"
+    (recorded / "secret").write_text('{"value": {"secret": true}}')
+    (directory / "c2").mkdir()
+    (directory / "c2/link").symlink_to(recorded / "secret")
     put_row(directory, "users::bob", mode=3, filename=filename)
     async with DiskStore(directory=directory) as store:
         with pytest.raises(DeserializationError):
             await store.get("bob", collection="users")
 
 
-async def test_expired_entries_are_left_behind(golden: Path) -> None:
-    directory = golden / "disk"
+async def test_expired_entries_are_left_behind(recorded: Path) -> None:
+    directory = recorded / "disk"
     text = '{"collection": "users", "key": "bob", "value": {}}'
     put_row(directory, "users::bob", value=text, expire_time=1.0)
     put_row(directory, "users::eve", value=text.replace("bob", "eve"), expire_time=4e9)
@@ -160,16 +169,16 @@ async def test_expired_entries_are_left_behind(golden: Path) -> None:
         assert remaining is not None
 
 
-async def test_numbers_that_json_does_not_have_are_read(golden: Path) -> None:
-    put_row(golden / "disk", "users::bob", value='{"value": {"n": Infinity}, "key": "bob", "collection": "users"}')
-    async with DiskStore(directory=golden / "disk") as store:
+async def test_numbers_that_json_does_not_have_are_read(recorded: Path) -> None:
+    put_row(recorded / "disk", "users::bob", value='{"value": {"n": Infinity}, "key": "bob", "collection": "users"}')
+    async with DiskStore(directory=recorded / "disk") as store:
         assert await store.get("bob", collection="users") == {"n": float("inf")}
 
 
-async def test_two_collections_in_one_directory_of_the_earlier_version_are_told_apart(golden: Path) -> None:
+async def test_two_collections_in_one_directory_of_the_earlier_version_are_told_apart(recorded: Path) -> None:
     text = '{"collection": "mcpoauth", "key": "k", "value": {"whose": "mcpoauth"}}'
-    put_row(golden / "multi_disk/mcpoauth", "k", value=text)
-    async with MultiDiskStore(base_directory=golden / "multi_disk") as store:
+    put_row(recorded / "multi_disk/mcpoauth", "k", value=text)
+    async with MultiDiskStore(base_directory=recorded / "multi_disk") as store:
         assert await store.get("k", collection="mcpoauth") == {"whose": "mcpoauth"}
         assert await store.get("k", collection="mcp:oauth") is None
         assert await store.keys("mcpoauth") == ["k"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.errors import DeserializationError, StoreConnectionError
+from key_value.aio.errors import DeserializationError, StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.disk import DiskStore, MultiDiskStore
+from key_value.aio.stores.disk.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -76,6 +79,16 @@ async def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(
             assert await check_a_full_disk(store) > 10
         await store.put("key", {"n": 1})
         assert await store.get_many(["key", *KEYS]) == [{"n": 1}, *VALUES]
+
+
+async def test_setup_proves_that_the_database_takes_a_write(tmp_path: Path, limit_file_size: LimitFileSize) -> None:
+    async with DiskStore(directory=tmp_path) as store:
+        await store.put("key", {"n": 1})
+        with limit_file_size(1):
+            with pytest.raises(StoreConnectionError, match=f"{tmp_path}/{FILE}: "):
+                await store.setup()
+            assert await store.get("key") == {"n": 1}
+        await store.setup()
 
 
 async def test_a_corrupt_page_is_an_error_and_the_other_entries_still_read(tmp_path: Path, execute: Execute) -> None:
@@ -166,3 +179,76 @@ def transactions(directory: Path) -> int:
     salt = log[16:24]
     frames = [log[at : at + 24] for at in range(32, len(log), 24 + 4096)]
     return sum(struct.unpack(">I", frame[4:8])[0] > 0 for frame in frames if frame[8:16] == salt)
+
+
+async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are_told_so(
+    tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Database.begin
+    begun: list[int] = []
+
+    def begin_and_be_locked_once(database: Database) -> None:
+        begun.append(len(begun))
+        # The first is for all together, and the next are for one each.
+        if len(begun) == 4:
+            message = "database is locked"
+            raise sqlite3.OperationalError(message)
+        begin(database)
+
+    async with DiskStore(directory=tmp_path) as store:
+        await store.setup()
+        refuse = "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN new.key = '5' BEGIN SELECT RAISE(FAIL, 'no'); END"
+        execute(tmp_path, refuse)
+        monkeypatch.setattr(Database, "begin", begin_and_be_locked_once)
+        outcomes = await asyncio.gather(*(store.put(f"{n}", {"n": n}) for n in range(8)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes if outcome is not None] == [
+            StoreTimeoutError,
+            StoreConnectionError,
+        ]
+        stored = await store.get_many([f"{n}" for n in range(8)])
+        assert [outcome is None for outcome in outcomes] == [value is not None for value in stored]
+
+
+async def test_a_write_is_told_as_committed_though_its_pages_could_not_be_given_back(
+    tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect: Any = sqlite3.connect
+    refused: list[str] = []
+
+    class Connection(sqlite3.Connection):
+        def executescript(self, script: str, /) -> sqlite3.Cursor:
+            if not refused:
+                refused.append(script)
+                message = "database is locked"
+                raise sqlite3.OperationalError(message)
+            return super().executescript(script)
+
+    def connect_with_refusal(*args: Any, **options: Any) -> sqlite3.Connection:
+        return connect(*args, factory=Connection, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_with_refusal)
+    async with DiskStore(directory=tmp_path) as store:
+        await store.put_many(KEYS, VALUES)
+        assert await store.destroy() is True
+        assert refused
+        assert execute(tmp_path, "SELECT count(*) FROM entries") == [(0,)]
+        await store.put("key", {})
+        # Given back with the next write.
+        assert execute(tmp_path, "PRAGMA freelist_count") == [(0,)]
+
+
+async def test_a_second_store_on_the_directory_leaves_the_first_its_log(tmp_path: Path) -> None:
+    async with DiskStore(directory=tmp_path) as first, DiskStore(directory=tmp_path) as second:
+        await first.put("key", {"n": 1})
+        assert await first.get("key") == {"n": 1}
+        await second.put("key", {"n": 2})
+        # SQLite removes the log when it believes that nobody else has the database open.
+        visit = (
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM sqlite_master'); c.close()"
+        )
+        visitor = await asyncio.create_subprocess_exec(sys.executable, "-c", visit, str(tmp_path / FILE))
+        assert await visitor.wait() == 0
+        assert (tmp_path / f"{FILE}-wal").exists()
+        await first.put("key", {"n": 3})
+        async with DiskStore(directory=tmp_path) as third:
+            assert await third.get("key") == {"n": 3}

@@ -61,6 +61,10 @@ class TestDiskStore(DiskContract, StoreTests[DiskStore]):
     def reopen(self, store: DiskStore) -> DiskStore:
         return DiskStore(directory=self.path)
 
+    @override
+    def address(self, store: DiskStore) -> tuple[str, dict[str, str]]:
+        return "key_value.aio.stores.disk:DiskStore", {"directory": str(self.path)}
+
 
 class TestMultiDiskStore(DiskContract, StoreTests[MultiDiskStore]):
     @pytest.fixture
@@ -70,6 +74,10 @@ class TestMultiDiskStore(DiskContract, StoreTests[MultiDiskStore]):
     @override
     def reopen(self, store: MultiDiskStore) -> MultiDiskStore:
         return MultiDiskStore(base_directory=self.path)
+
+    @override
+    def address(self, store: MultiDiskStore) -> tuple[str, dict[str, str]]:
+        return "key_value.aio.stores.disk:MultiDiskStore", {"base_directory": str(self.path)}
 
 
 class TestDiskStoreUnderCrashes(CrashTests):

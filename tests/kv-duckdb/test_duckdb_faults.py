@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from embedded import FILLING, FORKING, check_held_elsewhere, run
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.duckdb import DuckDBStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 OTHERS = "created_at TIMESTAMPTZ, expires_at TIMESTAMPTZ, version INTEGER"
 PRIMARY_KEY = "PRIMARY KEY (collection, key)"
@@ -27,64 +31,36 @@ print("open", flush=True)
 sys.stdin.read()
 """
 
-# Uses the store before and after a fork; the child's exit code says what it met.
-FORKING = """
-import asyncio, os, sys, duckdb
-from key_value.aio.errors import StoreSetupError
-from key_value.aio.stores.duckdb import DuckDBStore
+# For the programs that other embedded stores run too.
+BEGINNING = """
+import duckdb
+from key_value.aio.stores.duckdb import DuckDBStore as Store
 
-kind, path = sys.argv[1:]
-store = DuckDBStore(connection=duckdb.connect(path)) if kind == "connection" else DuckDBStore(database_path=path)
-asyncio.run(store.put("a", {"n": 1}))
-if kind == "closed":
-    asyncio.run(store.close())
-child = os.fork()
-if child == 0:
-    code = 1
-    try:
-        asyncio.run((DuckDBStore(database_path=path) if kind == "other store" else store).get("a"))
-        code = 0
-    except StoreSetupError as exc:
-        code = 2 if "fork" in str(exc) else 3
-    finally:
-        os._exit(code)
-code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-assert asyncio.run(store.get("a")) == {"n": 1}
-asyncio.run(store.close())
-sys.exit(code)
+def given(path):
+    return Store(connection=duckdb.connect(path))
+
+def prepare(path):
+    # Writing to the database itself then fails first, after which DuckDB refuses everything until it is opened again.
+    with duckdb.connect(path) as connection:
+        connection.execute("SET wal_autocheckpoint = '100KB'")
 """
 
-
-# Fills a disk of limited size, for this process, and then finds what was acknowledged.
-FILLING = """
-import asyncio, duckdb, resource, signal, sys
-from key_value.aio.errors import KeyValueStoreError
+REWRITING = """
+import asyncio
 from key_value.aio.stores.duckdb import DuckDBStore
 
+def megabytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096 // 1_000_000
+
 async def main():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    store = DuckDBStore(database_path=sys.argv[1])
-    await store.put("before", {"n": 1})
-    # Writing to the database itself then fails first, after which DuckDB refuses everything until it is opened again.
-    with duckdb.connect(sys.argv[1]) as connection:
-        connection.execute("SET wal_autocheckpoint = '100KB'")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
-    written, errors = [], []
-    for number in range(20):
-        try:
-            await store.put(f"k{number}", {"text": str(number) * 50_000})
-            written.append(number)
-        except KeyValueStoreError as exc:
-            errors.append(str(exc))
-    assert errors and all("disk is full" in error and sys.argv[1] in error for error in errors), errors
-    assert await store.get("before") == {"n": 1}
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await store.put("after", {"n": 2})
+    store = DuckDBStore()
+    await store.put("a", {"text": ""})
+    before = megabytes()
+    for number in range(1000):
+        await store.put("a", {"text": "x" * 100_000}, ttl=60)
+    print(megabytes() - before)
     await store.close()
-    assert [number for number in written if await store.get(f"k{number}") != {"text": str(number) * 50_000}] == []
-    assert await store.get_many(["before", "after"]) == [{"n": 1}, {"n": 2}]
-    await store.close()
-    print("all there")
 
 asyncio.run(main())
 """
@@ -123,8 +99,8 @@ def test_a_connection_and_a_path_are_refused(raw: duckdb.DuckDBPyConnection, pat
 
 
 def test_an_empty_path_is_refused() -> None:
-    with pytest.raises(ValueError, match="database_path"):
-        DuckDBStore(database_path="")
+    with pytest.raises(ValueError, match="path must name a file"):
+        DuckDBStore(path="")
 
 
 def test_a_constructor_opens_nothing(path: Path) -> None:
@@ -193,20 +169,8 @@ async def test_a_table_with_more_columns_and_in_another_order_serves(raw: duckdb
 
 
 def test_a_file_held_by_another_process_is_a_setup_error(path: Path) -> None:
-    store = DuckDBStore(database_path=path)
-    with subprocess.Popen(  # noqa: S603 — ours
-        [sys.executable, "-c", HOLDER, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"open\n"
-        with pytest.raises(StoreSetupError, match=r"another process holds the DuckDB database .*entries\.duckdb"):
-            asyncio.run(store.put("a", {"n": 1}))
-        holder.communicate()
-    asyncio.run(store.put("a", {"n": 1}))
-    assert asyncio.run(store.get("a")) == {"n": 1}
+    message = r"another process holds the DuckDB database .*entries\.duckdb"
+    check_held_elsewhere(DuckDBStore(database_path=path), HOLDER, path, message)
 
 
 async def test_a_directory_is_a_setup_error(tmp_path: Path) -> None:
@@ -214,14 +178,19 @@ async def test_a_directory_is_a_setup_error(tmp_path: Path) -> None:
         await DuckDBStore(database_path=tmp_path).setup()
 
 
-async def test_a_missing_directory_is_a_setup_error(tmp_path: Path) -> None:
+async def test_a_missing_directory_is_made_for_this_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "entries.duckdb"
-    store = DuckDBStore(database_path=path)
-    with pytest.raises(StoreSetupError, match="absent"):
+    async with DuckDBStore(database_path=path) as store:
+        await store.put("a", {"n": 1})
+        modes = [stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path, Path(f"{path}.wal"))]
+    assert modes == [0o700, 0o600, 0o600]
+
+
+async def test_a_directory_that_cannot_be_made_is_a_setup_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = DuckDBStore(database_path=tmp_path / "file" / "entries.duckdb")
+    with pytest.raises(StoreSetupError, match="file"):
         await store.setup()
-    path.parent.mkdir()
-    await store.put("a", {"n": 1})
-    assert await store.get("a") == {"n": 1}
 
 
 def test_a_file_that_is_no_database_is_a_setup_error_and_left_alone(path: Path) -> None:
@@ -261,9 +230,146 @@ async def test_a_connection_for_reading_reads_and_refuses_to_write(path: Path) -
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited by setrlimit")
 def test_a_full_disk_loses_nothing_and_the_store_serves_when_there_is_room(path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", FILLING, str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 — ours
-    assert ended.stdout.startswith("all there"), ended.stderr
+    ended = run(BEGINNING + FILLING, path, 400_000, "disk is full")
+    assert ended.stdout == "all there\n", ended.stderr
+
+
+# Files that are removed, and who may read them
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+@pytest.mark.parametrize("call", ["put", "get", "setup", "put_if_absent", "cull"])
+async def test_a_file_removed_while_it_was_open_is_told_once_and_made_again(tmp_path: Path, call: str) -> None:
+    path = tmp_path / "below" / "entries.duckdb"
+    store = DuckDBStore(database_path=path)
+    await store.put("a", {"n": 1})
+    shutil.rmtree(path.parent)
+    arguments: dict[str, tuple[Any, ...]] = {"put": ("b", {}), "get": ("a",), "put_if_absent": ("b", {})}
+    with pytest.raises(StoreConnectionError, match=r"entries\.duckdb has been removed while it was open"):
+        await getattr(store, call)(*arguments.get(call, ()))
+    await store.put("c", {"n": 3})
+    await store.setup()
+    await store.close()
+    with duckdb.connect(path) as connection:
+        assert connection.execute("SELECT key FROM kv_entries").fetchall() == [("c",)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+async def test_a_file_in_the_place_of_a_removed_one_is_used_when_all_stores_have_noticed(path: Path) -> None:
+    store, other = DuckDBStore(database_path=path), DuckDBStore(database_path=path)
+    await store.put("a", {"n": 1})
+    await other.setup()
+    replace(path)
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await store.put("b", {"n": 2})
+    with pytest.raises(StoreConnectionError, match="still has another connection"):
+        await store.put("b", {"n": 2})
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await other.get("a")
+    await store.put("c", {"n": 3})
+    await other.put("d", {"n": 4})
+    await store.close()
+    await other.close()
+    with duckdb.connect(path) as connection:
+        assert connection.execute("SELECT key FROM kv_entries ORDER BY key").fetchall() == [("c",), ("d",)]
+        assert connection.execute("FROM theirs").fetchall() == [(1,)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+async def test_a_table_is_not_made_again_when_it_may_not(path: Path) -> None:
+    async with DuckDBStore(database_path=path) as creator:
+        await creator.put("a", {"n": 1})
+    store = DuckDBStore(database_path=path, auto_create=False)
+    await store.get("a")
+    replace(path)
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await store.put("a", {"n": 2})
+    for _ in range(2):
+        with pytest.raises(StoreSetupError, match="does not exist; create it"):
+            await store.put("a", {"n": 2})
+
+
+def replace(path: Path) -> None:
+    """Remove a database, and have another process make one there."""
+    path.unlink()
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    maker = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE theirs AS SELECT 1')"
+    subprocess.run([sys.executable, "-c", maker, str(path)], check=True, stderr=subprocess.DEVNULL)  # noqa: S603 — ours
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
+async def test_nobody_else_may_read_a_file_or_its_log_after_a_checkpoint(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with DuckDBStore(database_path=path) as store:
+            for turn in range(3):
+                await store.put("token", {"turn": turn})
+                assert modes(path.parent) == {"entries.duckdb": 0o600, "entries.duckdb.wal": 0o600}
+                with duckdb.connect(path) as owner:
+                    owner.execute("CHECKPOINT")
+        assert modes(path.parent) == {"entries.duckdb": 0o600}
+    finally:
+        os.umask(before)
+
+
+def modes(path: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no home of this name")
+async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with DuckDBStore(database_path="~/entries.duckdb") as store:
+        await store.put("a", {})
+    assert "entries.duckdb" in modes(tmp_path)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("duckdb://", "DuckDBStore(:memory:)"),
+        ("duckdb://?table_name=sessions", "DuckDBStore(:memory:)"),
+        ("duckdb:///var/lib/app.db?auto_create=false&default_collection=c", "DuckDBStore(/var/lib/app.db)"),
+        ("duckdb://data/entries.db", "DuckDBStore(/here/data/entries.db)"),
+        ("duckdb://~/entries.db", "DuckDBStore(/me/entries.db)"),
+    ],
+)
+def test_a_url_names_the_file(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/here")
+    monkeypatch.setenv("HOME", "/me")
+    assert repr(DuckDBStore.from_url(url)) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("duckdb://user@entries.db", "must name a path"),
+        ("duckdb://entries.db?read_only=true", "no options"),
+        ("duckdb://entries.db?path=other.db", "twice"),
+        ("duckdb://entries.db?table_name=a-b", "letters, digits and underscores"),
+        ("duckdb://entries.db?auto_create=maybe", "true or false"),
+        ("duckdb://entries.db?seed=a", "no options"),
+    ],
+)
+def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        DuckDBStore.from_url(url)
+
+
+# Memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc has what a process occupies")
+def test_an_entry_that_is_rewritten_in_memory_does_not_grow_the_process() -> None:
+    ended = subprocess.run(  # noqa: S603 — ours
+        [sys.executable, "-c", REWRITING], capture_output=True, text=True, timeout=250, check=False
+    )
+    grown = int(ended.stdout.split()[0])
+    # 100 MB were written, of which DuckDB keeps what came since its last checkpoint.
+    assert grown < 50
 
 
 # Connections
@@ -296,7 +402,10 @@ async def test_what_the_owner_has_not_committed_is_not_seen_and_not_disturbed(ra
     assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
 
 
-async def test_a_conflict_that_ends_is_not_noticed(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_a_conflict_that_ends_is_not_noticed(
+    raw: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("key_value.aio.stores.duckdb.entries._SECONDS_OF_TRYING", 60)
     store = DuckDBStore(connection=raw)
     await store.put("a", {"n": 1})
     raw.begin()
@@ -351,7 +460,6 @@ def test_several_stores_on_one_file_and_its_owner_write_the_same_keys_at_once(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-@pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("connection", 2), ("closed", 0)])
+@pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("given", 2), ("closed", 0)])
 def test_what_was_open_in_a_fork_is_refused_in_the_child(path: Path, kind: str, code: int) -> None:
-    command: list[Any] = [sys.executable, "-W", "ignore", "-c", FORKING, kind, str(path)]
-    assert subprocess.run(command, stderr=subprocess.DEVNULL, timeout=30, check=False).returncode == code  # noqa: S603 — ours
+    assert run(BEGINNING + FORKING, kind, path).returncode == code

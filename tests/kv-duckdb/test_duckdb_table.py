@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import gzip
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -12,26 +12,12 @@ import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.duckdb import DuckDBStore
 from key_value.aio.testing.clock import FakeClock
-from workspace import ROOT, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-GOLDEN = ROOT.parent / "shared/compat/golden/duckdb.db"
-
-# Calls to make, in order, as [method, keyword arguments]; prints the answers.
-PREDECESSOR = """
-import asyncio, json, sys
-from key_value.aio.stores.duckdb import DuckDBStore
-
-async def main(path, calls):
-    store = DuckDBStore(database_path=path)
-    print(json.dumps([await getattr(store, method)(**arguments) for method, arguments in json.loads(calls)]))
-    await store.close()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+    from predecessor import Predecessor
 
 VALUES: dict[str, dict[str, Any]] = {
     "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
@@ -152,22 +138,10 @@ async def test_a_row_without_value_is_corrupt(raw: duckdb.DuckDBPyConnection) ->
 # The predecessor
 
 
-@pytest.fixture(scope="session")
-def predecessor_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    environment = Environment(tmp_path_factory.mktemp("predecessor") / "venv")
-    environment.install("py-key-value-aio[duckdb]==0.5.0")
-    return environment
-
-
 @pytest.fixture
-def predecessor(predecessor_environment: Environment, path: Path) -> Callable[..., list[Any]]:
+def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Callable[..., list[Any]]:
     """Makes calls on the predecessor's DuckDBStore over the same file, in a process of its own."""
-
-    def call(*calls: tuple[str, dict[str, Any]]) -> list[Any]:
-        answers = predecessor_environment.run("-W", "ignore", "-c", PREDECESSOR, str(path), json.dumps(calls))
-        return json.loads(answers.partition("\n")[0])
-
-    return call
+    return partial(predecessor_of("duckdb").call, f"DuckDBStore(database_path={str(path)!r})")
 
 
 async def test_the_predecessor_reads_what_we_write(path: Path, predecessor: Callable[..., list[Any]]) -> None:
@@ -199,13 +173,15 @@ async def test_we_read_what_the_predecessor_writes(path: Path, predecessor: Call
     assert predecessor(("get", {"key": "plain", "collection": "users"})) == [{"n": 2}]
 
 
-async def test_recorded_entries_are_read_in_full(path: Path) -> None:
-    if not GOLDEN.is_file():
-        pytest.skip(f"{GOLDEN.relative_to(ROOT.parent)} is not beside the repository")
-    if int(duckdb.__version__.partition(".")[0]) < 2:
-        pytest.skip("DuckDB 2 wrote the file, and earlier versions do not read what it writes")
-    shutil.copy(GOLDEN, path)
-    async with DuckDBStore(database_path=path) as store:
+@pytest.fixture
+def recorded_path(recorded: Path) -> Path:
+    path = recorded / "duckdb.db"
+    path.write_bytes(gzip.decompress((recorded / "duckdb.db.gz").read_bytes()))
+    return path
+
+
+async def test_recorded_entries_are_read_in_full(recorded_path: Path) -> None:
+    async with DuckDBStore(database_path=recorded_path) as store:
         assert sorted(await store.collections()) == ["a::b", "big", "mcp:oauth", "users"]
         assert await store.get("alice", collection="users") == {
             "name": "Alice",

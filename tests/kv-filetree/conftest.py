@@ -19,7 +19,7 @@ MEGABYTES = 16
 
 def run(*command: str | Path) -> None:
     # The absolute paths are the tests' own, the programs those of the system.
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)  # noqa: S603
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from key_value.aio.stores.filetree import (
 from key_value.aio.testing import FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT.parent / "shared/compat/golden"
 
 LONG = "n" * 300
 
@@ -137,20 +136,8 @@ async def test_destroying_leaves_an_empty_directory(tmp_path: Path) -> None:
 # What py-key-value-aio wrote
 
 
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """A copy of the trees that py-key-value-aio 0.5.0 once wrote, in other places than they were written."""
-    if not GOLDEN.is_dir():
-        pytest.skip(f"{GOLDEN.relative_to(ROOT.parent)} is not beside the repository")
-    for name in ("filetree", "filetree_plain"):
-        shutil.copytree(GOLDEN / name, tmp_path / name, copy_function=shutil.copyfile)
-    for path in tmp_path.rglob("*"):
-        path.chmod(0o700)
-    return tmp_path
-
-
-async def test_recorded_entries_are_read_with_the_v1_strategies(golden: Path) -> None:
-    async with v1_store(golden / "filetree") as store:
+async def test_recorded_entries_are_read_with_the_v1_strategies(recorded: Path) -> None:
+    async with v1_store(recorded / "filetree") as store:
         assert await store.get("alice", collection="users") == {
             "n": 1.5,
             "name": "Alice",
@@ -171,8 +158,8 @@ async def test_recorded_entries_are_read_with_the_v1_strategies(golden: Path) ->
         assert await store.keys("big") == ["blob"]
 
 
-async def test_recorded_entries_are_read_without_strategies(golden: Path) -> None:
-    async with FileTreeStore(data_directory=golden / "filetree_plain") as store:
+async def test_recorded_entries_are_read_without_strategies(recorded: Path) -> None:
+    async with FileTreeStore(data_directory=recorded / "filetree_plain") as store:
         assert await store.get("alice", collection="users") == {"name": "Alice"}
         value, remaining = await store.ttl("bob", collection="users")
         assert (value, remaining is not None) == ({"name": "Bob"}, True)
@@ -180,12 +167,12 @@ async def test_recorded_entries_are_read_without_strategies(golden: Path) -> Non
         assert await store.collections() == ["users"]
 
 
-async def test_a_recorded_tree_can_be_emptied(golden: Path) -> None:
-    async with v1_store(golden / "filetree") as store:
+async def test_a_recorded_tree_can_be_emptied(recorded: Path) -> None:
+    async with v1_store(recorded / "filetree") as store:
         assert await store.delete("höme/é 🌍", collection="users") is True
         assert await store.destroy_collection("mcp:oauth") is True
         await store.destroy()
-    assert files_in(golden / "filetree") == set()
+    assert files_in(recorded / "filetree") == set()
 
 
 async def test_the_directory_that_information_names_is_not_looked_at(tmp_path: Path) -> None:

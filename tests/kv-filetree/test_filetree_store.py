@@ -51,6 +51,11 @@ class FileTreeContract(StoreContract[FileTreeStore]):
         return self.open()
 
     @override
+    def address(self, store: FileTreeStore) -> tuple[str, dict[str, Any]]:
+        options = {name: option for name, option in self.options.items() if isinstance(option, bool)}
+        return "key_value.aio.stores.filetree:FileTreeStore", {"data_directory": str(self.tree), **options}
+
+    @override
     async def read_stored(self, store: FileTreeStore, collection: str, key: str) -> bytes | None:
         path = self.tree / collection / f"{key}.json"
         return path.read_bytes() if path.exists() else None

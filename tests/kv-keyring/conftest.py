@@ -9,10 +9,11 @@ import pytest
 import secretstorage
 from keyring.backends.SecretService import Keyring
 from secretstorage.util import open_session
-from servers.keyring import KeyringServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from servers.keyring import KeyringServer
 
 # In the memory of gnome-keyring, which writes the whole file of any other collection at each change.
 SESSION_COLLECTION = "/org/freedesktop/secrets/collection/session"
@@ -65,20 +66,11 @@ class KeptKeyring(Keyring):
             self._close()
 
 
-@pytest.fixture(scope="session")
-def keyring_server(run_server: Callable[[KeyringServer], Any]) -> Iterator[KeyringServer]:
-    with run_server(KeyringServer()) as server:
-        yield server
-
-
 @pytest.fixture
-def private_keyring(
-    run_server: Callable[[KeyringServer], Any], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[KeyringServer]:
-    """A keyring that the test may lock, kill and restart."""
-    with run_server(KeyringServer(private=True)) as server:
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", server.url)
-        yield server
+def private_keyring(private_keyring: KeyringServer, monkeypatch: pytest.MonkeyPatch) -> KeyringServer:
+    """A keyring that the test may lock, kill and restart, on the bus that libraries look for."""
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_keyring.url)
+    return private_keyring
 
 
 @pytest.fixture

@@ -137,3 +137,40 @@ def test_an_option_of_another_type_is_warned_of() -> None:
 
 def test_a_repr_shows_the_service() -> None:
     assert repr(KeyringStore(service_name="my app", keyring=NoKeyring())) == "KeyringStore(service_name='my app')"
+
+
+@pytest.mark.parametrize(
+    ("url", "service"),
+    [
+        ("keyring://", "py-key-value"),
+        ("keyring://?timeout=10", "py-key-value"),
+        ("keyring://My-Service?timeout=0.5&default_collection=c", "My-Service"),
+        ("keyring://my%20service", "my service"),
+        ("keyring://team/service", "team/service"),
+        ("keyring://?service_name=mine", "mine"),
+    ],
+)
+def test_a_url_names_the_service(url: str, service: str) -> None:
+    assert repr(KeyringStore.from_url(url)) == f"KeyringStore(service_name={service!r})"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("keyring://me:secret@service", "must name a path"),
+        ("keyring://service?timeout=soon", "timeout of the URL must be a number"),
+        ("keyring://service?timeout=0", "above zero"),
+        ("keyring://service?service_name=other", "twice"),
+        ("keyring://service?keyring=fail", "no options"),
+        ("keyring://%00", "NUL"),
+    ],
+)
+def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refused:
+        KeyringStore.from_url(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_conditional_writes_and_atomic_deletes_are_not_promised() -> None:
+    capabilities = KeyringStore().capabilities
+    assert (capabilities.conditional_writes, capabilities.atomic_delete, capabilities.durable) == (False, False, True)

@@ -16,6 +16,7 @@ from key_value.aio.testing.expiry import ExpiryTests
 from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.lifecycle import LifecycleTests
 from key_value.aio.testing.stateful import check_against_dict
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.sentinel import Sentinel as RawSentinel
@@ -28,13 +29,8 @@ if TYPE_CHECKING:
     from servers.redis import RedisServer
     from servers.redis_sentinel import RedisSentinel
 
-IN_SEVERAL_LOOPS = (
-    "test_one_event_loop_after_another_uses_the_store",
-    "test_a_store_closed_in_one_event_loop_opens_in_another",
-    "test_event_loops_of_several_threads_use_the_store_at_once",
-)
-
 Client: Any = Redis  # which leaves its options untyped
+Sync: Any = SyncRedis  # which types its answers as those of the sync or of the async client
 
 
 class RedisContract(StoreContract[RedisStore]):
@@ -70,12 +66,9 @@ class AnswerTests(
 
 
 class ClientContract(RedisContract):
-    """What a store cannot do with a client that is passed in."""
+    """What a store cannot do with a client that is passed in, which belongs to one event loop."""
 
-    @pytest.fixture(autouse=True)
-    def one_event_loop(self, request: pytest.FixtureRequest) -> None:
-        if request.node.originalname in IN_SEVERAL_LOOPS:
-            pytest.skip("a client that is passed in belongs to one event loop")
+    any_event_loop = False
 
 
 class StoreWithClient(RedisStore):
@@ -101,6 +94,10 @@ class TestRedisStore(RedisContract, StoreTests[RedisStore]):
     @override
     def reopen(self, store: RedisStore) -> RedisStore:
         return RedisStore(url=self.url)
+
+    @override
+    def address(self, store: RedisStore) -> tuple[str, dict[str, str]]:
+        return "key_value.aio.stores.redis:RedisStore", {"url": self.url}
 
 
 class TestRedisStoreWithDecodingClient(ClientContract, StoreTests[RedisStore]):
@@ -159,9 +156,9 @@ class TestRedisStoreWithClusterClient(ClientContract, AnswerTests):
 class TestRedisStoreWithSentinelClient(ClientContract, AnswerTests):
     @pytest.fixture
     def store(self, redis_sentinel: RedisSentinel) -> Iterator[RedisStore]:
-        self.address = (redis_sentinel.host, redis_sentinel.port)
+        self.place = (redis_sentinel.host, redis_sentinel.port)
         self.service_name = redis_sentinel.service_name
-        raw: Any = RawSentinel([self.address])
+        raw: Any = RawSentinel([self.place])
         with raw.master_for(self.service_name) as self.raw, raw.sentinels[0]:
             self.raw.flushdb()
             yield self._open()
@@ -171,13 +168,27 @@ class TestRedisStoreWithSentinelClient(ClientContract, AnswerTests):
         return self._open()
 
     def _open(self) -> RedisStore:
-        sentinel: Any = Sentinel([self.address])
+        sentinel: Any = Sentinel([self.place])
         return StoreWithClient(sentinel.master_for(self.service_name), *sentinel.sentinels)
 
 
-class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
-    answer_limit = 2.0
+class TestRedisStoreBehindSentinel(AnswerTests):
+    @pytest.fixture
+    def store(self, redis_sentinel: RedisSentinel) -> Iterator[RedisStore]:
+        self.options: dict[str, Any] = {
+            "url": f"redis://{redis_sentinel.host}:{redis_sentinel.port}",
+            "sentinel": redis_sentinel.service_name,
+        }
+        with Sync.from_url(redis_sentinel.master.url) as self.raw:
+            self.raw.flushdb()
+            yield RedisStore(**self.options)
 
+    @override
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return RedisStore(**self.options)
+
+
+class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
     @pytest.fixture
     def server_address(self, raw: Any) -> tuple[str, int]:
         options = raw.connection_pool.connection_kwargs
@@ -190,7 +201,7 @@ class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
 
     @override
     def store_at(self, host: str, port: int) -> RedisStore:
-        return RedisStore(host=host, port=port, timeout=0.5)
+        return RedisStore(host=host, port=port, timeout=2.0)
 
 
 def test_a_redis_store_behaves_like_a_dict(url: str, raw: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,26 +13,12 @@ from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.rocksdb import RocksDBStore
 from key_value.aio.testing.clock import FakeClock
 from rocksdict import Rdict
-from workspace import ROOT, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-GOLDEN = ROOT.parent / "shared/compat/golden/rocksdb"
-
-# Calls to make, in order, as [method, keyword arguments]; prints the answers.
-PREDECESSOR = """
-import asyncio, json, sys
-from key_value.aio.stores.rocksdb import RocksDBStore
-
-async def main(path, calls):
-    store = RocksDBStore(path=path)
-    print(json.dumps([await getattr(store, method)(**arguments) for method, arguments in json.loads(calls)]))
-    await store.close()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+    from predecessor import Predecessor
 
 VALUES: dict[str, dict[str, Any]] = {
     "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
@@ -186,21 +173,10 @@ async def test_what_the_owner_writes_is_read_and_the_other_way_round(store: Rock
 # The predecessor
 
 
-@pytest.fixture(scope="session")
-def predecessor_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    environment = Environment(tmp_path_factory.mktemp("predecessor") / "venv")
-    environment.install("py-key-value-aio[rocksdb]==0.5.0")
-    return environment
-
-
 @pytest.fixture
-def predecessor(predecessor_environment: Environment, path: Path) -> Callable[..., list[Any]]:
+def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Callable[..., list[Any]]:
     """Makes calls on the predecessor's RocksDBStore over the same directory, in a process of its own."""
-
-    def call(*calls: tuple[str, dict[str, Any]]) -> list[Any]:
-        return json.loads(predecessor_environment.run("-W", "ignore", "-c", PREDECESSOR, str(path), json.dumps(calls)))
-
-    return call
+    return partial(predecessor_of("rocksdb").call, f"RocksDBStore(path={str(path)!r})")
 
 
 async def test_the_predecessor_reads_what_we_write(path: Path, predecessor: Callable[..., list[Any]]) -> None:
@@ -230,10 +206,8 @@ async def test_we_read_what_the_predecessor_writes(path: Path, predecessor: Call
     assert predecessor(("get", {"key": "plain", "collection": "users"})) == [{"n": 2}]
 
 
-async def test_recorded_entries_are_read_in_full(path: Path) -> None:
-    if not GOLDEN.is_dir():
-        pytest.skip(f"{GOLDEN.relative_to(ROOT.parent)} is not beside the repository")
-    shutil.copytree(GOLDEN, path)
+async def test_recorded_entries_are_read_in_full(path: Path, recorded: Path) -> None:
+    shutil.copytree(recorded / "rocksdb", path)
     async with RocksDBStore(path=path) as store:
         assert await store.keys("users") == ["alice", "höme/é 🌍"]
         alice = await store.get("alice", collection="users")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import os
+import shutil
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.core.type_checks import TypeViolationWarning
+from embedded import FILLING, FORKING, check_held_elsewhere, run
 from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.rocksdb import RocksDBStore
 from rocksdict import Options, Rdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HOLDER = """
@@ -24,73 +27,49 @@ print("open", flush=True)
 sys.stdin.read()
 """
 
-# Uses the store before and after a fork; the child's exit code says what it met.
-FORKING = """
-import asyncio, os, sys
-from key_value.aio.errors import StoreSetupError
+# Has its database removed, and another process make one there; ends with and without closing the store.
+REPLACED = """
+import asyncio, shutil, subprocess, sys
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
 from key_value.aio.stores.rocksdb import RocksDBStore
-from rocksdict import Rdict
 
-kind, path = sys.argv[1:]
-store = RocksDBStore(db=Rdict(path)) if kind == "db" else RocksDBStore(path=path)
-asyncio.run(store.put("a", {"n": 1}))
-if kind == "closed":
-    asyncio.run(store.close())
-child = os.fork()
-if child == 0:
-    code = 1
-    try:
-        asyncio.run((RocksDBStore(path=path) if kind == "other store" else store).get("a"))
-        code = 0
-    except StoreSetupError as exc:
-        code = 2 if "fork" in str(exc) else 3
-    finally:
-        os._exit(code)
-code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-assert asyncio.run(store.get("a")) == {"n": 1}
-asyncio.run(store.close())
-sys.exit(code)
-"""
-
-# Fills a disk of limited size, for this process, and then finds what was acknowledged.
-FILLING = """
-import asyncio, resource, signal, sys
-from key_value.aio.errors import KeyValueStoreError
-from key_value.aio.stores.rocksdb import RocksDBStore
+MAKER = "import sys, rocksdict; rocksdict.Rdict(sys.argv[1])['theirs'] = 1"
+path, ending = sys.argv[1:]
 
 async def main():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    store = RocksDBStore(path=sys.argv[1])
-    await store.put("before", {"n": 1})
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
-    written, errors = [], []
-    for number in range(20):
-        try:
-            await store.put(f"k{number}", {"text": str(number) * 50_000})
-            written.append(number)
-        except KeyValueStoreError as exc:
-            errors.append(str(exc))
-    assert errors and all("IO error" in error and sys.argv[1] in error for error in errors), errors
-    assert await store.get("before") == {"n": 1}
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await store.put("after", {"n": 2})
-    await store.close()
-    assert [number for number in written if await store.get(f"k{number}") != {"text": str(number) * 50_000}] == []
-    assert await store.get_many(["before", "after"]) == [{"n": 1}, {"n": 2}]
-    await store.close()
+    store = RocksDBStore(path=path)
+    await store.put("a", {"n": 1})
+    shutil.rmtree(path)
+    subprocess.run([sys.executable, "-c", MAKER, path], check=True)
+    if ending == "closed":
+        await store.close()
+    elif ending == "used":
+        for expected in (StoreConnectionError, StoreSetupError, StoreSetupError):
+            try:
+                await store.put("b", {"n": 2})
+            except expected:
+                continue
+            sys.exit("stored")
 
 asyncio.run(main())
+"""
+
+# For the programs that other embedded stores run too.
+BEGINNING = """
+from key_value.aio.stores.rocksdb import RocksDBStore as Store
+from rocksdict import Rdict
+
+def given(path):
+    return Store(db=Rdict(path))
+
+def prepare(path):
+    pass
 """
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "entries"
-
-
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 — ours
 
 
 # Options
@@ -105,12 +84,6 @@ def test_a_database_or_a_path_is_needed(options: dict[str, Any]) -> None:
 def test_a_database_and_a_path_are_refused(path: Path) -> None:
     with Rdict(str(path)) as client, pytest.raises(ValueError, match=r"pass either db=, .* or path="):
         RocksDBStore(db=client, path=path)
-
-
-def test_another_durability_is_refused(path: Path) -> None:
-    durability: Any = "none"
-    with pytest.warns(TypeViolationWarning), pytest.raises(ValueError, match="'normal' or 'full'"):
-        RocksDBStore(path=path, durability=durability)
 
 
 def test_a_constructor_opens_nothing(path: Path) -> None:
@@ -142,18 +115,7 @@ async def test_every_write_waits_for_the_medium_on_request(path: Path) -> None:
 
 
 def test_a_path_held_by_another_process_is_a_setup_error(path: Path) -> None:
-    store = RocksDBStore(path=path)
-    with subprocess.Popen(  # noqa: S603 — ours
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"open\n"
-        with pytest.raises(StoreSetupError, match=r"another process holds the RocksDB database .*entries"):
-            asyncio.run(store.put("a", {"n": 1}))
-        holder.communicate()
-    asyncio.run(store.put("a", {"n": 1}))
-    assert asyncio.run(store.get("a")) == {"n": 1}
-    asyncio.run(store.close())
+    check_held_elsewhere(RocksDBStore(path=path), HOLDER, path, r"another process holds the RocksDB database .*entries")
 
 
 async def test_a_path_that_is_open_in_this_process_is_a_setup_error(path: Path) -> None:
@@ -208,8 +170,147 @@ async def test_a_database_in_raw_mode_is_refused(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited by setrlimit")
 def test_a_full_disk_loses_nothing_and_the_store_serves_when_there_is_room(path: Path) -> None:
-    ended = run(FILLING, path)
+    ended = run(BEGINNING + FILLING, path, 300_000, "IO error")
+    assert ended.stdout == "all there\n", ended.stderr
+
+
+# Files that are removed, and who may read them
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+@pytest.mark.parametrize("call", ["put", "get", "setup", "put_if_absent", "cull"])
+async def test_a_database_removed_while_it_was_open_is_told_once_and_made_again(path: Path, call: str) -> None:
+    store = RocksDBStore(path=path / "below")
+    await store.put("a", {"n": 1})
+    shutil.rmtree(path)
+    arguments: dict[str, tuple[Any, ...]] = {"put": ("b", {}), "get": ("a",), "put_if_absent": ("b", {})}
+    with pytest.raises(StoreConnectionError, match="below has been removed while it was open"):
+        await getattr(store, call)(*arguments.get(call, ()))
+    await store.put("c", {"n": 3})
+    await store.setup()
+    await store.close()
+    with Rdict(str(path / "below")) as client:
+        assert list(client.keys()) == ["default_collection::c"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+@pytest.mark.parametrize("ending", ["used", "closed", "left"])
+def test_a_database_that_others_put_in_the_place_of_a_removed_one_is_left_alone(path: Path, ending: str) -> None:
+    ended = run(REPLACED, path, ending)
     assert (ended.returncode, ended.stderr) == (0, "")
+    with Rdict(str(path)) as client:
+        assert list(client.keys()) == ["theirs"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
+async def test_a_removed_database_is_not_made_again_when_it_may_not(path: Path) -> None:
+    async with RocksDBStore(path=path) as creator:
+        await creator.put("a", {"n": 1})
+    store = RocksDBStore(path=path, auto_create=False)
+    await store.get("a")
+    shutil.rmtree(path)
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await store.put("a", {"n": 2})
+    with pytest.raises(StoreSetupError, match="no RocksDB database"):
+        await store.setup()
+    assert not exists(path)
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
+@pytest.mark.usefixtures("usual_umask")
+@pytest.mark.parametrize("directory", ["of the store", "of the user"])
+async def test_nobody_else_may_read_the_files(path: Path, directory: str) -> None:
+    if directory == "of the user":
+        make(path, 0o755)
+    store = RocksDBStore(path=path)
+    for turn in range(3):
+        await store.put("token", {"turn": turn})
+        assert modes(path) == {0o600}
+        # Opened again, RocksDB begins a file of each kind.
+        await store.close()
+        assert modes(path) == {0o600}
+    assert modes(path.parent) == ({0o755} if directory == "of the user" else {0o700})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
+@pytest.mark.usefixtures("usual_umask")
+async def test_files_that_rocksdb_makes_later_are_private_after_the_next_write(path: Path) -> None:
+    with Rdict(str(path)) as client:
+        client["mine"] = "x"
+    assert 0o644 in modes(path)
+    async with RocksDBStore(path=path) as store:
+        before = names(path)
+        # More than the 64 MB that RocksDB collects in memory before it writes a table.
+        for number in range(70):
+            await store.put(f"k{number}", {"text": os.urandom(500_000).hex()})
+        assert any(name.endswith(".log") for name in names(path) - before)
+        await store.put("last", {})
+        assert modes(path) == {0o600}
+
+
+def make(path: Path, mode: int) -> None:
+    path.mkdir(mode)
+
+
+def exists(path: Path) -> bool:
+    return path.exists()
+
+
+def names(path: Path) -> set[str]:
+    return {file.name for file in path.iterdir()}
+
+
+def modes(path: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no home of this name")
+async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with RocksDBStore(path="~/data") as store:
+        await store.put("a", {})
+    assert (tmp_path / "data" / "CURRENT").is_file()
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rocksdb:///var/lib/app?durability=full", "RocksDBStore(/var/lib/app)"),
+        ("rocksdb:///a%20b?auto_create=false&default_collection=c", "RocksDBStore(/a b)"),
+        ("rocksdb://data/entries", "RocksDBStore(/here/data/entries)"),
+        ("rocksdb://~/data", "RocksDBStore(/me/data)"),
+    ],
+)
+def test_a_url_names_the_directory(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/here")
+    monkeypatch.setenv("HOME", "/me")
+    assert repr(RocksDBStore.from_url(url)) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("rocksdb://", "must name a path"),
+        ("rocksdb://user@data", "must name a path"),
+        ("rocksdb://data?sync=true", "no options"),
+        ("rocksdb://data?path=other", "twice"),
+        ("rocksdb://data?auto_create=maybe", "true or false"),
+        ("rocksdb://data?db=other", "no options"),
+    ],
+)
+def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        RocksDBStore.from_url(url)
 
 
 # Databases that are passed in
@@ -235,9 +336,9 @@ async def test_a_database_closed_by_its_owner_is_a_connection_error(path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-@pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("db", 2), ("closed", 0)])
-def test_what_was_open_in_a_fork_is_refused_in_the_child(path: Path, kind: str, code: int) -> None:
-    assert run(FORKING, kind, path).returncode == code
+@pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("given", 2), ("closed", 2)])
+def test_a_child_is_refused_what_its_parent_has_used(path: Path, kind: str, code: int) -> None:
+    assert run(BEGINNING + FORKING, kind, path).returncode == code
 
 
 def _fill(path: Path) -> None:

@@ -10,7 +10,7 @@ from key_value.aio.core.envelope import dump_entry, load_entry
 from key_value.aio.errors import StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.base import BaseStore, ManagedEntry
 from key_value.aio.testing import FaultTests
-from key_value.aio.testing.fault_tests import CALLS, FAULTS
+from key_value.aio.testing.fault_tests import FAULTS
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -27,7 +27,7 @@ class SmallStore(BaseStore):
         exceptions.TimeoutError: StoreTimeoutError,
         exceptions.ConnectionError: StoreConnectionError,
     }
-    timeout: float | None = 0.2
+    timeout: float | None = 2.0
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__()
@@ -37,6 +37,9 @@ class SmallStore(BaseStore):
         retry = Retry(NoBackoff(), 0)
         pool = BlockingConnectionPool(**self.address, max_connections=20, socket_timeout=self.timeout, retry=retry)
         self.client = Redis.from_pool(pool)
+
+    async def _probe(self) -> None:
+        await self.client.exists("absent")
 
     async def _close(self) -> None:
         await self.client.aclose()
@@ -53,8 +56,6 @@ class SmallStore(BaseStore):
 
 
 class TestSmallStore(FaultTests[SmallStore]):
-    answer_limit = 2.0
-
     @pytest.fixture
     def server_address(self, redis_server: RedisServer) -> tuple[str, int]:
         return redis_server.host, redis_server.port
@@ -81,6 +82,11 @@ class TakesAnErrorForAbsence(SmallStore):
             return await super().get(key, collection=collection)
         except StoreConnectionError:
             return None
+
+
+class ProbesNothing(SmallStore):
+    async def _probe(self) -> None:
+        pass
 
 
 class HidesTheCause(SmallStore):
@@ -112,23 +118,26 @@ class NeverConnectsAgain(SmallStore):
 
 class BlocksTheEventLoop(SmallStore):
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        with redis.Redis(**self.address) as client:
+        with redis.Redis(**self.address, socket_timeout=0.2) as client:
             stored: Any = client.get(f"{collection}::{key}")
         return None if stored is None else load_entry(stored)
 
 
 CALL = "test_a_call_through_a_fault_is_a_connection_error"
+SETUP = "test_a_setup_through_a_fault_is_a_connection_error_and_tells_when_it_is_over"
 AFTERWARDS = "test_the_same_store_serves_when_the_fault_is_over"
 
-BROKEN: dict[type[SmallStore], tuple[str, dict[str, Any]]] = {
-    LeaksTheDriversErrors: (CALL, {"fault": FAULTS["refuse"], "call": CALLS["get"]}),
-    WaitsForever: (CALL, {"fault": FAULTS["black hole"], "call": CALLS["put"]}),
-    TakesAnErrorForAbsence: (CALL, {"fault": FAULTS["reset"], "call": CALLS["get"]}),
-    HidesTheCause: (CALL, {"fault": FAULTS["answer cut short"], "call": CALLS["get"]}),
-    TellsTheValue: (CALL, {"fault": FAULTS["no answer"], "call": CALLS["put"]}),
-    NeverConnectsAgain: (AFTERWARDS, {"fault": FAULTS["reset"]}),
-    BlocksTheEventLoop: ("test_the_event_loop_runs_on_while_the_server_is_slow", {}),
+BROKEN: dict[type[SmallStore], tuple[str, str, str]] = {
+    LeaksTheDriversErrors: (CALL, "refuse", "get"),
+    WaitsForever: (CALL, "black hole", "put"),
+    TakesAnErrorForAbsence: (CALL, "reset", "get"),
+    ProbesNothing: (SETUP, "reset", ""),
+    HidesTheCause: (CALL, "answer cut short", "get"),
+    TellsTheValue: (CALL, "no answer", "put"),
+    NeverConnectsAgain: (AFTERWARDS, "reset", ""),
+    BlocksTheEventLoop: ("test_the_event_loop_runs_on_while_the_server_is_slow", "", ""),
 }
+"""Broken store → the test that must notice, its fault, and the row of its table that must be among those that fail."""
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -139,6 +148,9 @@ def test_a_broken_store_fails_the_test_of_what_it_breaks(redis_server: RedisServ
         def store_at(self, host: str, port: int) -> SmallStore:
             return broken(host, port)
 
-    test, arguments = BROKEN[broken]
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    test, fault, row = BROKEN[broken]
+    arguments = {"fault": FAULTS[fault]} if fault else {}
+    with pytest.raises((AssertionError, pytest.fail.Exception)) as failure:
         getattr(Tests(), test)(server_address=(redis_server.host, redis_server.port), **arguments)
+    if row:
+        assert f"[{row}]" in next(line for line in str(failure.value).splitlines() if "Failed rows, " in line)

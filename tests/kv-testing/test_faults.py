@@ -67,7 +67,7 @@ class Client:
 
     async def echoed(self, request: bytes) -> bytes:
         self.writer.write(request)
-        return await asyncio.wait_for(self.reader.readexactly(len(request)), 5)
+        return await asyncio.wait_for(self.reader.readexactly(len(request)), 60)
 
     async def is_silent(self) -> bool:
         """No answer and no end within a while; nothing shorter can show that something never happens."""
@@ -147,16 +147,16 @@ async def test_a_delay_holds_back_every_answer(proxy: FaultProxy) -> None:
         for _ in range(2):
             start = time.perf_counter()
             await client.echoed(b"request")
-            assert 0.1 <= time.perf_counter() - start < 1
+            assert time.perf_counter() - start >= 0.1
 
 
 async def test_a_long_answer_is_late_once(proxy: FaultProxy) -> None:
-    proxy.delay(0.3)
+    proxy.delay(1)
     async with connected(proxy) as client:
         start = time.perf_counter()
         await client.echoed(MEGABYTE)
-        # Sixteen chunks, each late by itself, would take 4.8 s.
-        assert 0.3 <= time.perf_counter() - start < 2
+        # Sixteen chunks, each late by itself, would take 16 s.
+        assert 1 <= time.perf_counter() - start < 15
 
 
 async def test_the_end_of_a_delay_releases_what_was_held_back(proxy: FaultProxy) -> None:
@@ -165,7 +165,7 @@ async def test_the_end_of_a_delay_releases_what_was_held_back(proxy: FaultProxy)
         client.writer.write(b"request")
         assert await client.is_silent()
         proxy.pass_through()
-        assert await asyncio.wait_for(client.reader.readexactly(7), 5) == b"request"
+        assert await asyncio.wait_for(client.reader.readexactly(7), 30) == b"request"
 
 
 async def test_a_black_hole_accepts_and_never_answers(proxy: FaultProxy) -> None:
@@ -281,7 +281,7 @@ async def test_a_redis_client_sees_the_fault_and_recovers(redis_server: RedisSer
     server = urlsplit(redis_server.url)
     async with (
         FaultProxy(server.hostname or "", server.port or 6379) as proxy,
-        Redis(host=proxy.host, port=proxy.port, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as client,
+        Redis(host=proxy.host, port=proxy.port, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client,
     ):
         for mode in ("refuse", "reset", "black_hole", "delay", "drop_after"):
             assert await client.get("missing") is None

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from key_value.aio.protocols import KeyPage
 from key_value.aio.stores.base import ManagedEntry
 from key_value.aio.stores.simple import SimpleStore
 from key_value.aio.testing.stateful import check_against_dict, fuzzed, store_machine
@@ -35,11 +36,34 @@ class MissesDestroyedKeys(SimpleStore):
         return True
 
 
+class IgnoresVersions(SimpleStore):
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        if version is not None:
+            self._store(collection, key, managed_entry)
+            return True
+        return await super()._put_managed_entry_if_version(
+            collection=collection, key=key, managed_entry=managed_entry, version=version
+        )
+
+
+class ForgetsAKeyOfAPage(SimpleStore):
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
+        page = await super()._get_key_page(collection=collection, prefix=prefix, cursor=cursor, limit=limit)
+        return KeyPage(page.keys[:1], page.cursor)
+
+
+BROKEN = [ForgetsTheOldest, FoldsCase, ExpiresLate, MissesDestroyedKeys, IgnoresVersions, ForgetsAKeyOfAPage]
+
+
 def test_a_sound_store_behaves_like_a_dict() -> None:
     check_against_dict(SimpleStore)
 
 
-@pytest.mark.parametrize("broken", [ForgetsTheOldest, FoldsCase, ExpiresLate, MissesDestroyedKeys])
+@pytest.mark.parametrize(
+    "broken", [ForgetsTheOldest, FoldsCase, ExpiresLate, MissesDestroyedKeys, IgnoresVersions, ForgetsAKeyOfAPage]
+)
 def test_a_broken_store_is_told_from_a_dict(broken: type[SimpleStore]) -> None:
     machine = store_machine(broken)
     # Not shrunk: that takes longer than all the rest.

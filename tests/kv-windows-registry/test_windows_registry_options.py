@@ -95,7 +95,7 @@ class TestOnAFakeRegistry(AsyncTests):
         await store.put_many(["plain", "a/b"], [{"n": 1}, {"n": 2}], collection="users")
         assert raw.names("users") == ["%53_a_b-c14cddc0", "plain"]
         assert await store.get_many(["plain", "a/b"], collection="users") == [{"n": 1}, {"n": 2}]
-        with pytest.raises(KeyValueStoreError, match="does not tell the names"):
+        with pytest.raises(KeyValueStoreError, match="cannot restore the names"):
             await store.keys("users")
         assert await store.delete_many(["plain", "a/b"], collection="users") == 2
 
@@ -216,3 +216,34 @@ def test_importing_elsewhere_says_that_it_needs_windows(module: str) -> None:
     program = f"import key_value.aio.stores.{module}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 — ours
     assert "ImportError: key_value.aio.stores.windows_registry needs Windows" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("windows-registry://", "HKEY_CURRENT_USER\\Software\\py-key-value"),
+        ("windows-registry://HKEY_LOCAL_MACHINE", "HKEY_LOCAL_MACHINE\\Software\\py-key-value"),
+        ("windows-registry://HKEY_CURRENT_USER/Software/My%20App", "HKEY_CURRENT_USER\\Software\\My App"),
+        ("windows-registry://?registry_path=Software%5Ca/b", "HKEY_CURRENT_USER\\Software\\a/b"),
+        ("windows-registry://?hive=HKEY_LOCAL_MACHINE", "HKEY_LOCAL_MACHINE\\Software\\py-key-value"),
+    ],
+)
+def test_a_url_names_the_hive_and_the_key(url: str, shown: str) -> None:
+    assert repr(WindowsRegistryStore.from_url(url)) == f"WindowsRegistryStore({shown})"
+
+
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("windows-registry://Software/app", "hive must be one of"),
+        ("windows-registry:///Software/app", "hive must be one of"),
+        ("windows-registry://HKEY_CURRENT_USER/Software//app", "registry_path must be"),
+        ("windows-registry://me@HKEY_CURRENT_USER/Software", "must name a path"),
+        ("windows-registry://HKEY_CURRENT_USER/Software?hive=HKEY_CURRENT_USER", "twice"),
+        ("windows-registry://?timeout=1", "no options"),
+    ],
+)
+def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        WindowsRegistryStore.from_url(url)

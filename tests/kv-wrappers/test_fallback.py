@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 from key_value.aio.core.capabilities import Capabilities
-from key_value.aio.errors import DeserializationError, StoreConnectionError, StoreTimeoutError
+from key_value.aio.errors import DeserializationError, InvalidKeyError, StoreConnectionError, StoreTimeoutError
 from key_value.aio.protocols import (
     AsyncDestroyStoreProtocol,
     AsyncEnumerateCollectionsProtocol,
     AsyncEnumerateKeysProtocol,
     AsyncKeyValue,
 )
+from key_value.aio.stores.base import ManagedEntry
 from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.testing import StoreTests, WrapperTests
 from key_value.aio.testing.inner_stores import FailingStore, ForeignStore, FullStore, PlainStore
 from key_value.aio.testing.stateful import check_against_dict
-from key_value.aio.testing.wrapper import EVERY_CALL, LISTINGS, READS, REMOVALS, WRITES, Call
+from key_value.aio.testing.wrapper import EVERY_CALL, LISTINGS, READS, REMOVALS, WRITES, ExampleCall
 from key_value.aio.wrappers.fallback import FallbackWrapper
 
 DOWN = StoreConnectionError("the server is down")
@@ -34,6 +35,8 @@ class TestFallbackWrapperThatWrites(WrapperTests):
 
 
 class TestWorkingPrimary(StoreTests[AsyncKeyValue]):
+    example = FallbackWrapper(MemoryStore(), MemoryStore())
+
     @pytest.fixture
     def store(self) -> AsyncKeyValue:
         return FallbackWrapper(MemoryStore(), MemoryStore())
@@ -90,7 +93,7 @@ async def test_listings_fall_back() -> None:
 
 
 @pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
-async def test_listings_raise_when_the_fallback_cannot_list(listing: Call) -> None:
+async def test_listings_raise_when_the_fallback_cannot_list(listing: ExampleCall) -> None:
     with pytest.raises(StoreConnectionError) as raised:
         await listing(FallbackWrapper(FailingStore(DOWN), PlainStore()))
     assert raised.value is DOWN
@@ -105,7 +108,7 @@ async def test_an_absent_entry_is_not_asked_of_the_fallback() -> None:
 
 
 @pytest.mark.parametrize("write", {**WRITES, **REMOVALS}.values(), ids={**WRITES, **REMOVALS})
-async def test_a_write_raises_unless_asked_for_and_leaves_the_fallback_alone(write: Call) -> None:
+async def test_a_write_raises_unless_asked_for_and_leaves_the_fallback_alone(write: ExampleCall) -> None:
     store, fallback = await filled()
     with pytest.raises(StoreConnectionError) as raised:
         await write(store)
@@ -126,7 +129,7 @@ async def test_writes_fall_back_on_request() -> None:
 
 
 @pytest.mark.parametrize("removal", REMOVALS.values(), ids=REMOVALS)
-async def test_removals_never_fall_back(removal: Call) -> None:
+async def test_removals_never_fall_back(removal: ExampleCall) -> None:
     store, fallback = await filled(write_to_fallback=True)
     with pytest.raises(StoreConnectionError):
         await removal(store)
@@ -141,7 +144,7 @@ async def test_a_write_that_succeeds_is_not_repeated_in_the_fallback() -> None:
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_other_errors_come_out_as_they_are(call: Call) -> None:
+async def test_other_errors_come_out_as_they_are(call: ExampleCall) -> None:
     store, _ = await filled(fallback_on=(StoreTimeoutError, DeserializationError), write_to_fallback=True)
     with pytest.raises(StoreConnectionError) as raised:
         await call(store)
@@ -149,7 +152,7 @@ async def test_other_errors_come_out_as_they_are(call: Call) -> None:
 
 
 @pytest.mark.parametrize("call", {**READS, **WRITES}.values(), ids={**READS, **WRITES})
-async def test_when_both_fail_the_error_of_the_fallback_shows_that_of_the_primary(call: Call) -> None:
+async def test_when_both_fail_the_error_of_the_fallback_shows_that_of_the_primary(call: ExampleCall) -> None:
     late = StoreTimeoutError("the fallback is late")
     with pytest.raises(StoreTimeoutError) as raised:
         await call(FallbackWrapper(FailingStore(DOWN), FailingStore(late), write_to_fallback=True))
@@ -168,7 +171,7 @@ class Waiting(PlainStore):
 
 
 @pytest.mark.parametrize("call", {**READS, **WRITES}.values(), ids={**READS, **WRITES})
-async def test_a_cancellation_never_falls_back(call: Call) -> None:
+async def test_a_cancellation_never_falls_back(call: ExampleCall) -> None:
     primary, fallback = Waiting(), PlainStore()
     task = asyncio.ensure_future(call(FallbackWrapper(primary, fallback, write_to_fallback=True)))
     await primary.asked.wait()
@@ -178,10 +181,10 @@ async def test_a_cancellation_never_falls_back(call: Call) -> None:
     assert fallback.opened == 0
 
 
-@pytest.mark.parametrize("fallback_on", [(), (BaseException,), (ValueError, asyncio.CancelledError), (1,)])
+@pytest.mark.parametrize("fallback_on", [(BaseException,), (ValueError, asyncio.CancelledError), (1,), None])
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_what_to_fall_back_on_is_a_tuple_of_exceptions(fallback_on: Any) -> None:
-    with pytest.raises(ValueError, match="tuple of at least one subclass of Exception"):
+def test_what_to_fall_back_on_are_exceptions(fallback_on: Any) -> None:
+    with pytest.raises(ValueError, match="fallback_on must be classes of exceptions"):
         FallbackWrapper(MemoryStore(), MemoryStore(), fallback_on=fallback_on)
 
 
@@ -234,3 +237,59 @@ async def test_setup_raises_what_it_does_not_fall_back_on() -> None:
 
 def test_a_repr_shows_both_stores() -> None:
     assert repr(FallbackWrapper(MemoryStore(), PlainStore())) == "FallbackWrapper(MemoryStore(), PlainStore())"
+
+
+class BuggyStore(MemoryStore):
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        raise ZeroDivisionError(collection, key)
+
+
+async def test_by_default_a_programming_error_is_not_swallowed() -> None:
+    store = FallbackWrapper(BuggyStore(), MemoryStore())
+    with pytest.raises(ZeroDivisionError):
+        await store.get("key")
+
+
+async def test_a_wrong_argument_is_not_asked_of_the_fallback() -> None:
+    fallback = FullStore()
+    with pytest.raises(InvalidKeyError):
+        await FallbackWrapper(MemoryStore(), fallback).get("")
+    assert fallback.opened == 0
+
+
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+async def test_one_exception_need_not_be_in_a_tuple() -> None:
+    store = FallbackWrapper(BuggyStore(), MemoryStore(), fallback_on=ZeroDivisionError)  # pyright: ignore[reportArgumentType] — as it was
+    assert await store.get("key") is None
+
+
+async def test_each_fallback_is_logged_without_what_a_message_may_hold(caplog: pytest.LogCaptureFixture) -> None:
+    store = FallbackWrapper(FailingStore(StoreConnectionError("hunter2")), MemoryStore())
+    await store.get("key")
+    (record,) = caplog.records
+    assert (record.levelname, "get goes to the fallback store after" in record.getMessage()) == ("WARNING", True)
+
+
+class HalfBrokenStore(MemoryStore):
+    """Cannot be reached for what is conditional or in pages."""
+
+    async def scan(self, *arguments: Any, **options: Any) -> Any:
+        raise StoreConnectionError(str((arguments, options)))
+
+    get_versioned = put_if_absent = put_if_version = delete_if_version = scan
+
+
+@pytest.mark.parametrize("write_to_fallback", [False, True])
+async def test_what_only_its_own_store_understands_never_falls_back(write_to_fallback: bool) -> None:  # noqa: FBT001
+    fallback = MemoryStore()
+    store: Any = FallbackWrapper(HalfBrokenStore(), fallback, write_to_fallback=write_to_fallback)
+    for call in (
+        store.scan(),
+        store.get_versioned("key"),
+        store.put_if_absent("key", {}),
+        store.put_if_version("key", {}, None),
+        store.delete_if_version("key", "version"),
+    ):
+        with pytest.raises(StoreConnectionError):
+            await call
+    assert await fallback.keys() == []

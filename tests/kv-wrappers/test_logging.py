@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from key_value.aio.errors import InvalidTTLError, SerializationError, StoreConnectionError
 from key_value.aio.stores.memory import MemoryStore
-from key_value.aio.testing import StoreTests, WrapperTests
+from key_value.aio.testing import WrapperTests
 from key_value.aio.testing.inner_stores import FailingStore, ForeignStore, FullStore
 from key_value.aio.testing.stateful import check_against_dict
-from key_value.aio.testing.wrapper import EVERY_CALL, Call
+from key_value.aio.testing.wrapper import EVERY_CALL, ExampleCall
 from key_value.aio.wrappers.logging import LoggingWrapper
 
 if TYPE_CHECKING:
@@ -37,13 +37,6 @@ class TestLoggingWrapper(WrapperTests):
 class TestLoggingWrapperAtWork(WrapperTests):
     def wrap(self, store: AsyncKeyValue) -> LoggingWrapper:
         return LoggingWrapper(store, log_level=logging.ERROR, log_values=True, structured_logs=True)
-
-
-class TestMemoryStoreWithLogging(StoreTests[LoggingWrapper]):
-    @pytest.fixture
-    def store(self) -> LoggingWrapper:
-        logger = logging.Logger("its own", logging.INFO)  # noqa: LOG001 — with no handler, so that nothing is kept
-        return LoggingWrapper(key_value=MemoryStore(), logger=logger, log_values=True, structured_logs=True)
 
 
 def test_it_behaves_like_a_dict() -> None:
@@ -130,7 +123,7 @@ async def test_the_ttl_is_logged(log: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("structured_logs", [False, True])
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
 async def test_no_value_and_no_repr_is_logged_unless_asked_for(
-    call: Call, log: pytest.LogCaptureFixture, *, structured_logs: bool
+    call: ExampleCall, log: pytest.LogCaptureFixture, *, structured_logs: bool
 ) -> None:
     wrapper = LoggingWrapper(await filled(), structured_logs=structured_logs)
     await wrapper.put("key", {"a": SECRET}, collection="shelf")
@@ -141,7 +134,7 @@ async def test_no_value_and_no_repr_is_logged_unless_asked_for(
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_an_error_is_logged_by_its_class_alone(call: Call, log: pytest.LogCaptureFixture) -> None:
+async def test_an_error_is_logged_by_its_class_alone(call: ExampleCall, log: pytest.LogCaptureFixture) -> None:
     error = StoreConnectionError(f"redis://:{SECRET}@localhost is down")
     with pytest.raises(StoreConnectionError) as raised:
         await call(structured(FailingStore(error), log_values=True))
@@ -283,7 +276,7 @@ async def test_a_name_that_cannot_be_shown_is_shown_as_its_type(log: pytest.LogC
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_nothing_is_computed_while_the_level_is_off(call: Call) -> None:
+async def test_nothing_is_computed_while_the_level_is_off(call: ExampleCall) -> None:
     class Silent(logging.Logger):
         asked = 0
 
@@ -316,3 +309,20 @@ async def test_by_default_it_logs_at_info(log: pytest.LogCaptureFixture) -> None
 def test_a_level_that_is_no_number_is_refused(level: Any) -> None:
     with pytest.raises(ValueError, match=r"^log_level must be a number such as logging\.INFO"):
         LoggingWrapper(MemoryStore(), log_level=level)
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+async def test_a_failure_is_logged_also_where_calls_are_not(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="key_value.logging")
+    with pytest.raises(StoreConnectionError):
+        await getattr(structured(FailingStore(StoreConnectionError("hunter2"))), method)("key")
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert json.loads(record.getMessage())["extra"]["error"] == "StoreConnectionError"
+
+
+async def test_the_level_of_failures_can_be_chosen(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="key_value.logging")
+    with pytest.raises(StoreConnectionError):
+        await LoggingWrapper(FailingStore(StoreConnectionError("hunter2")), error_level=logging.INFO).get("key")
+    assert caplog.records == []

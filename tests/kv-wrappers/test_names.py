@@ -17,7 +17,6 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from key_value.aio.protocols import AsyncKeyValue
 
-ROOM = 65_536 - 200
 NAMES = st.text(st.sampled_from("_%5F:ab"), min_size=1, max_size=6)
 
 
@@ -39,23 +38,8 @@ class TestSingleCollectionWrapper(WrapperTests):
         return SingleCollectionWrapper(store, "one")
 
 
-class TestStoreWithPrefixedKeys(StoreTests[PrefixKeysWrapper]):
-    max_name_bytes = ROOM
-
-    @pytest.fixture
-    def store(self) -> PrefixKeysWrapper:
-        return PrefixKeysWrapper(MemoryStore(), "p")
-
-
-class TestStoreWithPrefixedCollections(StoreTests[PrefixCollectionsWrapper]):
-    max_name_bytes = ROOM
-
-    @pytest.fixture
-    def store(self) -> PrefixCollectionsWrapper:
-        return PrefixCollectionsWrapper(MemoryStore(), "a__b")
-
-
 class TestStoreWithOneCollection(StoreTests[SingleCollectionWrapper]):
+    example = SingleCollectionWrapper(MemoryStore(), "one")
     max_name_bytes = 10_000  # both names become one, in which escapes take three bytes for one
 
     @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from key_value.aio.core.operations import OPERATIONS
 from key_value.aio.errors import ReadOnlyError
 from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.testing import WrapperTests
 from key_value.aio.testing.inner_stores import FailingStore, ForeignStore, FullStore
-from key_value.aio.testing.wrapper import EVERY_WRITE, LISTINGS, READS, Call
+from key_value.aio.testing.wrapper import EVERY_WRITE, LISTINGS, READS, ExampleCall
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ ANSWERS = {
     "destroy": False,
     "destroy_collection": False,
     "cull": None,
+    "put_if_absent": False,
+    "put_if_version": False,
+    "delete_if_version": False,
 }
 
 
@@ -45,7 +49,7 @@ async def test_a_silent_wrapper_answers_as_if_there_was_nothing_to_do(name: str)
 
 @pytest.mark.parametrize("raise_on_write", [True, False])
 @pytest.mark.parametrize("call", EVERY_WRITE.values(), ids=EVERY_WRITE)
-async def test_a_refused_write_does_not_reach_the_inner_store(call: Call, *, raise_on_write: bool) -> None:
+async def test_a_refused_write_does_not_reach_the_inner_store(call: ExampleCall, *, raise_on_write: bool) -> None:
     wrapper = ReadOnlyWrapper(FailingStore(AssertionError("reached")), raise_on_write)
     if raise_on_write:
         with pytest.raises(ReadOnlyError):
@@ -55,7 +59,7 @@ async def test_a_refused_write_does_not_reach_the_inner_store(call: Call, *, rai
 
 
 @pytest.mark.parametrize("call", {**READS, **LISTINGS}.values(), ids={**READS, **LISTINGS})
-async def test_a_read_answers_what_the_inner_store_answers(call: Call) -> None:
+async def test_a_read_answers_what_the_inner_store_answers(call: ExampleCall) -> None:
     store = FullStore()
     await store.put("key", {"a": 1}, collection="shelf")
     assert await call(ReadOnlyWrapper(store, raise_on_write=False)) == await call(store)
@@ -68,7 +72,7 @@ async def test_the_error_says_what_was_refused(name: str) -> None:
     assert raised.value.extra_info == {
         "operation": name,
         "collection": None if name in ("destroy", "cull") else "shelf",
-        "key": "key" if name in ("put", "delete") else None,
+        "key": "key" if "key" in OPERATIONS[name].parameters else None,
     }
 
 

@@ -1,15 +1,17 @@
-"""Wrappers in random stacks: whichever and however many, the store behaves like a dict."""
+"""Wrappers in stacks: those on one base keep every contract, and any others behave like a dict."""
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.testing import StoreTests
 from key_value.aio.testing.stateful import store_machine
 from key_value.aio.wrappers.compression import CompressionWrapper
 from key_value.aio.wrappers.encryption import BaseEncryptionWrapper, FernetEncryptionWrapper
@@ -29,7 +31,10 @@ from key_value.aio.wrappers.ttl_clamp import TTLClampWrapper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from key_value.aio.protocols import AsyncKeyValue
+
 FERNET = Fernet(Fernet.generate_key())
+OTHER_FERNET = Fernet(Fernet.generate_key())
 STACKS = 20
 MOST = 6
 
@@ -53,6 +58,47 @@ LAYERS: list[Callable[[Any], Any]] = [
     TimeoutWrapper,
     lambda store: TTLClampWrapper(store, 1e-9, 2e11),
 ]
+
+
+def of_calls() -> AsyncKeyValue:
+    logger = logging.Logger("its own", logging.INFO)  # noqa: LOG001 — with no handler, so that nothing is kept
+    logged = LoggingWrapper(MemoryStore(), logger=logger, log_values=True, structured_logs=True)
+    return StatisticsWrapper(TimeoutWrapper(RetryWrapper(logged), 50))
+
+
+def of_names() -> AsyncKeyValue:
+    return PrefixKeysWrapper(PrefixCollectionsWrapper(MemoryStore(), "a__b"), "p")
+
+
+def of_values() -> AsyncKeyValue:
+    compressed = CompressionWrapper(LimitSizeWrapper(MemoryStore(), max_size=1_000_000_000), 0)
+    encrypted = FernetEncryptionWrapper(compressed, fernet=MultiFernet([FERNET, OTHER_FERNET]))
+    return TTLClampWrapper(encrypted, 1e-9, 2e11)
+
+
+class TestStoreBehindEveryCallWrapper(StoreTests[Any]):
+    example = of_calls()
+
+    @pytest.fixture
+    def store(self) -> AsyncKeyValue:
+        return of_calls()
+
+
+class TestStoreBehindEveryPrefix(StoreTests[Any]):
+    example = of_names()
+    max_name_bytes = 65_536 - 200
+
+    @pytest.fixture
+    def store(self) -> AsyncKeyValue:
+        return of_names()
+
+
+class TestStoreBehindEveryValueWrapper(StoreTests[Any]):
+    example = of_values()
+
+    @pytest.fixture
+    def store(self) -> AsyncKeyValue:
+        return of_values()
 
 
 @pytest.mark.parametrize("seed", range(STACKS))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from key_value.aio.errors import KeyValueStoreError, SerializationError, StoreConnectionError
 from key_value.aio.stores.memory import MemoryStore
-from key_value.aio.testing import FakeClock, StoreTests, WrapperTests
+from key_value.aio.testing import FakeClock, WrapperTests
 from key_value.aio.testing.inner_stores import FailingStore, ForeignStore
 from key_value.aio.testing.stateful import check_against_dict
-from key_value.aio.testing.wrapper import EVERY_CALL, LISTINGS, REMOVALS, Call
+from key_value.aio.testing.wrapper import EVERY_CALL, LISTINGS, REMOVALS, ExampleCall
 from key_value.aio.wrappers.statistics import StatisticsWrapper
 from key_value.aio.wrappers.statistics.wrapper import KVStoreCollectionStatistics, KVStoreStatistics
 from pydantic import BaseModel, TypeAdapter
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 class TestStatisticsWrapper(WrapperTests):
     def wrap(self, store: AsyncKeyValue) -> StatisticsWrapper:
         return StatisticsWrapper(store)
-
-
-class TestMemoryStoreWithStatistics(StoreTests[StatisticsWrapper]):
-    @pytest.fixture
-    def store(self) -> StatisticsWrapper:
-        return StatisticsWrapper(key_value=MemoryStore())
 
 
 def test_it_behaves_like_a_dict() -> None:
@@ -120,7 +114,7 @@ async def test_no_collection_counts_under_the_same_name_whatever_the_store_calls
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_a_call_that_fails_is_not_counted(call: Call) -> None:
+async def test_a_call_that_fails_is_not_counted(call: ExampleCall) -> None:
     wrapper = StatisticsWrapper(FailingStore(StoreConnectionError("the server is down")))
     with pytest.raises(KeyValueStoreError):
         await call(wrapper)
@@ -134,7 +128,7 @@ async def test_a_value_that_is_refused_is_not_counted(wrapper: StatisticsWrapper
 
 
 @pytest.mark.parametrize("call", {**LISTINGS, **REMOVALS}.values(), ids={**LISTINGS, **REMOVALS})
-async def test_a_call_of_an_optional_protocol_is_not_counted(call: Call, wrapper: StatisticsWrapper) -> None:
+async def test_a_call_of_an_optional_protocol_is_not_counted(call: ExampleCall, wrapper: StatisticsWrapper) -> None:
     await call(wrapper)
     assert wrapper.statistics == KVStoreStatistics()
 

@@ -5,8 +5,14 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from key_value.aio.adapters import BaseModelAdapter, DataclassAdapter, PydanticAdapter, RaiseOnMissingAdapter
-from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.adapters import (
+    BaseModelAdapter,
+    DataclassAdapter,
+    PydanticAdapter,
+    RaiseOnMissingAdapter,
+    TypedVersioned,
+)
+from key_value.aio.protocols import AsyncKeyValue, AsyncVersionedProtocol, KeyPage
 from key_value.aio.stores.memory import MemoryStore
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict, assert_type
@@ -69,6 +75,23 @@ async def with_the_type_inferred(store: AsyncKeyValue) -> None:
     assert_type(await DataclassAdapter(store, dataclass_type=list[Point]).get("points"), list[Point] | None)
 
 
+async def with_what_not_every_store_has(store: AsyncKeyValue) -> None:
+    async with PydanticAdapter(store, User, "users") as users:
+        assert_type(users, PydanticAdapter[User])
+        if not isinstance(store, AsyncVersionedProtocol):
+            return
+        found = await users.get_versioned("ada")
+        assert_type(found, TypedVersioned[User])
+        assert_type(found.value, User | None)
+        value, ttl, version = found
+        assert_type((value, ttl, version), tuple[User | None, float | None, str | None])
+        assert_type(await users.put_if_version("ada", ADA, version, ttl=ttl), bool)
+        assert_type(await users.put_if_absent("ada", ADA), bool)
+        assert_type(await users.update("ada", lambda user: user or ADA), User)
+        assert_type(await users.keys(), list[str])
+        assert_type(await users.scan(prefix="a"), KeyPage)
+
+
 async def without_entries_that_are_missing(store: AsyncKeyValue, strict: bool) -> None:  # noqa: FBT001 — passed on
     adapter = RaiseOnMissingAdapter(key_value=store)
     await adapter.put("key", {"name": "Ada"})
@@ -86,6 +109,7 @@ async def main() -> None:
     store = MemoryStore()
     await with_the_type_written_out(store)
     await with_the_type_inferred(MemoryStore())
+    await with_what_not_every_store_has(MemoryStore())
     await without_entries_that_are_missing(MemoryStore(), strict=True)
     print(await store.keys("users"))  # noqa: T201 — it reports by printing
 

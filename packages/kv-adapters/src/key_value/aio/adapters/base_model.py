@@ -22,7 +22,7 @@ class BaseModelAdapter(BasePydanticAdapter[T]):
         default_collection: str | None = None,
         raise_on_validation_error: bool = False,  # noqa: FBT001, FBT002 — public
     ) -> None:
-        """As PydanticAdapter, for a subclass of BaseModel or a list of one. Raises TypeError for another type."""
+        """Like PydanticAdapter, for a subclass of BaseModel or a list of one. Raises TypeError for any other type."""
         model: Any = get_args(pydantic_model)[0] if get_origin(pydantic_model) is list else pydantic_model
         if get_origin(model) is not None or not isinstance(model, type) or not _is_model(model):
             message = f"pydantic_model must be a subclass of BaseModel or a list of one, not {display(pydantic_model)}"

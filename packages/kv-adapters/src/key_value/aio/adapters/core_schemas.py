@@ -1,18 +1,22 @@
-"""What the core schema of a type tells: the names in it, and how its JSON is read.
+"""Facts from the core schema of a type: the names in it, and how its JSON is read.
 
-A core schema is what pydantic builds its validators from: dicts with a `type`, nested.
+pydantic builds its validators from a core schema: nested dicts with a `type`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 __all__ = [
     "has_ambiguous_aliases",
+    "has_fields_without_init",
     "has_serializers",
+    "has_unions",
     "has_unreadable_aliases",
     "known_names",
+    "left_out_fields",
     "reading_names",
     "reads_like_json",
+    "with_init",
 ]
 
 CoreSchema = Mapping[str, Any]
@@ -22,6 +26,8 @@ _OPAQUE = frozenset({"computed_fields", "config", "default", "expected", "metada
 
 _WITH_FIELDS = frozenset({"dataclass-args", "model-fields", "typed-dict"})
 _FIELD = frozenset({"dataclass-field", "model-field", "typed-dict-field"})
+
+_RECORD = frozenset({"dataclass", "model"})
 
 _SCALARS = frozenset({"none", "bool", "int", "float", "str", "literal"})
 
@@ -59,10 +65,10 @@ def _schemas(schema: object) -> Iterator[CoreSchema]:
 
 
 def reads_like_json(schema: CoreSchema) -> bool:
-    """Whether validating decoded JSON as Python objects gives what validating the JSON text gives, for any JSON.
+    """Whether validating decoded JSON gives the same result as validating the JSON text, for any JSON.
 
-    Where it does not: a `datetime | str` takes every text for a str, a strict model refuses its own JSON, and a type
-    may have another validator for JSON.
+    It does not where a `datetime | str` accepts every text as a str, a strict model refuses its own JSON, or a type has
+    another validator for JSON.
     """
     strict = converts = False
     for node in _schemas(schema):
@@ -98,6 +104,11 @@ def _is_strict(node: CoreSchema) -> bool:
 def has_serializers(schema: CoreSchema) -> bool:
     """Whether some part is written in another way than its kind is by itself."""
     return any("serialization" in node for node in _schemas(schema))
+
+
+def has_unions(schema: CoreSchema) -> bool:
+    """Whether some part may be of one of several types, besides None."""
+    return any(node["type"] == "union" for node in _schemas(schema))
 
 
 def _fields(node: CoreSchema) -> Iterator[tuple[str, CoreSchema]]:
@@ -148,21 +159,63 @@ def has_ambiguous_aliases(schema: CoreSchema) -> bool:
     return False
 
 
+def left_out_fields(schema: CoreSchema) -> dict[type, frozenset[str]]:
+    """By class, the fields that are not written because the type says so."""
+    return {
+        node["cls"]: frozenset(
+            name for name, field in _fields(_with_fields(node)) if field.get("serialization_exclude") is True
+        )
+        for node in _schemas(schema)
+        if node["type"] in _RECORD
+    }
+
+
+def _with_fields(node: CoreSchema) -> CoreSchema:
+    """The schema with the fields of a model or dataclass, inside any validators."""
+    inner: CoreSchema = node
+    while inner["type"] not in _WITH_FIELDS and "schema" in inner:
+        inner = inner["schema"]
+    return inner
+
+
+def has_fields_without_init(schema: CoreSchema) -> bool:
+    """Whether a dataclass has fields that are written and, by `init=False`, not read."""
+    return any(field.get("init") is False for node in _schemas(schema) for _, field in _fields(node))
+
+
+def with_init(schema: Any) -> Any:
+    """The schema, except that fields with `init=False` are read where there is something to read."""
+
+    def change(node: dict[str, Any]) -> None:
+        if node["type"] == "dataclass-field":
+            node.pop("init", None)
+
+    return _changed(schema, change)
+
+
 def reading_names(schema: Any, *, and_aliases: bool) -> Any:
     """The schema, except that fields with an alias are read by their names, too or only. For pydantic before 2.11."""
+
+    def change(node: dict[str, Any]) -> None:
+        if node["type"] in _WITH_FIELDS:
+            node["populate_by_name"] = True
+        elif node["type"] in _FIELD and not and_aliases:
+            node.pop("validation_alias", None)
+
+    return _changed(schema, change)
+
+
+def _changed(schema: Any, change: Callable[[dict[str, Any]], None]) -> Any:
+    """A copy, in which each schema has been changed."""
     if isinstance(schema, Mapping):
         mapping = cast("Mapping[str, object]", schema)
-        left = _OPAQUE if isinstance(mapping.get("type"), str) else frozenset[str]()
-        copied = {
-            name: child if name in left else reading_names(child, and_aliases=and_aliases)
-            for name, child in mapping.items()
-        }
-        if mapping.get("type") in _WITH_FIELDS:
-            copied["populate_by_name"] = True
-        elif mapping.get("type") in _FIELD and not and_aliases:
-            copied.pop("validation_alias", None)
+        is_schema = isinstance(mapping.get("type"), str)
+        left = _OPAQUE if is_schema else frozenset[str]()
+        copied = {name: child if name in left else _changed(child, change) for name, child in mapping.items()}
+        if is_schema:
+            change(copied)
         return copied
     if isinstance(schema, (list, tuple)):
         sequence = cast("list[object] | tuple[object, ...]", schema)
-        return type(sequence)(reading_names(child, and_aliases=and_aliases) for child in sequence)
+        return type(sequence)(_changed(child, change) for child in sequence)
     return schema

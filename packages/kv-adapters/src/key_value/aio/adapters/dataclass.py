@@ -15,8 +15,7 @@ T = TypeVar("T")
 class DataclassAdapter(BasePydanticAdapter[T]):
     """Instances of a dataclass, of the standard library or pydantic, or lists of them.
 
-    Values are validated when they are read, also where the dataclass itself validates nothing. A list is stored as
-    `{"items": …}`.
+    Reads validate values, even if the dataclass itself validates nothing. A list is stored as `{"items": …}`.
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class DataclassAdapter(BasePydanticAdapter[T]):
         default_collection: str | None = None,
         raise_on_validation_error: bool = False,  # noqa: FBT001, FBT002 — public
     ) -> None:
-        """As PydanticAdapter, for a dataclass or a list of one. Raises TypeError for another type."""
+        """Like PydanticAdapter, for a dataclass or a list of one. Raises TypeError for any other type."""
         element: Any = get_args(dataclass_type)[0] if get_origin(dataclass_type) is list else dataclass_type
         element = get_origin(element) or element
         if not (isinstance(element, type) and is_dataclass(element)):

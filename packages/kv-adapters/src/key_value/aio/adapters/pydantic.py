@@ -17,7 +17,7 @@ T = TypeVar("T")
 class PydanticAdapter(BasePydanticAdapter[T]):
     """Values of one type: a model, a dataclass, a TypedDict, a list or union of them, a datetime, or any other.
 
-    A type whose JSON is no object is stored as `{"items": …}`.
+    A type whose JSON is not an object is stored as `{"items": …}`.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class PydanticAdapter(BasePydanticAdapter[T]):
         default_collection: str | None = None,
         raise_on_validation_error: bool = False,  # noqa: FBT001, FBT002 — public
     ) -> None:
-        """Keep values of the type `pydantic_model` in the store `key_value`.
+        """Store values of the type `pydantic_model` in the store `key_value`.
 
         `default_collection` stands in for `collection=None`; None means the store's own. Raises TypeError for a type
         that pydantic cannot handle.

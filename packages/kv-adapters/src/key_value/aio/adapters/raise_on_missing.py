@@ -1,4 +1,4 @@
-"""RaiseOnMissingAdapter: reads that raise where there is no entry."""
+"""RaiseOnMissingAdapter: reads that raise for absent entries."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, overload
@@ -14,7 +14,7 @@ __all__ = ["RaiseOnMissingAdapter"]
 class RaiseOnMissingAdapter(BaseWrapper):
     """A store whose reads take `raise_on_missing=True`, and then raise MissingKeyError for an absent entry.
 
-    A batch raises for the first key that has none. Without it, a read answers as the inner store does.
+    A batch raises for the first absent key. Without the argument, a read returns the result of the inner store.
     """
 
     @warn_types

@@ -1,4 +1,4 @@
-"""What every store, wrapper and adapter is built on."""
+"""The building blocks of every store, wrapper and adapter."""
 
 import key_value.aio  # pyright: ignore[reportMissingTypeStubs] — a namespace has no type information
 

@@ -1,4 +1,4 @@
-"""What a store can do beyond the eight methods, as far as a program can act on it."""
+"""The properties of a store that differ between backends and that a program can act on."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ __all__ = ["Capabilities"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Declared by each backend, forwarded by wrappers, read by the conformance kit and the documentation.
+    """The promises of a store. Backends declare them, wrappers forward them, the conformance kit and the docs read
+    them.
 
     The defaults promise nothing.
     """
@@ -19,7 +20,7 @@ class Capabilities:
     """The backend removes expired entries by itself. Readers never see them either way."""
 
     expiry_resolution: float | None = None
-    """Seconds to which a native expiry is rounded up; None without native expiry."""
+    """Unit, in seconds, to which native expiry is rounded up; None without native expiry."""
 
     max_key_bytes: int | None = None
     """The longest stored name in bytes of UTF-8; None when the backend sets no limit below 64 KiB."""
@@ -29,3 +30,10 @@ class Capabilities:
 
     atomic_put_many: bool = False
     """`put_many` stores all of its entries or none."""
+
+    atomic_delete: bool = False
+    """Exactly one of several concurrent deletes of an entry returns True, which is enough for a safe one-time code."""
+
+    conditional_writes: bool = False
+    """The store's conditional writes are atomic. False for a store that has the methods, but a server that breaks them.
+    """

@@ -1,35 +1,90 @@
 """From a driver's exception to one of ours: one table for each backend, applied once around its hooks."""
 
-from collections.abc import Mapping
-from typing import NoReturn
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
+from itertools import islice
+from typing import Any, NoReturn
 
-from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreTimeoutError
+from key_value.aio.errors import (
+    BaseKeyValueError,
+    KeyValueStoreError,
+    StoreConnectionError,
+    StoreSetupError,
+    StoreTimeoutError,
+)
 
-__all__ = ["DriverErrors", "reraise"]
+__all__ = ["DriverErrors", "LateErrors", "Meaning", "MeaningOf", "reason_of", "reraise"]
 
-DriverErrors = Mapping[type[BaseException], type[BaseKeyValueError]]
-"""Exception class of a driver → what it means. The closest class in the exception's ancestry decides."""
+Meaning = type[BaseKeyValueError] | tuple[type[BaseKeyValueError], str | Callable[[Any], str]]
+"""Our error, and the reason in its message: a text, or a function of the driver's exception.
 
-_MEANINGS: dict[type[BaseKeyValueError], str] = {
+A reason holds no value, password or token. The default is `reason_of`.
+"""
+
+MeaningOf = Callable[[Any], Meaning]
+"""A function from the exception to its meaning, for drivers that report a code instead of a class."""
+
+DriverErrors = Mapping[type[BaseException], Meaning | MeaningOf]
+"""Exception class of a driver → its meaning. The closest class in the exception's ancestry decides.
+
+Use StoreConnectionError only for errors that a retry may cure: a wrong password is not one.
+"""
+
+
+class LateErrors(Mapping[type[BaseException], Meaning | MeaningOf]):
+    """The table `DRIVER_ERRORS` of a module that takes long to import, imported when an error is to be translated."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    @cached_property
+    def _table(self) -> DriverErrors:
+        return import_module(self._module).DRIVER_ERRORS
+
+    def __getitem__(self, error: type[BaseException]) -> Meaning | MeaningOf:
+        return self._table[error]
+
+    def __iter__(self) -> Iterator[type[BaseException]]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+_SUMMARIES: dict[type[BaseKeyValueError], str] = {
     StoreTimeoutError: "did not answer in time",
     StoreConnectionError: "cannot be reached",
+    StoreSetupError: "cannot be used",
 }
+
+_LONGEST_CHAIN = 10
+
+# The message of asyncio.get_running_loop without a loop, or under another library such as trio.
+_NO_EVENT_LOOP = "no running event loop"
 
 
 def reraise(
     error: Exception, table: DriverErrors, backend: str, *, otherwise: type[BaseKeyValueError] | None = None
 ) -> NoReturn:
-    """Raise what the driver's error means, with the original as its cause.
+    """Raise our error for the driver's, with the original as its cause.
 
-    Our own errors and those the table does not name are raised as they are, the latter as `otherwise` where given.
-    The message names the backend and the driver's class only: a driver's text may show a value or a password.
+    Our own errors pass unchanged, and so do those missing from the table. `otherwise`, if given, replaces the latter
+    and any that the table maps to a plain KeyValueStoreError. A missing asyncio event loop always raises RuntimeError.
+    The message names the backend and the reason, or else the class of the driver's exception, whose text may show a
+    value or a password.
     """
     # Not the builtin before Python 3.11, and asyncio takes longer to import than everything else together.
     from asyncio import TimeoutError as AsyncioTimeoutError
 
     if isinstance(error, BaseKeyValueError):
         raise error
-    known: dict[type[BaseException], type[BaseKeyValueError]] = {
+    if type(error) is RuntimeError and str(error) == _NO_EVENT_LOOP:
+        message = f"{backend} needs asyncio: await it in a coroutine that asyncio runs, as in asyncio.run(main())"
+        raise RuntimeError(message) from error
+    known: dict[type[BaseException], Meaning | MeaningOf] = {
         TimeoutError: StoreTimeoutError,
         AsyncioTimeoutError: StoreTimeoutError,
         OSError: StoreConnectionError,
@@ -38,6 +93,70 @@ def reraise(
     meaning = next((known[ancestor] for ancestor in type(error).__mro__ if ancestor in known), otherwise)
     if meaning is None:
         raise error
-    what = next((text for kind, text in _MEANINGS.items() if issubclass(meaning, kind)), "failed")
-    message = f"{backend} {what}: {type(error).__qualname__}"
-    raise meaning(message) from error
+    kind, reason = _told(meaning, error)
+    if otherwise is not None and kind is KeyValueStoreError:
+        kind = otherwise
+    if issubclass(kind, StoreConnectionError) and _bad_certificate(error) is not None:
+        kind = StoreSetupError
+    summary = next((text for each, text in _SUMMARIES.items() if issubclass(kind, each)), "failed")
+    message = f"{backend} {summary}: {reason if isinstance(reason, str) else reason(error)}"
+    raise kind(message) from error
+
+
+def _told(meaning: Meaning | MeaningOf, error: Exception) -> tuple[type[BaseKeyValueError], str | Callable[[Any], str]]:
+    if isinstance(meaning, type):
+        return meaning, reason_of
+    if callable(meaning):
+        return _told(meaning(error), error)
+    return meaning
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason that the operating system or TLS gives in the error or its causes; else the error's class."""
+    certificate = _bad_certificate(error)
+    if certificate is not None:
+        return f"the certificate was refused: {certificate}"
+    from socket import gaierror
+    from ssl import SSLError
+
+    tls = [each for each in _chain(error) if isinstance(each, SSLError)]
+    if tls:
+        # Its number is none of the operating system's.
+        return f"TLS failed: {_said(tls, 'reason').replace('_', ' ').lower()}"
+    for each in _chain(error):
+        if isinstance(each, gaierror):
+            return "unknown host"
+        number = _errno(each) if isinstance(each, OSError) else 0
+        if number > 0:
+            return os.strerror(number).lower()
+    return type(error).__qualname__
+
+
+def _errno(error: OSError) -> int:
+    # Where a host has several addresses, asyncio gives what each refused in the text alone.
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if error.errno is None else []
+    return int(numbers[-1]) if numbers else error.errno or 0
+
+
+def _bad_certificate(error: BaseException) -> str | None:
+    from ssl import SSLCertVerificationError
+
+    refused = [each for each in _chain(error) if isinstance(each, SSLCertVerificationError)]
+    return _said(refused, "verify_message") if refused else None
+
+
+def _said(errors: Iterable[BaseException], attribute: str) -> str:
+    """What the first says that says it: those of aiohttp are of the same class, and lack what they were caused by."""
+    return next(filter(None, (getattr(each, attribute, None) for each in errors)), "unknown reason")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it."""
+
+    def causes() -> Iterator[BaseException]:
+        current: BaseException | None = error
+        while current is not None:
+            yield current
+            current = current.__cause__ or current.__context__
+
+    return islice(causes(), _LONGEST_CHAIN)

@@ -1,4 +1,4 @@
-"""The slow and exact way through a value: finds what is not JSON, and reduces subclasses to what they are."""
+"""The slow and exact check of a value: finds parts that are not JSON, and reduces subclasses to builtin types."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -28,8 +28,8 @@ def plain_object(value: dict[str, Any]) -> dict[str, Any]:
     """
     plain_value: dict[str, Any] = {}
     path: _Path = []
-    # What is being copied, from the value inwards: its id, what remains of it, and the copy. Recursion would do, but
-    # would fail with the depth of the caller's stack.
+    # The containers being copied, from the value inwards: id, remaining parts, and copy. Recursion would depend on the
+    # depth of the caller's stack.
     open_ids = [id(value)]
     open_parts: list[tuple[Iterator[tuple[Any, Any]], dict[str, Any] | list[Any]]] = [(_children(value), plain_value)]
     while open_parts:

@@ -1,8 +1,7 @@
-"""From a name to the name it is stored under, for backends that refuse some characters or lengths.
+"""Stored names for backends that refuse some characters or lengths.
 
-The strategies that shorten or replace are those of stored format v1: they keep the data of existing applications
-readable. A name that is not changed is stored as it is; one that begins like a changed name is itself changed, so
-that no name takes another's place.
+The strategies that shorten or replace are those of stored format v1, and keep the data of existing applications
+readable. A name that looks like a changed one is changed too, so that no two names share a stored name.
 """
 
 import re
@@ -32,13 +31,13 @@ class SanitizationStrategy(ABC):
 
     @abstractmethod
     def sanitize(self, value: str) -> str:
-        """The stored name. Two names must not share one."""
+        """The stored name. No two names may share one."""
 
     def validate(self, value: str) -> None:  # noqa: B027 — most strategies take every name
         """Raise InvalidKeyError for a name that has no stored name."""
 
     def try_unsanitize(self, value: str) -> str | None:  # noqa: ARG002 — most do not tell
-        """The name behind a stored name; None when the stored name does not tell."""
+        """The name behind a stored name; None if it cannot be restored."""
         return None
 
 
@@ -80,15 +79,14 @@ class HashExcessLengthStrategy(SanitizationStrategy):
 
 
 class EscapingStrategy(SanitizationStrategy):
-    """Stores what a backend refuses as `%XX` for each byte of its UTF-8, and leaves the rest readable.
+    """Stores refused characters as `%XX` for each byte of their UTF-8, and keeps the rest readable.
 
-    `%` itself is escaped only where it could be read as an escape, so that most names with it stay as they are. A name
-    of over `max_bytes` bytes is stored as as much of it as fits, `%~` and its SHA-256 in hexadecimal digits; it is the
-    only kind that does not tell the name behind it.
+    `%` itself is escaped only where it could be read as an escape. A name of over `max_bytes` bytes is stored as its
+    beginning, `%~` and its SHA-256 in hexadecimal digits; only such a name cannot be restored.
     """
 
     def __init__(self, refused: str, max_bytes: int) -> None:
-        """`refused` is a regular expression for what is escaped, such as `[/\\0]|^\\.`."""
+        """`refused` is a regular expression for the characters to escape, such as `[/\\0]|^\\.`."""
         _check_range("max_bytes", max_bytes, _HASH_MARK_BYTES + 1, None)
         self.max_bytes = max_bytes
         self._refused = re.compile(f"%(?=[0-9A-F]{{2}}|~)|{refused}")
@@ -114,7 +112,7 @@ def _escape(refused: "re.Match[str]") -> str:
 
 
 class HashFragmentMode(Enum):
-    """When a sanitized name carries a fragment of the hash that keeps it apart from others."""
+    """When a sanitized name gets a hash fragment that distinguishes it from others."""
 
     ALWAYS = "always"
     ONLY_IF_CHANGED = "only_if_changed"
@@ -123,7 +121,7 @@ class HashFragmentMode(Enum):
 
 
 class HybridSanitizationStrategy(SanitizationStrategy):
-    """Keeps names readable: `S_{text}-{hash fragment}`, cut to `max_length` characters.
+    """Keeps names readable: `S_{text}-{hash fragment}`, truncated to `max_length` characters.
 
     In `text` each run of characters outside `allowed_characters` is one `replacement_character`.
     """

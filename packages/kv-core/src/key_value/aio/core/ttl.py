@@ -1,4 +1,4 @@
-"""From a ttl in seconds to the moment an entry expires."""
+"""The time at which an entry expires."""
 
 from datetime import datetime, timedelta
 from math import inf
@@ -11,10 +11,10 @@ __all__ = ["expiry"]
 
 
 def expiry(now: datetime, ttl: SupportsFloat) -> datetime:
-    """The moment `ttl` seconds after `now`.
+    """The time `ttl` seconds after `now`.
 
-    Raises TypeError when it is not a number, InvalidTTLError when it is a bool, not finite, not above zero or ends
-    after the year 9999.
+    Raises TypeError if it is not a number, InvalidTTLError if it is a bool, not finite, not above zero or ends after
+    the year 9999.
     """
     # An exact float or int needs no look at its type; isinstance(ttl, SupportsFloat) costs 5 µs.
     if type(ttl) is not float and type(ttl) is not int:

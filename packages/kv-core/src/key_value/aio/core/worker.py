@@ -1,7 +1,6 @@
-"""Blocking drivers, kept off the event loop: one thread makes their calls."""
+"""Keeps blocking drivers off the event loop: one thread makes their calls."""
 
 import atexit
-import os
 import threading
 import time
 import weakref
@@ -9,57 +8,63 @@ from asyncio import AbstractEventLoop, get_running_loop, shield, wrap_future
 from asyncio import Future as LoopFuture
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
+from key_value.aio.core.forks import AcrossForks, give_way, leave_to_parent, new_lock
 from typing_extensions import TypeVarTuple, Unpack
 
-__all__ = ["Call", "Worker"]
+__all__ = ["Job", "Worker"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_MOST_AT_ONCE = 1000
-_PATIENCE = 0.001
+_MOST_JOBS_AT_ONCE = 1000
+_SECONDS_BETWEEN_ANSWERS = 0.001
 _EXIT_SECONDS = 5.0
 
-_running: "weakref.WeakKeyDictionary[threading.Thread, SimpleQueue[Any]]" = weakref.WeakKeyDictionary()
+_exiting = False
+_workers: "weakref.WeakValueDictionary[int, Worker[Any]]" = weakref.WeakValueDictionary()
+_running: "weakref.WeakValueDictionary[int, threading.Thread]" = weakref.WeakValueDictionary()
 
 
-class Call(Generic[R]):
-    """A call that waits for its turn, and then for its caller to hear of the outcome."""
+class Job(Generic[R]):
+    """A queued call and its outcome.
 
-    __slots__ = ("_answer", "_arguments", "_function", "error", "loop", "result")
+    Its `function` and `arguments` tell a worker which of its resources to use, and which calls to make as one.
+    """
+
+    __slots__ = ("_answer", "arguments", "error", "function", "loop", "result")
 
     def __init__(self, loop: AbstractEventLoop, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self.loop = loop
+        self.loop: AbstractEventLoop = loop
         self.result: Any = None
         self.error: BaseException | None = None
         self._answer: LoopFuture[Any] = loop.create_future()
-        self._function = function
-        self._arguments = arguments
+        self.function: Callable[..., Any] = function
+        self.arguments: tuple[Any, ...] = arguments
 
     def __await__(self) -> Any:
         return self._answer.__await__()
 
     @property
-    def given_up(self) -> bool:
-        """Whether the caller was cancelled meanwhile."""
+    def is_cancelled(self) -> bool:
+        """Whether the caller was cancelled in the meantime."""
         return self._answer.cancelled()
 
     def make(self, resource: R) -> None:
-        """Make the call and keep what it returns or raises, in place of an earlier outcome."""
+        """Make the call and keep its result or exception, in place of an earlier outcome."""
         self.error = None
         try:
-            self.result = self._function(resource, *self._arguments)
+            self.result = self.function(resource, *self.arguments)
         except BaseException as exc:  # noqa: BLE001 — the caller gets it
             self.error = exc
 
-    def tell(self) -> None:
+    def answer(self) -> None:
         """Let the caller have the outcome. Runs in the caller's event loop."""
         if self._answer.done():
             return
@@ -69,146 +74,241 @@ class Call(Generic[R]):
             self._answer.set_exception(self.error)
 
 
-class Worker(Generic[R]):
-    """A thread with a resource of its own, such as a connection, that makes blocking calls in the order they come.
+class Worker(AcrossForks, Generic[R]):
+    """A thread with a resource of its own, such as a connection, that makes blocking calls in order.
 
-    One call after the other costs about 90 µs each, nearly all of it for waking two sleeping threads. Calls that wait
-    together cost 5 µs each, because they are taken and answered together.
+    Sequential calls cost about 90 µs each, mostly for waking two sleeping threads. Calls that wait together cost 5 µs
+    each, because the worker handles them together.
 
-    Event loops and threads may share a worker. A call whose caller is cancelled is skipped if it has not begun, and
-    otherwise completed. After a fork the child gets a thread and a resource of its own. A worker that is dropped
-    without `close` ends its thread, which closes the resource; so does the end of the program.
+    Event loops and threads may share a worker. If a caller is cancelled, its call is skipped if it has not begun, and
+    completed otherwise. Dropping a worker without `close` ends its thread, which closes the resource; so does the end
+    of the program. A later call, in an exit handler, runs at once with a resource of its own.
+
+    A fork waits for the current call, two seconds at most. The child gets a thread and a resource of its own.
     """
 
     def __init__(
         self,
         open_resource: Callable[[], R],
         close_resource: Callable[[R], object],
-        make_all: Callable[[R, Sequence[Call[R]]], object] | None = None,
+        make_all: Callable[[R, Sequence[Job[R]]], Sequence[Job[R]] | None] | None = None,
+        *,
+        close_before_fork: bool = False,
     ) -> None:
         """All three run in the thread. `open_resource` runs before the first call, and again after it failed.
 
-        `make_all` makes the calls it is given, one to a thousand, in their order; it is there to put something around
-        them, such as a transaction. No caller hears of an outcome before it returns. What it raises, all of them get.
+        `make_all` makes one to a thousand calls in order; pass a function that wraps them, for example in a
+        transaction. No caller gets its outcome before `make_all` returns, and all of them get an exception that it
+        raises. It may make the first of them alone and return the others, which it gets again.
+
+        With `close_before_fork` the forking thread closes the resource before each fork, and the next call opens it
+        again: for a driver whose resources must not be open in a child.
         """
+        super().__init__()
         self._work = (open_resource, close_resource, make_all)
-        self._lock = threading.Lock()
-        self._process = 0
-        self._calls: SimpleQueue[Call[R] | None] | None = None
-        self._ended: Future[None] = Future()
+        self._close_before_fork = close_before_fork
+        self._lock = new_lock()
+        self._calls: SimpleQueue[Job[R] | None] | None = None
+        self._thread: _Thread[R] | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
+        _workers[id(self)] = self
 
     async def run(self, function: Callable[[R, Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
-        """What `function(resource, *args)` returns, called in the thread."""
-        call: Call[R] = Call(get_running_loop(), function, args)
+        """Return the result of `function(resource, *args)`, called in the thread."""
+        call: Job[R] = Job(get_running_loop(), function, args)
         with self._lock:
             calls = self._calls
-            if calls is None or self._process != os.getpid():
+            if calls is None:
                 calls = self._start()
+            if self._thread is not None:
+                self._thread.asked += 1
             calls.put(call)
         return cast("T", await call)
 
-    async def close(self) -> None:
-        """Wait for the calls that came before, close the resource and end the thread. The next call starts another."""
-        with self._lock:
-            if self._finalizer is None or self._process != os.getpid():
-                return
-            ended, self._calls = self._ended, None
-            self._finalizer()
-        await shield(wrap_future(ended))
+    @property
+    def load(self) -> int:
+        """How many calls are queued or being made, those of cancelled callers included."""
+        thread = self._thread
+        return 0 if self._calls is None or thread is None else thread.asked - thread.done
 
-    def _start(self) -> "SimpleQueue[Call[R] | None]":
+    async def close(self) -> None:
+        """Wait for the queued calls, close the resource and end the thread. The next call starts another."""
+        thread = self.end()
+        if thread is not None:
+            await shield(wrap_future(thread.ended))
+
+    def end(self) -> "_Thread[R] | None":
+        """Begin to close; the thread that ends now, or did before."""
+        with self._lock:
+            calls, self._calls = self._calls, None
+            if calls is not None:
+                calls.put(None)
+            return self._thread
+
+    def before_fork(self) -> None:
+        if self._close_before_fork and self._thread is not None:
+            self._thread.close_at_rest()
+
+    def after_fork_in_child(self) -> None:
         if self._finalizer is not None:
             self._finalizer.detach()
-        calls: SimpleQueue[Call[R] | None] = SimpleQueue()
-        ended: Future[None] = Future()
-        # The thread does not keep the worker alive, nor the process.
-        thread = threading.Thread(target=_work, args=(calls, ended, *self._work), name="key-value", daemon=True)
-        thread.start()
-        _running[thread] = calls
-        self._finalizer = weakref.finalize(self, calls.put, None)
+        if self._thread is not None:
+            # A driver's threads are not in the child, and closing would wait for them.
+            leave_to_parent(self._thread)
+        self._calls = self._thread = self._finalizer = None
+
+    def _start(self) -> "SimpleQueue[Job[R] | None] | _Thread[R]":
+        """Where to put calls for a new thread; when the program ends, what makes them at once."""
+        thread = _Thread(*self._work)
+        if _exiting or not thread.start():
+            return thread
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, thread.calls.put, None)
         self._finalizer.atexit = False
-        self._calls, self._ended, self._process = calls, ended, os.getpid()
-        return calls
+        self._calls, self._thread = thread.calls, thread
+        return thread.calls
 
 
-def _work(
-    waiting: "SimpleQueue[Call[R] | None]",
-    ended: "Future[None]",
-    open_resource: Callable[[], R],
-    close_resource: Callable[[R], object],
-    make_all: Callable[[R, Sequence[Call[R]]], object] | None,
-) -> None:
-    opened: list[R] = []
-    last = False
-    try:
-        while not last:
-            taken = _take(waiting)
-            last = taken[-1] is None
-            calls = [call for call in taken if call is not None and not call.given_up]
-            if calls:
-                try:
-                    if not opened:
-                        opened.append(open_resource())
-                    if make_all is None:
-                        calls = _make_each(opened[0], calls)
-                    else:
-                        make_all(opened[0], calls)
-                except BaseException as exc:  # noqa: BLE001 — the callers get it
-                    for call in calls:
-                        call.error = exc
-            _tell(calls)
-            # Nothing that was passed or returned is kept until the next call.
-            del taken, calls
-        for resource in opened:
-            close_resource(resource)
-    except BaseException as exc:  # noqa: BLE001 — the one who closes gets it
-        ended.set_exception(exc)
-    else:
-        ended.set_result(None)
+class _Thread(Generic[R]):
+    """The thread of a worker. It keeps neither the worker alive nor the process."""
+
+    def __init__(
+        self,
+        open_resource: Callable[[], R],
+        close_resource: Callable[[R], object],
+        make_all: Callable[[R, Sequence[Job[R]]], Sequence[Job[R]] | None] | None,
+    ) -> None:
+        self.calls: SimpleQueue[Job[R] | None] = SimpleQueue()
+        self.ended: Future[None] = Future()
+        # The one is counted by callers, who hold a lock, and the other by the thread, before they have the outcome.
+        self.asked: int = 0
+        self.done: int = 0
+        self._open_resource = open_resource
+        self._close_resource = close_resource
+        self._make_all = make_all
+        self._opened: list[R] = []
+        self._busy = new_lock()
+        self._ident = 0
+
+    def start(self) -> bool:
+        """Whether there can be threads: from Python 3.12 on not when the program ends."""
+        thread = threading.Thread(target=self._run, name="key-value", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            if "shutdown" not in str(exc):
+                raise
+            return False
+        _running[id(thread)] = thread
+        return True
+
+    def put(self, call: Job[R]) -> None:
+        """Make the call here and now, in place of a thread that cannot be started, and leave nothing open."""
+        self._make([call])
+        try:
+            self.close_resource()
+        except Exception as exc:  # noqa: BLE001 — the caller gets it
+            call.error = exc
+
+    def close_at_rest(self) -> None:
+        """Close the resource, unless a call is under way, which may be the one that forks."""
+        if self._ident != threading.get_ident() and self._busy.acquire(blocking=False):
+            with ExitStack() as stack:
+                stack.callback(self._busy.release)
+                self.close_resource()
+
+    def close_resource(self) -> None:
+        if self._opened:
+            self._close_resource(self._opened.pop())
+
+    def _run(self) -> None:
+        self._ident = threading.get_ident()
+        last = False
+        try:
+            while not last:
+                taken = _take(self.calls)
+                last = taken[-1] is None
+                calls: Sequence[Job[R]] = [call for call in taken if call is not None and not call.is_cancelled]
+                self.done += len(taken) - last - len(calls)
+                # Nothing that was passed or returned is kept until the next call.
+                del taken
+                while calls:
+                    give_way()
+                    with self._busy:
+                        calls = self._make(calls)
+            give_way()
+            with self._busy:
+                self.close_resource()
+        except BaseException as exc:  # noqa: BLE001 — the one who closes gets it
+            self.ended.set_exception(exc)
+        else:
+            self.ended.set_result(None)
+
+    def _make(self, calls: Sequence[Job[R]]) -> Sequence[Job[R]]:
+        """Make some of the calls, and tell their callers; those that are still to make."""
+        made, rest = calls, calls[:0]
+        try:
+            if not self._opened:
+                self._opened.append(self._open_resource())
+            if self._make_all is None:
+                made, rest = _make_some(self._opened[0], calls)
+            else:
+                rest = self._make_all(self._opened[0], calls) or rest
+                made = calls[: len(calls) - len(rest)]
+        except BaseException as exc:  # noqa: BLE001 — the callers get it
+            for call in calls:
+                call.error = exc
+        self.done += len(calls) - len(rest)
+        _answer_all(made)
+        return rest
 
 
-def _take(waiting: "SimpleQueue[Call[R] | None]") -> list[Call[R] | None]:
-    """What waits, at least one; None ends the thread, and nothing comes after it."""
+def _take(waiting: "SimpleQueue[Job[R] | None]") -> list[Job[R] | None]:
+    """Take the waiting jobs, at least one; None ends the thread, and nothing comes after it."""
     taken = [waiting.get()]
-    while taken[-1] is not None and len(taken) < _MOST_AT_ONCE and not waiting.empty():
+    while taken[-1] is not None and len(taken) < _MOST_JOBS_AT_ONCE and not waiting.empty():
         taken.append(waiting.get())
     return taken
 
 
-def _make_each(resource: R, calls: Sequence[Call[R]]) -> list[Call[R]]:
-    """Make the calls; those whose callers have not been told."""
-    untold: list[Call[R]] = []
-    due = time.monotonic() + _PATIENCE
-    for call in calls:
-        if not call.given_up:
+def _make_some(resource: R, calls: Sequence[Job[R]]) -> tuple[Sequence[Job[R]], Sequence[Job[R]]]:
+    """Make calls for a millisecond; those that were made, and the rest."""
+    if len(calls) == 1:
+        calls[0].make(resource)
+        return calls, ()
+    made: list[Job[R]] = []
+    due = time.monotonic() + _SECONDS_BETWEEN_ANSWERS
+    for count, call in enumerate(calls, 1):
+        if not call.is_cancelled:
             call.make(resource)
-            untold.append(call)
+            made.append(call)
         # Telling all of a thousand at the end would let the first wait for the last, and the event loop stall.
         if time.monotonic() > due:
-            _tell(untold)
-            untold = []
-            due = time.monotonic() + _PATIENCE
-    return untold
+            return made, calls[count:]
+    return made, ()
 
 
-def _tell(calls: Sequence[Call[Any]]) -> None:
+def _answer_all(calls: Sequence[Job[Any]]) -> None:
     for loop, told in groupby(calls, attrgetter("loop")):
         # A loop that has been closed has no caller either.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_tell_in_loop, list(told))
+            loop.call_soon_threadsafe(_answer_in_loop, list(told))
 
 
-def _tell_in_loop(calls: Sequence[Call[Any]]) -> None:
+def _answer_in_loop(calls: Sequence[Job[Any]]) -> None:
     for call in calls:
-        call.tell()
+        call.answer()
 
 
 @atexit.register
 def _end_all() -> None:
     # A thread that is left to the interpreter's end dies wherever it is; DuckDB's C++ then ends in abort().
-    threads = dict(_running)
-    for calls in threads.values():
-        calls.put(None)
-    for thread in threads:
-        thread.join(_EXIT_SECONDS)
+    global _exiting  # noqa: PLW0603 — of the process
+    _exiting = True
+    for reference in _workers.valuerefs():
+        if (worker := reference()) is not None:
+            worker.end()
+    for reference in _running.valuerefs():
+        if (thread := reference()) is not None:
+            thread.join(_EXIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Everything a store, wrapper or adapter raises.
+"""The exceptions of stores, wrappers and adapters.
 
 No message and no `extra_info` ever holds a stored value, a password or a token. A driver's own exception is the
 `__cause__`.
@@ -65,15 +65,15 @@ class BaseKeyValueError(Exception):
 
 
 class KeyValueOperationError(BaseKeyValueError):
-    """The operation cannot be carried out on this key or value; the store itself is well."""
+    """The operation failed because of its key or value; the store itself works."""
 
 
 class SerializationError(KeyValueOperationError, ValueError):
-    """JSON cannot hold the value; the message names the path of the culprit. Nothing was stored."""
+    """JSON cannot hold the value; the message names the path of the offending part. Nothing was stored."""
 
 
 class DeserializationError(KeyValueOperationError):
-    """What is stored under the key is not a whole entry. It is left as it is."""
+    """The data stored under the key is not a complete entry. It stays as it is."""
 
 
 class InvalidKeyError(KeyValueOperationError):
@@ -114,7 +114,7 @@ class ValueTooLargeError(KeyValueOperationError):
 
 
 class EntryTooLargeError(KeyValueOperationError):
-    """The entry is larger than the limit that was configured, in bytes."""
+    """The entry is larger than the configured limit, in bytes."""
 
     def __init__(self, size: int, max_size: int, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
@@ -124,7 +124,7 @@ class EntryTooLargeError(KeyValueOperationError):
 
 
 class EntryTooSmallError(KeyValueOperationError):
-    """The entry is smaller than the limit that was configured, in bytes."""
+    """The entry is smaller than the configured limit, in bytes."""
 
     def __init__(self, size: int, min_size: int, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
@@ -134,7 +134,7 @@ class EntryTooSmallError(KeyValueOperationError):
 
 
 class ReadOnlyError(KeyValueOperationError):
-    """A write was refused because the store was opened for reading only."""
+    """A write was refused because the store is read-only."""
 
     def __init__(self, operation: str, collection: str | None = None, key: str | None = None) -> None:
         super().__init__("The store is read-only", {"operation": operation, "collection": collection, "key": key})
@@ -145,31 +145,31 @@ class EncryptionError(KeyValueOperationError):
 
 
 class DecryptionError(EncryptionError):
-    """What is stored cannot be decrypted with the keys at hand."""
+    """The stored value cannot be decrypted with the given keys."""
 
 
 class CorruptedDataError(DecryptionError):
-    """What is stored decrypts, or should, but is damaged."""
+    """The stored encrypted value is damaged."""
 
 
 class EncryptionVersionError(EncryptionError):
-    """What is stored was encrypted by a version that this one does not know."""
+    """The stored value was encrypted by an unknown version."""
 
 
 class KeyValueStoreError(BaseKeyValueError):
-    """The backend failed, whatever was asked of it."""
+    """The backend failed, for any operation."""
 
 
 class StoreSetupError(KeyValueStoreError):
-    """The backend cannot be prepared, or refuses the credentials; the cause says why. Trying again does not help."""
+    """The backend cannot be prepared, or refuses the credentials; the cause says why. Retrying does not help."""
 
 
 class StoreConnectionError(KeyValueStoreError, ConnectionError):
-    """The backend cannot be reached, or the connection broke. Trying again may help."""
+    """The backend cannot be reached, or the connection broke. Retrying may help."""
 
 
 class StoreTimeoutError(StoreConnectionError, TimeoutError):
-    """The backend did not answer in time; whether a write took effect is unknown. Trying again may help."""
+    """The backend did not answer in time; it is unknown whether a write took effect. Retrying may help."""
 
 
 class PathSecurityError(KeyValueStoreError):

@@ -1,7 +1,13 @@
-"""The eight methods every store has, and the abilities some have besides."""
+"""The eight methods of every store. You can import the optional protocols, each in its own module, from here too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
+
+from key_value.aio.protocols.cull import AsyncCullProtocol
+from key_value.aio.protocols.destroy_collection import AsyncDestroyCollectionProtocol
+from key_value.aio.protocols.destroy_store import AsyncDestroyStoreProtocol
+from key_value.aio.protocols.enumerate_collections import AsyncEnumerateCollectionsProtocol
+from key_value.aio.protocols.enumerate_keys import AsyncEnumerateKeysProtocol
 
 __all__ = [
     "AsyncCullProtocol",
@@ -22,20 +28,20 @@ class AsyncKeyValueProtocol(Protocol):
     collection. A value is a mapping with str keys at every depth whose leaves are str, int, finite float, bool or
     None, in dicts and lists (a tuple is stored as a list).
 
-    Every method raises TypeError for an argument of the wrong type, InvalidKeyError for a name outside the above,
-    StoreConnectionError or StoreTimeoutError when the backend cannot be reached or does not answer, StoreSetupError
-    when it cannot be prepared, and KeyValueStoreError when it fails in another way. A method that reads raises
-    DeserializationError when what is stored is not an entry.
+    Every method raises TypeError for an argument of the wrong type, InvalidKeyError for any other name,
+    StoreConnectionError or StoreTimeoutError if the backend cannot be reached or does not answer, StoreSetupError if it
+    cannot be prepared, and KeyValueStoreError if it fails in another way. A method that reads raises
+    DeserializationError if the stored data is not an entry.
     """
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
-        """The value, a fresh dict that shares no object with the store; None when absent or expired."""
+        """Return the value, a new dict that shares no object with the store; None if absent or expired."""
         ...
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
-        """The value and its remaining seconds.
+        """Return the value and its remaining seconds.
 
-        `(value, None)` when it never expires, `(None, None)` when absent or expired.
+        `(value, None)` if it never expires, `(None, None)` if absent or expired.
         """
         ...
 
@@ -49,24 +55,24 @@ class AsyncKeyValueProtocol(Protocol):
     ) -> None:
         """Store the value, replacing the earlier one and its ttl.
 
-        `ttl` is in seconds, finite and above zero; None means forever. Raises InvalidTTLError for any other number, and
-        SerializationError with the path of what JSON cannot hold, both before anything is sent; ValueTooLargeError for
-        an entry over `capabilities.max_value_bytes`.
+        `ttl` is in seconds, finite and above zero; None means forever. Before anything is sent, raises InvalidTTLError
+        for any other number, and SerializationError with the path of a part that JSON cannot hold. Raises
+        ValueTooLargeError for an entry over `capabilities.max_value_bytes`.
         """
         ...
 
     async def delete(self, key: str, *, collection: str | None = None) -> bool:
-        """Remove the entry; True when there was one."""
+        """Remove the entry; return True if there was one."""
         ...
 
     async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
-        """One value or None for each key, in the order of the keys; a key may repeat."""
+        """Return a value or None for each key, in the order of the keys; a key may repeat."""
         ...
 
     async def ttl_many(
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[tuple[dict[str, Any] | None, float | None]]:
-        """What `ttl` gives, for each key, in the order of the keys."""
+        """Return the result of `ttl` for each key, in the order of the keys."""
         ...
 
     async def put_many(
@@ -77,69 +83,18 @@ class AsyncKeyValueProtocol(Protocol):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> None:
-        """Store each value under the key at the same place; where a key repeats, its last value wins.
+        """Store each value under the key at the same position; if a key repeats, its last value wins.
 
-        One `ttl` in seconds for all. Raises ValueError when the lengths differ. All values are checked before the
-        first is sent; whether a failure in between can leave a part written is `capabilities.atomic_put_many`.
+        All get the same `ttl` in seconds. Raises ValueError if the lengths differ. All values are checked before the
+        first is sent. Unless `capabilities.atomic_put_many`, a failure can leave some of the entries stored.
         """
         ...
 
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        """Remove the entries; how many there were. A key that repeats counts once."""
+        """Remove the entries; return how many there were. A repeated key counts once."""
         ...
 
 
 @runtime_checkable
 class AsyncKeyValue(AsyncKeyValueProtocol, Protocol):
-    """What a framework asks for: any object with the eight methods, whatever it inherits."""
-
-
-@runtime_checkable
-class AsyncEnumerateKeysProtocol(Protocol):
-    """A store that can list the keys of a collection."""
-
-    async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        """Every live key of the collection, once each and in no particular order; at most `limit` of them.
-
-        Raises ValueError for a negative limit.
-        """
-        ...
-
-
-@runtime_checkable
-class AsyncEnumerateCollectionsProtocol(Protocol):
-    """A store that can list its collections."""
-
-    async def collections(self, *, limit: int | None = None) -> list[str]:
-        """Every collection that holds a live entry, once each and in no particular order; at most `limit` of them.
-
-        Raises ValueError for a negative limit.
-        """
-        ...
-
-
-@runtime_checkable
-class AsyncDestroyStoreProtocol(Protocol):
-    """A store that can remove everything it wrote."""
-
-    async def destroy(self) -> bool:
-        """Remove every entry of this store and nothing else; True when done. The store stays usable."""
-        ...
-
-
-@runtime_checkable
-class AsyncDestroyCollectionProtocol(Protocol):
-    """A store that can remove a collection."""
-
-    async def destroy_collection(self, collection: str) -> bool:
-        """Remove every entry of the collection; True when it held any. The collection stays usable."""
-        ...
-
-
-@runtime_checkable
-class AsyncCullProtocol(Protocol):
-    """A store whose expired entries occupy space until they are removed."""
-
-    async def cull(self) -> None:
-        """Remove every expired entry."""
-        ...
+    """The parameter type for frameworks: any object with the eight methods, whatever it inherits."""

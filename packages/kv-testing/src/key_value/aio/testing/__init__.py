@@ -9,6 +9,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 
 from key_value.aio.testing.clock import FakeClock  # noqa: E402
 from key_value.aio.testing.crash_tests import CrashTests  # noqa: E402
+from key_value.aio.testing.doubles import FaultyStore, YieldingStore  # noqa: E402
 from key_value.aio.testing.fault_tests import FaultTests, KillableServer  # noqa: E402
 from key_value.aio.testing.faults import FaultProxy  # noqa: E402
 from key_value.aio.testing.running import AsyncTests  # noqa: E402
@@ -21,7 +22,9 @@ __all__ = [
     "FakeClock",
     "FaultProxy",
     "FaultTests",
+    "FaultyStore",
     "KillableServer",
     "StoreTests",
     "WrapperTests",
+    "YieldingStore",
 ]

@@ -1,12 +1,16 @@
 """Batches: order, repetition, and all or nothing before the first is sent."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from key_value.aio.errors import InvalidTTLError, SerializationError
+from key_value.aio.errors import InvalidTTLError, KeyValueStoreError, SerializationError, ValueTooLargeError
 from key_value.aio.protocols import AsyncKeyValue
-from key_value.aio.testing.contract import StoreContract, StoreT
+from key_value.aio.stores.base import BaseStore
+from key_value.aio.testing.contract import StoreContract, StoreT, ability, cancel_after, eventually
+from key_value.aio.testing.selection import declares, needs
+from key_value.aio.testing.tables import for_each
 
 __all__ = ["BatchTests"]
 
@@ -85,21 +89,65 @@ class BatchTests(StoreContract[StoreT]):
         assert _without_event_loop(store.put_many([], [])) is None
         assert _without_event_loop(store.delete_many([])) == 0
 
-    @pytest.mark.parametrize("values", [[], [{"n": 1}], [{"n": 1}] * 3], ids=len)
-    async def test_as_many_values_as_keys_are_needed(self, store: StoreT, values: list[dict[str, Any]]) -> None:
+    @for_each("number", [0, 1, 3])
+    async def test_as_many_values_as_keys_are_needed(self, store: StoreT, key: str, number: int) -> None:
+        keys = [f"{key} a", f"{key} b"]
         with pytest.raises(ValueError, match="values"):
-            await store.put_many(["a", "b"], values)
-        assert await store.get_many(["a", "b"]) == [None, None]
+            await store.put_many(keys, [{"n": 1}] * number)
+        assert await store.get_many(keys) == [None, None]
 
-    @pytest.mark.parametrize("make", NOT_SEQUENCES.values(), ids=NOT_SEQUENCES)
-    @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+    @for_each("make", NOT_SEQUENCES)
+    @for_each("batch", BATCHES)
     async def test_keys_that_are_not_a_sequence_of_str_are_a_type_error(
         self, store: StoreT, batch: Batch, make: Callable[[], Any]
     ) -> None:
         self._require_type_checks()
+        await store.delete("k")  # which an earlier row may have stored
         with pytest.raises(TypeError):
             await batch(store, make())
         assert await store.get("k") is None
+
+    @needs(declares("atomic_put_many"))
+    @for_each("steps", range(12))
+    async def test_a_batch_cancelled_in_the_middle_is_stored_as_a_whole_or_not_at_all(
+        self, store: StoreT, key: str, steps: int
+    ) -> None:
+        keys = [f"{key} {number}" for number in range(10)]
+        old: list[dict[str, Any] | None] = [{"n": "old"}] * len(keys)
+        new: list[dict[str, Any] | None] = [{"n": "new"}] * len(keys)
+        await store.put_many(keys, [{"n": "old"}] * len(keys))
+        await cancel_after(steps, store.put_many(keys, [{"n": "new"}] * len(keys)))
+
+        async def whole() -> bool:
+            return await store.get_many(keys) in (old, new)
+
+        # A backend may be about to store the batch, and be read one by one meanwhile.
+        assert await eventually(whole, within=10)
+
+    @needs(declares("atomic_put_many"))
+    async def test_a_batch_that_the_backend_refuses_in_the_middle_stores_none(
+        self, store: StoreT, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        base: Any = ability(store, BaseStore)
+        put = base._put_managed_entry  # noqa: SLF001 — the hook that a batch must not be made of
+
+        async def put_unless_third(*, key: str, **names: Any) -> None:
+            if "third" in key:
+                raise KeyValueStoreError
+            await put(key=key, **names)
+
+        monkeypatch.setattr(base, "_put_managed_entry", put_unless_third)
+        keys = ["first", "second", "third", "fourth"]
+        with suppress(KeyValueStoreError):
+            await store.put_many(keys, [{"n": 1}] * 4)
+        assert await store.get_many(keys) in ([None] * 4, [{"n": 1}] * 4)
+
+    @needs(declares("atomic_put_many"), declares("max_value_bytes"))
+    async def test_a_batch_with_a_value_over_the_limit_stores_none(self, store: StoreT) -> None:
+        values = [{"n": 1}, {"n": 2}, {"text": "x" * self.value_limit(store)}]
+        with pytest.raises(ValueTooLargeError):
+            await store.put_many(["a", "b", "c"], values)
+        assert await store.get_many(["a", "b", "c"]) == [None] * 3
 
     async def test_a_refused_batch_stores_none_of_its_entries(self, store: StoreT) -> None:
         with pytest.raises(InvalidTTLError):

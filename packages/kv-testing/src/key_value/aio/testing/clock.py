@@ -1,4 +1,4 @@
-"""Time that passes when a test says so."""
+"""A clock that a test moves."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -11,7 +11,7 @@ __all__ = ["FakeClock"]
 class FakeClock:
     """A context manager that replaces the clock of every store in the process.
 
-    It starts at the present, so that a backend which compares with its own clock sees plausible times.
+    It starts at the present, so that a backend with a clock of its own sees plausible times.
     """
 
     def __init__(self, start: datetime | None = None) -> None:

@@ -1,10 +1,13 @@
 """Concurrency: many at once, interrupted anywhere, and still whole values."""
 
 import asyncio
-from typing import Any
 
-import pytest
-from key_value.aio.testing.contract import StoreContract, StoreT
+from key_value.aio.testing.contenders import ROUNDS, contend, prepare
+from key_value.aio.testing.contract import StoreContract, StoreT, cancel_after
+from key_value.aio.testing.running import closed_after, closing
+from key_value.aio.testing.selection import declares, helper, knob, needs
+from key_value.aio.testing.tables import for_each
+from key_value.aio.testing.threads import in_threads
 
 __all__ = ["ConcurrencyTests"]
 
@@ -44,30 +47,49 @@ class ConcurrencyTests(StoreContract[StoreT]):
             await asyncio.create_task(store.put("key", {"number": number}))
         assert await store.get("key") == {"number": 19}
 
+    @needs(declares("atomic_delete"))
     async def test_one_of_many_concurrent_deletes_finds_the_entry(self, store: StoreT) -> None:
         await store.put("key", {"a": 1})
         assert sum(await asyncio.gather(*(store.delete("key") for _ in range(50)))) == 1
 
-    @pytest.mark.parametrize("steps", range(12))
+    @needs(declares("atomic_delete"), helper("reopen"))
+    async def test_one_of_the_deletes_through_several_objects_finds_the_entry(self, store: StoreT) -> None:
+        others = [self.reopen(store) for _ in range(4)]
+        async with closing(*others):
+            for number in range(5):
+                await store.put("key", {"n": number})
+                deletes = [one.delete("key") for one in (store, *others) for _ in range(4)]
+                assert sum(await asyncio.gather(*deletes)) == 1
+
+    @needs(declares("atomic_delete"), knob("any_event_loop"))
+    def test_one_of_the_deletes_of_several_threads_finds_the_entry(self, store: StoreT) -> None:
+        keys = [f"key {number}" for number in range(20)]
+        self.run(store.put_many(keys, [{"n": 1}] * len(keys)))
+
+        async def delete(_: int) -> list[str]:
+            return [key for key in keys if await store.delete(key)]
+
+        found = in_threads(self, store, delete)
+        assert sorted(key for each in found for key in each) == sorted(keys)
+
+    @needs(declares("atomic_delete"), helper("address"))
+    def test_one_of_the_deletes_of_several_processes_finds_the_entry(self, store: StoreT) -> None:
+        self.run(closed_after(store, prepare(store)))
+        assert sum(contend(*self.address(store), contest="delete")) == ROUNDS
+
+    @for_each("steps", range(12))
     async def test_a_put_cancelled_in_the_middle_leaves_the_old_or_the_new_value(
-        self, store: StoreT, steps: int
+        self, store: StoreT, key: str, steps: int
     ) -> None:
         old, new = {"text": "o" * 100_000}, {"text": "n" * 100_000}
-        await store.put("key", old)
-        await self._cancel_after(steps, store.put("key", new))
-        assert await store.get("key") in (old, new)
+        await store.put(key, old)
+        await cancel_after(steps, store.put(key, new))
+        assert await store.get(key) in (old, new)
         assert await store.get("absent") is None
 
-    @pytest.mark.parametrize("steps", range(12))
-    async def test_cancelled_reads_do_not_disturb_later_ones(self, store: StoreT, steps: int) -> None:
-        keys = [f"key {number}" for number in range(10)]
+    @for_each("steps", range(12))
+    async def test_cancelled_reads_do_not_disturb_later_ones(self, store: StoreT, key: str, steps: int) -> None:
+        keys = [f"{key} {number}" for number in range(10)]
         await store.put_many(keys, [{"key": key} for key in keys])
-        await asyncio.gather(*(self._cancel_after(steps, store.get(key)) for key in keys))
+        await asyncio.gather(*(cancel_after(steps, store.get(key)) for key in keys))
         assert [await store.get(key) for key in keys] == [{"key": key} for key in keys]
-
-    async def _cancel_after(self, steps: int, operation: Any) -> None:
-        task = asyncio.ensure_future(operation)
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What is stored and not an entry: an error, never an absent entry and never another's value."""
+"""Corruption: stored data that is not an entry raises an error, and never reads as absent or as another's value."""
 
 import json
 import pickle
@@ -11,6 +11,8 @@ import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.protocols import AsyncKeyValue
 from key_value.aio.testing.contract import StoreContract, StoreT
+from key_value.aio.testing.selection import helper, knob, needs
+from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["CorruptionTests"]
 
@@ -59,85 +61,92 @@ class Malicious:
         return note_unpickling, ("what was stored has run",)
 
 
-Read = Callable[[AsyncKeyValue], Awaitable[Any]]
+Read = Callable[[AsyncKeyValue, str], Awaitable[Any]]
 
 READS: dict[str, Read] = {
-    "get": lambda store: store.get("key", collection="shelf"),
-    "ttl": lambda store: store.ttl("key", collection="shelf"),
-    "get_many": lambda store: store.get_many(["good", "key"], collection="shelf"),
-    "ttl_many": lambda store: store.ttl_many(["good", "key"], collection="shelf"),
+    "get": lambda store, key: store.get(key, collection="shelf"),
+    "ttl": lambda store, key: store.ttl(key, collection="shelf"),
+    "get_many": lambda store, key: store.get_many(["good", key], collection="shelf"),
+    "ttl_many": lambda store, key: store.ttl_many(["good", key], collection="shelf"),
 }
 
-each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
+each_read: Decorator = for_each("read", READS)
 
 
 class CorruptionTests(StoreContract[StoreT]):
-    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
+    @needs(helper("corrupt_stored"))
+    @for_each("data", NOT_OBJECTS)
     @each_read
-    async def test_what_is_not_an_object_is_corrupt(self, store: StoreT, data: bytes, read: Read) -> None:
-        await self._corrupt(store, data)
+    async def test_what_is_not_an_object_is_corrupt(self, store: StoreT, key: str, data: bytes, read: Read) -> None:
+        await self._corrupt(store, data, key)
         with pytest.raises(DeserializationError) as corruption:
-            await read(store)
+            await read(store, key)
         assert "hunter2" not in str(corruption.value)
 
-    @pytest.mark.parametrize("envelope", NOT_ENTRIES.values(), ids=NOT_ENTRIES)
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @for_each("envelope", NOT_ENTRIES)
     @each_read
     async def test_an_object_that_is_not_an_entry_is_corrupt(
-        self, store: StoreT, envelope: dict[str, Any], read: Read
+        self, store: StoreT, key: str, envelope: dict[str, Any], read: Read
     ) -> None:
-        self._require_envelopes()
-        await self._corrupt(store, json.dumps({"secret": "hunter2", **envelope}).encode())
+        await self._corrupt(store, json.dumps({"secret": "hunter2", **envelope}).encode(), key)
         with pytest.raises(DeserializationError) as corruption:
-            await read(store)
+            await read(store, key)
         assert "hunter2" not in str(corruption.value)
 
-    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-    async def test_a_stored_pickle_is_never_loaded(self, store: StoreT, protocol: int) -> None:
+    @needs(helper("corrupt_stored"))
+    @for_each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    async def test_a_stored_pickle_is_never_loaded(self, store: StoreT, key: str, protocol: int) -> None:
         unpickled.clear()
-        await self._corrupt(store, pickle.dumps(Malicious(), protocol))
+        await self._corrupt(store, pickle.dumps(Malicious(), protocol), key)
         with pytest.raises(DeserializationError):
-            await store.get("key", collection="shelf")
+            await store.get(key, collection="shelf")
         assert unpickled == []
 
-    @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
-    async def test_an_entry_cut_short_is_corrupt(self, store: StoreT, part: float) -> None:
-        await store.put("key", {"text": "x" * 1000}, collection="shelf", ttl=1000)
-        stored = _octets(await self.read_stored(store, "shelf", "key"))
-        await self.corrupt_stored(store, "shelf", "key", stored[: int(part * len(stored))])
+    @needs(helper("read_stored"), helper("corrupt_stored"))
+    @for_each("part", [0.1, 0.5, 0.9])
+    async def test_an_entry_cut_short_is_corrupt(self, store: StoreT, key: str, part: float) -> None:
+        await store.put(key, {"text": "x" * 1000}, collection="shelf", ttl=1000)
+        stored = _octets(await self.read_stored(store, "shelf", key))
+        await self.corrupt_stored(store, "shelf", key, stored[: int(part * len(stored))])
         with pytest.raises(DeserializationError):
-            await store.get("key", collection="shelf")
+            await store.get(key, collection="shelf")
 
-    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
-    async def test_a_corrupt_entry_can_be_replaced(self, store: StoreT, data: bytes) -> None:
-        await self._corrupt(store, data)
-        await store.put("key", {"a": 2}, collection="shelf")
-        assert await store.get("key", collection="shelf") == {"a": 2}
+    @needs(helper("corrupt_stored"))
+    @for_each("data", NOT_OBJECTS)
+    async def test_a_corrupt_entry_can_be_replaced(self, store: StoreT, key: str, data: bytes) -> None:
+        await self._corrupt(store, data, key)
+        await store.put(key, {"a": 2}, collection="shelf")
+        assert await store.get(key, collection="shelf") == {"a": 2}
 
-    @pytest.mark.parametrize("data", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
-    async def test_a_corrupt_entry_can_be_deleted(self, store: StoreT, data: bytes) -> None:
-        await self._corrupt(store, data)
-        await store.delete("key", collection="shelf")
-        assert await store.get("key", collection="shelf") is None
+    @needs(helper("corrupt_stored"))
+    @for_each("data", NOT_OBJECTS)
+    async def test_a_corrupt_entry_can_be_deleted(self, store: StoreT, key: str, data: bytes) -> None:
+        await self._corrupt(store, data, key)
+        await store.delete(key, collection="shelf")
+        assert await store.get(key, collection="shelf") is None
         assert await store.get("good", collection="shelf") == {"a": 1}
 
+    @needs(helper("read_stored"), helper("corrupt_stored"))
     async def test_a_corrupt_entry_is_left_for_someone_to_look_at(self, store: StoreT) -> None:
         await self._corrupt(store, b"not JSON")
         with pytest.raises(DeserializationError):
             await store.get("key", collection="shelf")
         assert _octets(await self.read_stored(store, "shelf", "key")) == b"not JSON"
 
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_the_entry_of_another_key_is_never_returned(self, store: StoreT) -> None:
-        self._require_envelopes()
         await self._corrupt(store, b'{"version": 1, "key": "other", "collection": "shelf", "value": {"a": 1}}')
         with suppress(DeserializationError):
             assert await store.get("key", collection="shelf") is None
 
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_the_entry_of_another_collection_is_never_returned(self, store: StoreT) -> None:
-        self._require_envelopes()
         await self._corrupt(store, b'{"version": 1, "key": "key", "collection": "other", "value": {"a": 1}}')
         with suppress(DeserializationError):
             assert await store.get_many(["key"], collection="shelf") == [None]
 
+    @needs(helper("corrupt_stored"))
     async def test_a_nan_that_an_earlier_version_stored_is_readable(self, store: StoreT) -> None:
         value = b'{"number": NaN, "limit": Infinity}'
         await self._corrupt(store, b'{"version": 1, "value": %b}' % value if self.stores_envelopes else value)
@@ -146,28 +155,24 @@ class CorruptionTests(StoreContract[StoreT]):
         assert isnan(found["number"])
         assert found["limit"] == float("inf")
 
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_a_value_stored_as_a_string_that_holds_the_object_is_readable(self, store: StoreT) -> None:
-        self._require_envelopes()
         await self._corrupt(store, json.dumps({"version": 1, "value": '{"a": [1, 2]}'}).encode())
         assert await store.get("key", collection="shelf") == {"a": [1, 2]}
 
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_an_entry_without_version_is_of_version_1(self, store: StoreT) -> None:
-        self._require_envelopes()
         await self._corrupt(store, b'{"value": {"a": 3}}')
         assert await store.ttl("key", collection="shelf") == ({"a": 3}, None)
 
+    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_the_dates_of_an_entry_may_end_in_z(self, store: StoreT) -> None:
-        self._require_envelopes()
         await self._corrupt(store, b'{"version": 1, "value": {"a": 3}, "expires_at": "2001-01-01T00:00:00Z"}')
         assert await store.get("key", collection="shelf") is None
 
-    async def _corrupt(self, store: StoreT, data: bytes) -> None:
-        await store.put_many(["good", "key"], [{"a": 1}, {"a": 1}], collection="shelf")
-        await self.corrupt_stored(store, "shelf", "key", data)
-
-    def _require_envelopes(self) -> None:
-        if not self.stores_envelopes:
-            pytest.skip(f"{type(self).__name__} says that entries are not stored as one JSON text: stores_envelopes")
+    async def _corrupt(self, store: StoreT, data: bytes, key: str = "key") -> None:
+        await store.put_many(["good", key], [{"a": 1}, {"a": 1}], collection="shelf")
+        await self.corrupt_stored(store, "shelf", key, data)
 
 
 def _octets(stored: bytes | str | None) -> bytes:

@@ -1,4 +1,4 @@
-"""What a durable store on this machine keeps when the process that writes to it is killed."""
+"""Durability of a local store when the writing process is killed."""
 
 import os
 import random
@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from key_value.aio.testing.running import AsyncTests, closing
+from key_value.aio.protocols import AsyncPutIfAbsentProtocol, AsyncVersionedProtocol
+from key_value.aio.testing.contenders import CONTESTS, ROUNDS, contend, contested_count, prepare
+from key_value.aio.testing.contract import capabilities_of
+from key_value.aio.testing.running import AsyncTests, closed_after, closing
 from key_value.aio.testing.writers import COLLECTION, Writers, open_store, step, writers_of, written
 
 __all__ = ["CrashTests"]
 
 SEED = int(os.environ.get("KV_TEST_SEED", "0"))
 
-posix_only = pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are forked, which this platform cannot")
+posix_only: pytest.MarkDecorator = pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="writers are forked, which this platform cannot"
+)
 
 
 class CrashTests(AsyncTests):
-    """For stores that keep their data in a directory or file. Linux and macOS only."""
+    """Tests for stores in a directory or file. Linux and macOS only."""
 
     store_path: ClassVar[str]
     """The class of the store, as `module:class`."""
@@ -27,10 +32,10 @@ class CrashTests(AsyncTests):
     """Whether several processes may have the same directory open."""
 
     crashes: ClassVar[int] = 100
-    """Writers that are killed, one after the other."""
+    """The number of writers to kill, one after the other."""
 
     def store_options(self, directory: Path) -> dict[str, Any]:
-        """The keyword arguments of a store that keeps its data in the directory, which exists, as JSON has them."""
+        """Return keyword arguments, in JSON types, for a store with its data in the directory, which exists."""
         raise NotImplementedError
 
     @posix_only
@@ -55,11 +60,33 @@ class CrashTests(AsyncTests):
             for name in names:
                 writers.start(name)
             time.sleep(float(os.environ.get("KV_TEST_SOAK_SECONDS", "3")))
+            for name in names:
+                writers.wait(name, calls=2)
             writers.kill(names[0])
             for name in names[1:]:
                 writers.stop(name)
             self.run(self._check(options, writers, names))
-        assert all(writers.acknowledged[name] > 1 for name in names)
+
+    @posix_only
+    def test_conditional_writes_of_several_processes_have_one_winner_each(self, tmp_path: Path) -> None:
+        options = self.store_options(tmp_path)
+        store = open_store(self.store_path, options)
+        contests = [name for name in CONTESTS if self._applies(name, store)]
+        if not self.shared_by_processes or not contests:
+            pytest.skip(f"{self.store_path} has its data for one process at a time, or no conditional writes")
+        self.run(closed_after(store, prepare(store)))
+        for contest in contests:
+            assert sum(contend(self.store_path, options, contest)) == (4 if contest == "increment" else 1) * ROUNDS
+            self.run(closed_after(store, prepare(store)))
+        if "increment" in contests:
+            assert self.run(closed_after(store, contested_count(store))) == 4 * ROUNDS
+
+    def _applies(self, contest: str, store: object) -> bool:
+        capabilities = capabilities_of(store)
+        if contest == "delete":
+            return capabilities.atomic_delete
+        protocol = AsyncPutIfAbsentProtocol if contest == "put_if_absent" else AsyncVersionedProtocol
+        return capabilities.conditional_writes and isinstance(store, protocol)
 
     async def _check(self, options: dict[str, Any], writers: Writers, names: list[str]) -> None:
         store = open_store(self.store_path, options)
@@ -78,5 +105,8 @@ class CrashTests(AsyncTests):
                         for key, value in zip(page, values, strict=True)
                         if value != before.get(key) and (key not in then or value != then[key])
                     ]
+                if capabilities_of(store).atomic_put_many and len(then) > 1:
+                    stored = [value is not None for value in await store.get_many(list(then), collection=COLLECTION)]
+                    assert len(set(stored)) == 1, "atomic_put_many is declared, and a part of a batch is there"
                 # pytest would compare and show all of them.
                 assert wrong[:5] == []

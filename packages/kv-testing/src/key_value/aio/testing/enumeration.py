@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from key_value.aio.protocols import AsyncEnumerateCollectionsProtocol, AsyncEnumerateKeysProtocol, AsyncKeyValue
 from key_value.aio.testing.clock import FakeClock
-from key_value.aio.testing.contract import StoreContract, StoreT, ability, capabilities_of, eventually
+from key_value.aio.testing.contract import StoreContract, StoreT, ability, capabilities_of, eventually, store_keys
+from key_value.aio.testing.selection import declares, declares_no, needs
+from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["EnumerationTests"]
-
-_CHUNK = 500
 
 GLOBS = ["*", "a*", "?", "[a-z]", "a?", "a\\*", "%", "_", ".*"]
 
@@ -22,7 +22,7 @@ ENUMERATIONS: dict[str, Enumeration] = {
     "collections": lambda store, limit: ability(store, AsyncEnumerateCollectionsProtocol).collections(limit=limit),
 }
 
-each_enumeration = pytest.mark.parametrize("enumerate_names", ENUMERATIONS.values(), ids=ENUMERATIONS)
+each_enumeration: Decorator = for_each("enumerate_names", ENUMERATIONS)
 
 
 class EnumerationTests(StoreContract[StoreT]):
@@ -30,36 +30,42 @@ class EnumerationTests(StoreContract[StoreT]):
     async def test_an_empty_store_lists_nothing(self, store: StoreT, enumerate_names: Enumeration) -> None:
         assert await enumerate_names(store, None) == []
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_lists_every_key_of_a_collection(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         await store.put_many(["a", "b", "c"], [{"n": 1}] * 3, collection="shelf")
         assert sorted(await enumerable.keys("shelf")) == ["a", "b", "c"]
         assert sorted(await enumerable.keys(collection="shelf")) == ["a", "b", "c"]
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_without_collection_lists_the_default_one(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         await store.put("a", {"n": 1})
         await store.put("b", {"n": 1}, collection="shelf")
         assert await enumerable.keys() == ["a"]
 
+    @needs(AsyncEnumerateCollectionsProtocol)
     async def test_collections_lists_every_collection_once(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateCollectionsProtocol)
         for collection in ("one", "two"):
             await store.put_many(["a", "b"], [{"n": 1}] * 2, collection=collection)
         assert sorted(await enumerable.collections()) == ["one", "two"]
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_a_replaced_entry_is_listed_once(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         for number in range(3):
             await store.put("a", {"n": number}, collection="shelf")
         assert await enumerable.keys("shelf") == ["a"]
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_a_deleted_entry_is_not_listed(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         await store.put_many(["a", "b"], [{"n": 1}] * 2, collection="shelf")
         await store.delete("a", collection="shelf")
         assert await enumerable.keys("shelf") == ["b"]
 
+    @needs(AsyncEnumerateCollectionsProtocol)
     async def test_a_collection_without_entries_is_not_listed(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateCollectionsProtocol)
         await store.put("a", {"n": 1}, collection="shelf")
@@ -67,16 +73,15 @@ class EnumerationTests(StoreContract[StoreT]):
         await store.delete("a", collection="shelf")
         assert await enumerable.collections() == []
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_is_complete_however_many_there_are(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         keys = [f"key {number}" for number in range(self.many_keys)]
-        for start in range(0, len(keys), _CHUNK):
-            chunk = keys[start : start + _CHUNK]
-            await store.put_many(chunk, [{"n": 1}] * len(chunk), collection="shelf")
+        await store_keys(store, keys, "shelf")
         assert sorted(await enumerable.keys("shelf")) == sorted(keys)
         assert len(set(await enumerable.keys("shelf", limit=self.many_keys - 1))) == self.many_keys - 1
 
-    @pytest.mark.parametrize(("limit", "listed"), [(0, 0), (1, 1), (4, 4), (5, 5), (6, 5), (10**9, 5)])
+    @for_each(("limit", "listed"), [(0, 0), (1, 1), (4, 4), (5, 5), (6, 5), (10**9, 5)])
     @each_enumeration
     async def test_a_limit_is_honoured_exactly(
         self, store: StoreT, enumerate_names: Enumeration, limit: int, listed: int
@@ -95,7 +100,7 @@ class EnumerationTests(StoreContract[StoreT]):
         with pytest.raises(ValueError, match="limit"):
             await enumerate_names(store, -1)
 
-    @pytest.mark.parametrize("limit", ["5", 1.5], ids=repr)
+    @for_each("limit", ["5", 1.5, True])
     @each_enumeration
     async def test_a_limit_that_is_not_an_int_is_a_type_error(
         self, store: StoreT, enumerate_names: Enumeration, limit: Any
@@ -105,6 +110,7 @@ class EnumerationTests(StoreContract[StoreT]):
         with pytest.raises(TypeError):
             await enumerate_names(store, limit)
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_takes_no_name_for_a_pattern(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
         await store.put_many(["a", "ab", "b"], [{"n": 1}] * 3, collection="abc")
@@ -114,29 +120,27 @@ class EnumerationTests(StoreContract[StoreT]):
             assert await enumerable.keys(collection) == [collection]
         assert sorted(await enumerable.keys("abc")) == ["a", "ab", "b"]
 
+    @needs(declares_no("native_expiry"))
     @each_enumeration
     async def test_an_expired_entry_is_not_listed(
         self, store: StoreT, clock: FakeClock, enumerate_names: Enumeration
     ) -> None:
-        if capabilities_of(store).native_expiry:
-            pytest.skip(f"{type(store).__name__} expires entries by the clock of its backend, not by a fake one")
         await store.put("expired", {"n": 1}, collection="shelf", ttl=100)
         assert len(await enumerate_names(store, None)) == 1
         clock.advance(100 + self.ttl_granularity)
         assert await enumerate_names(store, None) == []
 
+    @needs(declares("native_expiry"))
     @each_enumeration
     async def test_an_entry_that_the_backend_expired_is_not_listed(
         self, store: StoreT, enumerate_names: Enumeration
     ) -> None:
-        capabilities = capabilities_of(store)
-        if not capabilities.native_expiry:
-            pytest.skip(f"{type(store).__name__} declares no native_expiry")
+        resolution = capabilities_of(store).expiry_resolution or 0.0
         start = time.monotonic()
         await store.put("expired", {"n": 1}, collection="shelf", ttl=0.2)
 
         async def unlisted() -> bool:
             return not await enumerate_names(store, None)
 
-        assert await eventually(unlisted, within=0.2 + (capabilities.expiry_resolution or 0) + self.native_expiry_wait)
+        assert await eventually(unlisted, within=0.2 + resolution + self.native_expiry_wait)
         assert time.monotonic() - start >= 0.2 - 0.005

@@ -9,6 +9,8 @@ import pytest
 from key_value.aio.errors import InvalidTTLError
 from key_value.aio.testing.clock import FakeClock
 from key_value.aio.testing.contract import StoreContract, StoreT, capabilities_of, eventually
+from key_value.aio.testing.selection import declares, declares_no, helper, needs
+from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["ExpiryTests"]
 
@@ -43,7 +45,8 @@ INVALID: dict[str, Any] = {
 
 MICROSECOND = 1e-6
 
-each_invalid_ttl = pytest.mark.parametrize("ttl", INVALID.values(), ids=INVALID)
+each_invalid_ttl: Decorator = for_each("ttl", INVALID)
+each_lifetime: Decorator = for_each("ttl", [90, 90.1, 91.9, 100.000001, 86_400 * 365])
 
 
 class ExpiryTests(StoreContract[StoreT]):
@@ -51,30 +54,36 @@ class ExpiryTests(StoreContract[StoreT]):
         await store.put("key", {"a": 1})
         assert await store.ttl("key") == ({"a": 1}, None)
 
-    @pytest.mark.parametrize("ttl", NINETY.values(), ids=NINETY)
-    async def test_a_ttl_is_any_number_of_seconds(self, store: StoreT, clock: FakeClock, ttl: Any) -> None:
-        await store.put("key", {"a": 1}, ttl=ttl)
-        await store.put_many(["one", "two"], [{"a": 2}, {"a": 3}], ttl=ttl)
+    @for_each("ttl", NINETY)
+    async def test_a_ttl_is_any_number_of_seconds(self, store: StoreT, clock: FakeClock, key: str, ttl: Any) -> None:
+        one, two = f"{key} one", f"{key} two"
+        await store.put(key, {"a": 1}, ttl=ttl)
+        await store.put_many([one, two], [{"a": 2}, {"a": 3}], ttl=ttl)
         clock.advance(30)
-        for _, remaining in await store.ttl_many(["key", "one", "two"]):
+        for _, remaining in await store.ttl_many([key, one, two]):
             assert remaining == pytest.approx(60, abs=MICROSECOND + self.ttl_granularity)
 
-    @pytest.mark.parametrize("ttl", [90, 90.1, 91.9, 100.000001, 86_400 * 365])
-    async def test_an_entry_lives_its_ttl_to_the_end(self, store: StoreT, clock: FakeClock, ttl: float) -> None:
-        await store.put("key", {"a": 1}, ttl=ttl)
+    @each_lifetime
+    async def test_an_entry_lives_its_ttl_to_the_end(
+        self, store: StoreT, clock: FakeClock, key: str, ttl: float
+    ) -> None:
+        await store.put(key, {"a": 1}, ttl=ttl)
         clock.advance(ttl - MICROSECOND)
-        assert await store.get("key") == {"a": 1}
-        assert await store.get_many(["key"]) == [{"a": 1}]
+        assert await store.get(key) == {"a": 1}
+        assert await store.get_many([key]) == [{"a": 1}]
 
-    @pytest.mark.parametrize("ttl", [90, 90.1, 91.9, 100.000001, 86_400 * 365])
-    async def test_an_expired_entry_is_none_at_once(self, store: StoreT, clock: FakeClock, ttl: float) -> None:
-        await store.put("key", {"a": 1}, ttl=ttl)
-        await store.put_many(["other"], [{"a": 1}], ttl=ttl)
+    @each_lifetime
+    async def test_an_expired_entry_is_none_at_once(
+        self, store: StoreT, clock: FakeClock, key: str, ttl: float
+    ) -> None:
+        other = f"other {key}"
+        await store.put(key, {"a": 1}, ttl=ttl)
+        await store.put_many([other], [{"a": 1}], ttl=ttl)
         clock.advance(ttl + self.ttl_granularity)
-        assert await store.get("key") is None
-        assert await store.ttl("key") == (None, None)
-        assert await store.get_many(["key", "other"]) == [None, None]
-        assert await store.ttl_many(["key", "other"]) == [(None, None), (None, None)]
+        assert await store.get(key) is None
+        assert await store.ttl(key) == (None, None)
+        assert await store.get_many([key, other]) == [None, None]
+        assert await store.ttl_many([key, other]) == [(None, None), (None, None)]
 
     async def test_entries_of_a_batch_expire_each_by_itself(self, store: StoreT, clock: FakeClock) -> None:
         await store.put("soon", {"a": 1}, ttl=100)
@@ -106,9 +115,8 @@ class ExpiryTests(StoreContract[StoreT]):
         await store.put("key", {"a": 2})
         assert await store.ttl("key") == ({"a": 2}, None)
 
+    @needs(declares_no("native_expiry"))
     async def test_deleting_an_expired_entry_deletes_nothing(self, store: StoreT, clock: FakeClock) -> None:
-        if capabilities_of(store).native_expiry:
-            pytest.skip(f"{type(store).__name__} expires entries by the clock of its backend, not by a fake one")
         for key in ("one", "two", "three"):
             await store.put(key, {"a": 1}, ttl=100)
         clock.advance(200)
@@ -116,25 +124,26 @@ class ExpiryTests(StoreContract[StoreT]):
         assert await store.delete_many(["two", "three"]) == 0
 
     @each_invalid_ttl
-    async def test_an_invalid_ttl_is_refused(self, store: StoreT, ttl: Any) -> None:
-        await store.put("key", {"a": 1})
+    async def test_an_invalid_ttl_is_refused(self, store: StoreT, key: str, ttl: Any) -> None:
+        other = f"other {key}"
+        await store.put(key, {"a": 1})
         with pytest.raises(InvalidTTLError):
-            await store.put("key", {"a": 2}, ttl=ttl)
+            await store.put(key, {"a": 2}, ttl=ttl)
         with pytest.raises(InvalidTTLError):
-            await store.put_many(["key", "other"], [{"a": 2}, {"a": 3}], ttl=ttl)
-        assert await store.get_many(["key", "other"]) == [{"a": 1}, None]
+            await store.put_many([key, other], [{"a": 2}, {"a": 3}], ttl=ttl)
+        assert await store.get_many([key, other]) == [{"a": 1}, None]
 
-    @pytest.mark.parametrize("ttl", ["5", b"5", [5], 5j], ids=repr)
-    async def test_a_ttl_that_is_not_a_number_is_a_type_error(self, store: StoreT, ttl: Any) -> None:
+    @for_each("ttl", ["5", b"5", [5], 5j])
+    async def test_a_ttl_that_is_not_a_number_is_a_type_error(self, store: StoreT, key: str, ttl: Any) -> None:
         self._require_type_checks()
         with pytest.raises(TypeError):
-            await store.put("key", {"a": 1}, ttl=ttl)
+            await store.put(key, {"a": 1}, ttl=ttl)
         with pytest.raises(TypeError):
-            await store.put_many(["key"], [{"a": 1}], ttl=ttl)
-        assert await store.get("key") is None
+            await store.put_many([key], [{"a": 1}], ttl=ttl)
+        assert await store.get(key) is None
 
+    @needs(declares("native_expiry"))
     async def test_the_backends_own_expiry_is_not_early(self, store: StoreT) -> None:
-        self._native_expiry_resolution(store)
         start = time.monotonic()
         await store.put("key", {"a": 1}, ttl=1.1)
 
@@ -145,17 +154,12 @@ class ExpiryTests(StoreContract[StoreT]):
         # The two clocks are not the same one.
         assert time.monotonic() - start >= 1.1 - 0.005
 
+    @needs(declares("native_expiry"), helper("read_stored"))
     async def test_the_backend_removes_an_expired_entry(self, store: StoreT) -> None:
-        resolution = self._native_expiry_resolution(store)
+        resolution = capabilities_of(store).expiry_resolution or 0.0
         await store.put("key", {"a": 1}, collection="collection", ttl=0.2)
 
         async def removed() -> bool:
             return await self.read_stored(store, "collection", "key") is None
 
         assert await eventually(removed, within=0.2 + resolution + self.native_expiry_wait)
-
-    def _native_expiry_resolution(self, store: StoreT) -> float:
-        capabilities = capabilities_of(store)
-        if not capabilities.native_expiry:
-            pytest.skip(f"{type(store).__name__} declares no native_expiry")
-        return capabilities.expiry_resolution or 0.0

@@ -33,9 +33,9 @@ class _Mode:
 
 
 class FaultProxy:
-    """Forwards connections on `host` and `port` to a server, until told to do worse.
+    """Forwards connections on `host` and `port` to a server, until you choose a fault.
 
-    A mode replaces the one before, at once, for open and for new connections. The methods are for the event loop that
+    A mode replaces the previous one at once, for open and for new connections. Call the methods in the event loop that
     entered the proxy. Linux and macOS only: the loop must watch sockets.
     """
 
@@ -63,11 +63,11 @@ class FaultProxy:
         await asyncio.gather(*(connection.task for connection in self._connections), return_exceptions=True)
 
     def pass_through(self) -> None:
-        """Forward again. What was reset or black-holed is lost: only a new connection works."""
+        """Forward again. Connections that were reset or black-holed stay lost: only new ones work."""
         self._switch(_Mode())
 
     def refuse(self) -> None:
-        """Be a server that is not running: open connections are reset, new ones refused."""
+        """Act like a stopped server: reset open connections, refuse new ones."""
         self._switch(_Mode(listens=False))
 
     def reset(self) -> None:
@@ -75,18 +75,18 @@ class FaultProxy:
         self._switch(_Mode(resets=True))
 
     def delay(self, seconds: float) -> None:
-        """Hold back every answer for as long; bandwidth is not limited."""
+        """Delay every reply by this time, without limiting the bandwidth."""
         if not 0 <= seconds < math.inf:
             msg = f"a delay is a finite number of seconds from 0, not {seconds}"
             raise ValueError(msg)
         self._switch(_Mode(delay=seconds))
 
     def black_hole(self) -> None:
-        """Accept connections and requests, and never answer."""
+        """Accept connections and requests, and never reply."""
         self._switch(_Mode(swallows=True))
 
     def drop_after(self, n_bytes: int) -> None:
-        """Close each connection, open or new, when it has carried `n_bytes` more of answers."""
+        """Close each connection, open or new, after `n_bytes` more of replies."""
         if n_bytes < 0:
             msg = f"n_bytes cannot be negative: {n_bytes}"
             raise ValueError(msg)
@@ -204,8 +204,12 @@ class _Connection:
         loop = asyncio.get_running_loop()
         while (remaining := arrival + self._delay - loop.time()) > 0:
             self._switched.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._switched.wait(), remaining)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes at the same moment as the result.
+            switched = asyncio.ensure_future(self._switched.wait())
+            try:
+                await asyncio.wait([switched], timeout=remaining)
+            finally:
+                switched.cancel()
 
     async def _swallow(self) -> None:
         loop = asyncio.get_running_loop()

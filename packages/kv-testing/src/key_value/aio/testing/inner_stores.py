@@ -1,9 +1,17 @@
-"""Small stores to put a wrapper around: with no ability, with each of them, with all, and one that fails."""
+"""Small stores to wrap: with none, each or all of the optional protocols, and one that fails."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, SupportsFloat
 
-from key_value.aio.protocols import AsyncKeyValue
+from key_value.aio.core.operations import OPERATIONS
+from key_value.aio.protocols import (
+    AsyncCullProtocol,
+    AsyncEnumerateKeysProtocol,
+    AsyncKeyValueProtocol,
+    KeyPage,
+)
 from key_value.aio.stores.base import (
     BaseCullStore,
     BaseDestroyCollectionStore,
@@ -11,24 +19,40 @@ from key_value.aio.stores.base import (
     BaseEnumerateCollectionsStore,
     BaseEnumerateKeysStore,
     BaseStore,
+    BaseVersionedStore,
     Capabilities,
     ManagedEntry,
+    VersionedEntry,
 )
 
-__all__ = ["INNER_STORES", "FailingStore", "ForeignStore", "FullStore", "PlainStore"]
+__all__ = [
+    "INNER_STORES",
+    "PROTOCOLS",
+    "CullStore",
+    "FailingStore",
+    "ForeignStore",
+    "FullStore",
+    "KeysStore",
+    "PlainStore",
+    "only",
+]
+
+_PAGE = 2
 
 
 class PlainStore(BaseStore):
-    """Entries in a dict, and how often it was opened and closed."""
+    """Keeps entries in a dict, and counts how often it was opened and closed."""
 
     # Unlike the defaults in every field that a wrapper could lose.
-    capabilities = Capabilities(durable=True, max_key_bytes=65_536, max_value_bytes=2**30, atomic_put_many=True)
+    capabilities: Capabilities = Capabilities(
+        durable=True, max_key_bytes=65_536, max_value_bytes=2**30, atomic_put_many=True
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.entries: dict[tuple[str, str], ManagedEntry] = {}
-        self.opened = 0
-        self.closed = 0
+        self.opened: int = 0
+        self.closed: int = 0
 
     async def _setup(self) -> None:
         self.opened += 1
@@ -47,43 +71,96 @@ class PlainStore(BaseStore):
         return entry is not None and not entry.is_expired
 
 
-class KeysStore(PlainStore, BaseEnumerateKeysStore):
+class FullStore(
+    PlainStore,
+    BaseEnumerateKeysStore,
+    BaseEnumerateCollectionsStore,
+    BaseDestroyStore,
+    BaseDestroyCollectionStore,
+    BaseCullStore,
+    BaseVersionedStore,
+):
+    """Every optional protocol, with pages of two keys."""
+
+    capabilities: Capabilities = replace(PlainStore.capabilities, atomic_delete=True, conditional_writes=True)
+
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        live = [key for (owner, key), entry in self.entries.items() if owner == collection and not entry.is_expired]
-        return live[:limit]
+        return [key for owner, key in self._live() if owner == collection][:limit]
 
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
+        last = None if cursor is None else json.loads(cursor)
+        keys = sorted(key for key in await self._get_collection_keys(collection=collection) if key.startswith(prefix))
+        page = [key for key in keys if last is None or key > last][: min(limit, _PAGE)]
+        return KeyPage(page, json.dumps(page[-1]) if page and page[-1] != keys[-1] else None)
 
-class CollectionsStore(PlainStore, BaseEnumerateCollectionsStore):
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        live = dict.fromkeys(collection for (collection, _), entry in self.entries.items() if not entry.is_expired)
-        return list(live)[:limit]
+        return list(dict.fromkeys(collection for collection, _ in self._live()))[:limit]
 
-
-class DestroyStore(PlainStore, BaseDestroyStore):
     async def _delete_store(self) -> bool:
         self.entries.clear()
         return True
 
-
-class DestroyCollectionStore(PlainStore, BaseDestroyCollectionStore):
     async def _delete_collection(self, *, collection: str) -> bool:
-        doomed = [names for names in self.entries if names[0] == collection]
+        return self._remove([names for names in self.entries if names[0] == collection])
+
+    async def _cull(self) -> None:
+        self._remove([names for names, entry in self.entries.items() if entry.is_expired])
+
+    async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
+        entry = self.entries.get((collection, key))
+        return None if entry is None else VersionedEntry(entry, str(entry.revision))
+
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        if self._version(collection, key) != version:
+            return False
+        self.entries[collection, key] = managed_entry
+        return True
+
+    async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
+        return self._version(collection, key) == version and self._remove([(collection, key)])
+
+    def _version(self, collection: str, key: str) -> str | None:
+        entry = self.entries.get((collection, key))
+        return None if entry is None or entry.is_expired else str(entry.revision)
+
+    def _live(self) -> list[tuple[str, str]]:
+        return [names for names, entry in self.entries.items() if not entry.is_expired]
+
+    def _remove(self, doomed: list[tuple[str, str]]) -> bool:
         for names in doomed:
             del self.entries[names]
         return bool(doomed)
 
 
-class CullStore(PlainStore, BaseCullStore):
-    async def _cull(self) -> None:
-        self.entries = {names: entry for names, entry in self.entries.items() if not entry.is_expired}
+def only(protocol: type[Any]) -> type[PlainStore]:
+    """A store with this one optional protocol."""
+    name = protocol.__name__.removeprefix("Async").removesuffix("Protocol") + "Store"
+    names = [operation.name for operation in OPERATIONS.values() if operation.protocol is protocol]
+    return type(name, (_PartialStore,), {operation: _from_full(operation) for operation in names})
 
 
-class FullStore(KeysStore, CollectionsStore, DestroyStore, DestroyCollectionStore, CullStore):
-    pass
+class _PartialStore(PlainStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = FullStore()
+        self.full.entries = self.entries
+
+
+def _from_full(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def method(self: _PartialStore, *arguments: Any, **options: Any) -> Any:
+        return await getattr(self.full, name)(*arguments, **options)
+
+    return method
+
+
+KeysStore: type[PlainStore] = only(AsyncEnumerateKeysProtocol)
+CullStore: type[PlainStore] = only(AsyncCullProtocol)
 
 
 class FailingStore(FullStore):
-    """Cannot be opened, so that every call raises the error that it is given."""
+    """Cannot be opened, so that every call raises the given error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -94,7 +171,7 @@ class FailingStore(FullStore):
 
 
 class ForeignStore:
-    """The eight methods and nothing else: no base, no lifecycle, no capabilities."""
+    """Only the eight methods: no base, no lifecycle, no capabilities."""
 
     def __init__(self) -> None:
         self._store = PlainStore()
@@ -140,12 +217,11 @@ class ForeignStore:
         return await self._store.delete_many(keys, collection=collection)
 
 
-INNER_STORES: list[type[AsyncKeyValue]] = [
-    PlainStore,
-    KeysStore,
-    CollectionsStore,
-    DestroyStore,
-    DestroyCollectionStore,
-    CullStore,
-    FullStore,
+PROTOCOLS: list[type[Any]] = [
+    protocol
+    for protocol in dict.fromkeys(operation.protocol for operation in OPERATIONS.values())
+    if protocol is not AsyncKeyValueProtocol
 ]
+"""The optional ones."""
+
+INNER_STORES: list[type[PlainStore]] = [PlainStore, *map(only, PROTOCOLS), FullStore]

@@ -12,7 +12,9 @@ from key_value.aio.protocols import (
     AsyncEnumerateKeysProtocol,
     AsyncKeyValue,
 )
-from key_value.aio.testing.contract import StoreContract, StoreT, ability, capabilities_of
+from key_value.aio.testing.contract import StoreContract, StoreT, ability
+from key_value.aio.testing.selection import needs
+from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["NASTY_NAMES", "NameTests"]
 
@@ -93,22 +95,22 @@ INVALID_NAMES: dict[str, str] = {
     "too long in UTF-8": "é" * (MAX_NAME_BYTES // 2 + 1),
 }
 
-Call = Callable[[AsyncKeyValue, Any, Any], Awaitable[object]]
+Call = Callable[[AsyncKeyValue, Any, Any, str], Awaitable[object]]
 
 CALLS: dict[str, Call] = {
-    "get": lambda store, key, collection: store.get(key, collection=collection),
-    "ttl": lambda store, key, collection: store.ttl(key, collection=collection),
-    "put": lambda store, key, collection: store.put(key, {"a": 1}, collection=collection),
-    "delete": lambda store, key, collection: store.delete(key, collection=collection),
-    "get_many": lambda store, key, collection: store.get_many(["good", key], collection=collection),
-    "ttl_many": lambda store, key, collection: store.ttl_many(["good", key], collection=collection),
-    "put_many": lambda store, key, collection: store.put_many(["good", key], [{"a": 1}] * 2, collection=collection),
-    "delete_many": lambda store, key, collection: store.delete_many(["good", key], collection=collection),
+    "get": lambda store, key, collection, _: store.get(key, collection=collection),
+    "ttl": lambda store, key, collection, _: store.ttl(key, collection=collection),
+    "put": lambda store, key, collection, _: store.put(key, {"a": 1}, collection=collection),
+    "delete": lambda store, key, collection, _: store.delete(key, collection=collection),
+    "get_many": lambda store, key, collection, good: store.get_many([good, key], collection=collection),
+    "ttl_many": lambda store, key, collection, good: store.ttl_many([good, key], collection=collection),
+    "put_many": lambda store, key, collection, good: store.put_many([good, key], [{"a": 1}] * 2, collection=collection),
+    "delete_many": lambda store, key, collection, good: store.delete_many([good, key], collection=collection),
 }
-"""The eight methods, each with a key and a collection to try."""
+"""The eight methods, each with a key and a collection to try, and a good key for a batch."""
 
-each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-each_invalid_name = pytest.mark.parametrize("name", INVALID_NAMES.values(), ids=INVALID_NAMES)
+each_call: Decorator = for_each("call", CALLS)
+each_invalid_name: Decorator = for_each("name", INVALID_NAMES)
 
 
 class NameTests(StoreContract[StoreT]):
@@ -132,8 +134,9 @@ class NameTests(StoreContract[StoreT]):
         found = dict(zip(NASTY_NAMES, await store.get_many(NASTY_NAMES), strict=True))
         assert {key: value for key, value in found.items() if value is not None} == left
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_come_back_from_enumeration_unchanged(self, store: StoreT) -> None:
-        names = self._enumerable_names(store)
+        names = self.enumerable(store, NASTY_NAMES)
         await store.put_many(names, [{"a": 1}] * len(names), collection="collection")
         assert sorted(await ability(store, AsyncEnumerateKeysProtocol).keys("collection")) == sorted(names)
 
@@ -143,15 +146,17 @@ class NameTests(StoreContract[StoreT]):
         found = {collection: await store.get("key", collection=collection) for collection in NASTY_NAMES}
         assert found == _numbered(NASTY_NAMES)
 
+    @needs(AsyncEnumerateCollectionsProtocol)
     async def test_collections_come_back_from_enumeration_unchanged(self, store: StoreT) -> None:
-        names = self._enumerable_names(store)
+        names = self.enumerable(store, NASTY_NAMES)
         for collection in names:
             await store.put("key", {"a": 1}, collection=collection)
         assert sorted(await ability(store, AsyncEnumerateCollectionsProtocol).collections()) == sorted(names)
 
+    @needs(AsyncEnumerateKeysProtocol)
     async def test_no_collection_lists_the_keys_of_one_that_looks_alike(self, store: StoreT) -> None:
         enumerable = ability(store, AsyncEnumerateKeysProtocol)
-        names = self._enumerable_names(store)
+        names = self.enumerable(store, NASTY_NAMES)
         for collection in names:
             await store.put(f"key of {collection[-60:]}", {"a": 1}, collection=collection)
         found = {collection: await enumerable.keys(collection) for collection in names}
@@ -170,7 +175,7 @@ class NameTests(StoreContract[StoreT]):
         assert await store.get("key", collection=None) == {"a": 1}
         assert await store.get("key", collection="other") is None
 
-    @pytest.mark.parametrize("letter", ["n", "é", "🌍"])
+    @for_each("letter", ["n", "é", "🌍"])
     async def test_names_of_64_kib_work(self, store: StoreT, letter: str) -> None:
         longest = letter * (self.max_name_bytes // len(letter.encode()))
         await store.put(longest, {"a": 1}, collection=longest)
@@ -181,38 +186,39 @@ class NameTests(StoreContract[StoreT]):
 
     @each_invalid_name
     @each_call
-    async def test_an_invalid_key_is_refused(self, store: StoreT, call: Call, name: str) -> None:
+    async def test_an_invalid_key_is_refused(self, store: StoreT, key: str, call: Call, name: str) -> None:
         with pytest.raises(InvalidKeyError):
-            await call(store, name, None)
-        assert await store.get("good") is None
+            await call(store, name, None, key)
+        assert await store.get(key) is None
 
     @each_invalid_name
     @each_call
-    async def test_an_invalid_collection_is_refused(self, store: StoreT, call: Call, name: str) -> None:
+    async def test_an_invalid_collection_is_refused(self, store: StoreT, key: str, call: Call, name: str) -> None:
+        good = f"good {key}"
         with pytest.raises(InvalidKeyError):
-            await call(store, "key", name)
-        assert await store.get("key") is None
+            await call(store, key, name, good)
+        assert await store.get_many([key, good]) == [None, None]
 
-    @pytest.mark.parametrize("name", [None, 7, b"key", ["key"]], ids=repr)
+    @for_each("name", [None, 7, b"key", ["key"]])
     @each_call
-    async def test_a_key_that_is_not_a_str_is_a_type_error(self, store: StoreT, call: Call, name: Any) -> None:
+    async def test_a_key_that_is_not_a_str_is_a_type_error(
+        self, store: StoreT, key: str, call: Call, name: Any
+    ) -> None:
         self._require_type_checks()
         with pytest.raises(TypeError):
-            await call(store, name, None)
-        assert await store.get("good") is None
+            await call(store, name, None, key)
+        assert await store.get(key) is None
 
-    @pytest.mark.parametrize("name", [7, b"key", ["key"]], ids=repr)
+    @for_each("name", [7, b"key", ["key"]])
     @each_call
-    async def test_a_collection_that_is_not_a_str_is_a_type_error(self, store: StoreT, call: Call, name: Any) -> None:
+    async def test_a_collection_that_is_not_a_str_is_a_type_error(
+        self, store: StoreT, key: str, call: Call, name: Any
+    ) -> None:
         self._require_type_checks()
+        good = f"good {key}"
         with pytest.raises(TypeError):
-            await call(store, "key", name)
-        assert await store.get("key") is None
-
-    def _enumerable_names(self, store: StoreT) -> list[str]:
-        """The names that need no hashing, after which a backend may not know them any more."""
-        limit = capabilities_of(store).max_key_bytes
-        return [name for name in NASTY_NAMES if limit is None or len(name.encode()) <= limit // 4]
+            await call(store, key, name, good)
+        assert await store.get_many([key, good]) == [None, None]
 
 
 def _numbered(names: list[Any]) -> dict[Any, Any]:

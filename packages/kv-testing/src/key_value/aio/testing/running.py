@@ -4,13 +4,13 @@ import asyncio
 import functools
 import inspect
 import traceback
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import pytest
 
-__all__ = ["AsyncTests", "Closable", "closing"]
+__all__ = ["AsyncTests", "Closable", "bounded", "closed_after", "closing"]
 
 T = TypeVar("T")
 
@@ -23,12 +23,12 @@ class Closable(Protocol):
 class AsyncTests:
     """Turns every `async def test_*` of a subclass into a test that pytest runs by itself.
 
-    Plugins such as pytest-asyncio see plain functions and leave them alone. What the test was given is closed in its
-    event loop when it has a `close`.
+    Plugins such as pytest-asyncio see plain functions and leave them alone. Arguments of a test that have a `close` are
+    closed in its event loop.
     """
 
-    time_limit: ClassVar[float] = 60.0
-    """Seconds after which a test that has not ended fails, with the place where it waits."""
+    time_limit: ClassVar[float] = 120.0
+    """Seconds after which an unfinished test, or row of its table, fails, showing where it waits."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -37,8 +37,12 @@ class AsyncTests:
                 setattr(cls, name, _synchronous(test))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of the coroutine, run in a new event loop."""
-        return asyncio.run(_bounded(coroutine, self.time_limit))
+        """Run the coroutine in `run_in_loop`, within `time_limit`, and return its result."""
+        return self.run_in_loop(bounded(coroutine, self.time_limit))
+
+    def run_in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run the coroutine in a new event loop, and return its result. Override it if the store belongs to a loop."""
+        return asyncio.run(coroutine)
 
 
 @asynccontextmanager
@@ -52,11 +56,19 @@ async def closing(*stores: object) -> AsyncGenerator[None, None]:
                 await store.close()
 
 
+async def closed_after(store: object, use: Awaitable[T]) -> T:
+    """Use the store, close it, and return the result."""
+    async with closing(store):
+        return await use
+
+
 def _synchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     # pytest reads the names of the fixtures from the signature, which `wraps` passes on.
     @functools.wraps(test)
     def run(self: AsyncTests, **fixtures: Any) -> None:
-        self.run(_closing_afterwards(test(self, **fixtures), fixtures.values()))
+        # The time limit is that of a row, where a test has a table.
+        seconds = self.time_limit * max(1, len(getattr(test, "__rows__", ())))
+        self.run_in_loop(bounded(_closing_afterwards(test(self, **fixtures), fixtures.values()), seconds))
 
     return run
 
@@ -66,12 +78,15 @@ async def _closing_afterwards(test: Coroutine[Any, Any, None], fixtures: Iterabl
         await test
 
 
-async def _bounded(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+async def bounded(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The result of the coroutine; fails the test, and shows where it waits, if it takes longer."""
     task = asyncio.ensure_future(coroutine)
     # Unlike wait_for, this tells a test that is late from one that raises TimeoutError.
     done, _ = await asyncio.wait([task], timeout=seconds)
     if not done:
-        pytest.fail(f"not done after {seconds:g} s, waiting at\n{_stack_of(coroutine)}", pytrace=False)
+        stack = _stack_of(coroutine)
+        task.cancel()
+        pytest.fail(f"not done after {seconds:g} s, waiting at\n{stack}", pytrace=False)
     return task.result()
 
 

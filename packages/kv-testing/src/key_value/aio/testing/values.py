@@ -11,7 +11,9 @@ from uuid import UUID
 
 import pytest
 from key_value.aio.errors import SerializationError, ValueTooLargeError
-from key_value.aio.testing.contract import StoreContract, StoreT, capabilities_of
+from key_value.aio.testing.contract import StoreContract, StoreT
+from key_value.aio.testing.selection import declares, helper, needs
+from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["ValueTests"]
 
@@ -28,7 +30,7 @@ class Level(IntEnum):
     HIGH = 3
 
 
-# What enum.StrEnum is, which Python 3.10 does not have.
+# Like enum.StrEnum, which Python 3.10 lacks.
 class Word(str, Enum):
     YES = "hunter2"
 
@@ -124,8 +126,7 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "too deep": (_too_deep, "value.a"),
 }
 
-refused = pytest.mark.parametrize("make", [make for make, _ in REFUSED.values()], ids=REFUSED)
-refused_with_path = pytest.mark.parametrize(("make", "path"), REFUSED.values(), ids=REFUSED)
+each_refused: Decorator = for_each("make", {name: make for name, (make, _) in REFUSED.items()})
 
 
 def exact(value: object) -> str:
@@ -134,20 +135,22 @@ def exact(value: object) -> str:
 
 
 class ValueTests(StoreContract[StoreT]):
-    @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-    async def test_a_value_comes_back_as_it_was(self, store: StoreT, value: dict[str, Any]) -> None:
-        await store.put("key", value)
-        assert exact(await store.get("key")) == exact(value)
+    @for_each("value", VALUES)
+    async def test_a_value_comes_back_as_it_was(self, store: StoreT, key: str, value: dict[str, Any]) -> None:
+        await store.put(key, value)
+        assert exact(await store.get(key)) == exact(value)
 
-    @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-    async def test_a_batch_brings_a_value_back_as_it_was(self, store: StoreT, value: dict[str, Any]) -> None:
-        await store.put_many(["key"], [value])
-        assert exact(await store.get_many(["key"])) == exact([value])
+    @for_each("value", VALUES)
+    async def test_a_batch_brings_a_value_back_as_it_was(self, store: StoreT, key: str, value: dict[str, Any]) -> None:
+        await store.put_many([key], [value])
+        assert exact(await store.get_many([key])) == exact([value])
 
-    @pytest.mark.parametrize(("value", "plain"), REDUCED.values(), ids=REDUCED)
-    async def test_a_container_comes_back_as_dict_or_list(self, store: StoreT, value: Any, plain: Any) -> None:
-        await store.put("key", value)
-        found = await store.get("key")
+    @for_each(("value", "plain"), REDUCED)
+    async def test_a_container_comes_back_as_dict_or_list(
+        self, store: StoreT, key: str, value: Any, plain: Any
+    ) -> None:
+        await store.put(key, value)
+        found = await store.get(key)
         assert type(found) is dict
         assert exact(found) == exact(plain)
 
@@ -191,60 +194,62 @@ class ValueTests(StoreContract[StoreT]):
             assert found == {"items": [{"a": 1}]}
             found["items"][0]["a"] = 2
 
-    @refused_with_path
+    @for_each(("make", "path"), REFUSED)
     async def test_a_value_that_is_not_json_is_refused_with_its_path(
-        self, store: StoreT, make: Callable[[], dict[str, Any]], path: str
+        self, store: StoreT, key: str, make: Callable[[], dict[str, Any]], path: str
     ) -> None:
         with pytest.raises(SerializationError) as refusal:
-            await store.put("key", make())
+            await store.put(key, make())
         assert isinstance(refusal.value, ValueError)
         assert path in str(refusal.value)
         assert "hunter2" not in str(refusal.value)
 
-    @refused
+    @each_refused
     async def test_a_batch_with_a_value_that_is_not_json_stores_none(
-        self, store: StoreT, make: Callable[[], dict[str, Any]]
+        self, store: StoreT, key: str, make: Callable[[], dict[str, Any]]
     ) -> None:
+        keys = [f"good {key}", f"bad {key}"]
         with pytest.raises(SerializationError, match="value"):
-            await store.put_many(["good", "bad"], [{"a": 1}, make()])
-        assert await store.get_many(["good", "bad"]) == [None, None]
+            await store.put_many(keys, [{"a": 1}, make()])
+        assert await store.get_many(keys) == [None, None]
 
-    @refused
+    @each_refused
     async def test_a_refused_value_leaves_the_earlier_one(
-        self, store: StoreT, make: Callable[[], dict[str, Any]]
+        self, store: StoreT, key: str, make: Callable[[], dict[str, Any]]
     ) -> None:
-        await store.put("key", {"a": 1})
+        await store.put(key, {"a": 1})
         with pytest.raises(SerializationError, match="value"):
-            await store.put("key", make())
-        assert await store.get("key") == {"a": 1}
+            await store.put(key, make())
+        assert await store.get(key) == {"a": 1}
 
-    @refused
+    @needs(helper("read_stored"))
+    @each_refused
     async def test_the_backend_never_sees_a_refused_value(
-        self, store: StoreT, make: Callable[[], dict[str, Any]]
+        self, store: StoreT, key: str, make: Callable[[], dict[str, Any]]
     ) -> None:
         with pytest.raises(SerializationError):
-            await store.put("key", make(), collection="collection")
-        assert await self.read_stored(store, "collection", "key") is None
+            await store.put(key, make(), collection="collection")
+        assert await self.read_stored(store, "collection", key) is None
 
+    @needs(helper("read_stored"))
     async def test_the_backend_holds_what_was_put(self, store: StoreT) -> None:
         assert await self.read_stored(store, "collection", "key") is None
         await store.put("key", {"greeting": "hello"}, collection="collection")
         stored = await self.read_stored(store, "collection", "key")
         assert "hello" in (stored.decode() if isinstance(stored, bytes) else stored or "")
 
-    @pytest.mark.parametrize("value", [["a"], "text", b"bytes", 7, None], ids=repr)
-    async def test_a_value_that_is_not_a_mapping_is_a_type_error(self, store: StoreT, value: Any) -> None:
+    @for_each("value", [["a"], "text", b"bytes", 7, None])
+    async def test_a_value_that_is_not_a_mapping_is_a_type_error(self, store: StoreT, key: str, value: Any) -> None:
         self._require_type_checks()
         with pytest.raises(TypeError):
-            await store.put("key", value)
+            await store.put(key, value)
         with pytest.raises(TypeError):
-            await store.put_many(["key"], [value])
-        assert await store.get("key") is None
+            await store.put_many([key], [value])
+        assert await store.get(key) is None
 
+    @needs(declares("max_value_bytes"))
     async def test_a_value_over_the_limit_of_the_backend_is_refused(self, store: StoreT) -> None:
-        limit = capabilities_of(store).max_value_bytes
-        if limit is None or limit > self.largest_value:
-            pytest.skip(f"{type(store).__name__} declares no max_value_bytes of up to {self.largest_value}")
+        limit = self.value_limit(store)
         await store.put("key", {"a": 1})
         with pytest.raises(ValueTooLargeError):
             await store.put("key", {"text": "x" * limit})

@@ -1,8 +1,7 @@
-"""What a wrapper must let through, as tests that its author runs."""
+"""Tests of the behaviour that a wrapper must pass through, for its author to run."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from key_value.aio.core.capabilities import Capabilities
@@ -14,72 +13,52 @@ from key_value.aio.protocols import (
     AsyncEnumerateCollectionsProtocol,
     AsyncEnumerateKeysProtocol,
     AsyncKeyValue,
+    AsyncLifecycleProtocol,
+    AsyncScanProtocol,
+    AsyncVersionedProtocol,
+    CapabilitiesProtocol,
+)
+from key_value.aio.testing.calls import (
+    EVERY_CALL,
+    EVERY_READ,
+    EVERY_WRITE,
+    LISTINGS,
+    READS,
+    REMOVALS,
+    WRITES,
+    ExampleCall,
 )
 from key_value.aio.testing.clock import FakeClock
 from key_value.aio.testing.contract import ability
-from key_value.aio.testing.inner_stores import INNER_STORES, FailingStore, ForeignStore, FullStore, PlainStore
-from key_value.aio.testing.running import AsyncTests
+from key_value.aio.testing.doubles import FaultyStore
+from key_value.aio.testing.inner_stores import INNER_STORES, PROTOCOLS, ForeignStore, FullStore, PlainStore
+from key_value.aio.testing.scan import pages, scanned
+from key_value.aio.testing.tables import for_each
+from key_value.aio.testing.wrapper_boundaries import BoundaryTests
+from key_value.aio.testing.wrapping import comparable, fill
 
-__all__ = ["WrapperTests"]
-
-PROTOCOLS: list[type[Any]] = [
-    AsyncEnumerateKeysProtocol,
-    AsyncEnumerateCollectionsProtocol,
-    AsyncDestroyStoreProtocol,
-    AsyncDestroyCollectionProtocol,
-    AsyncCullProtocol,
+__all__ = [
+    "EVERY_CALL",
+    "EVERY_WRITE",
+    "LISTINGS",
+    "PROTOCOLS",
+    "READS",
+    "REMOVALS",
+    "WRITES",
+    "ExampleCall",
+    "WrapperTests",
 ]
 
-Call = Callable[[Any], Awaitable[object]]
 
-READS: dict[str, Call] = {
-    "get": lambda store: store.get("key", collection="shelf"),
-    "ttl": lambda store: store.ttl("key", collection="shelf"),
-    "get_many": lambda store: store.get_many(["key", "other"], collection="shelf"),
-    "ttl_many": lambda store: store.ttl_many(["key", "other"], collection="shelf"),
-}
-
-WRITES: dict[str, Call] = {
-    "put": lambda store: store.put("key", {"a": 2}, collection="shelf"),
-    "put_many": lambda store: store.put_many(["key", "other"], [{"a": 2}] * 2, collection="shelf"),
-    "delete": lambda store: store.delete("key", collection="shelf"),
-    "delete_many": lambda store: store.delete_many(["key", "other"], collection="shelf"),
-}
-
-LISTINGS: dict[str, Call] = {
-    "keys": lambda store: store.keys("shelf"),
-    "collections": lambda store: store.collections(),
-}
-
-REMOVALS: dict[str, Call] = {
-    "destroy": lambda store: store.destroy(),
-    "destroy_collection": lambda store: store.destroy_collection("shelf"),
-    "cull": lambda store: store.cull(),
-}
-
-EVERY_CALL = {**READS, **WRITES, **LISTINGS, **REMOVALS}
-EVERY_WRITE = {**WRITES, **REMOVALS}
-
-
-class WrapperTests(AsyncTests):
+class WrapperTests(BoundaryTests):
     """Subclass it as `TestMyWrapper(WrapperTests)` and override `wrap`.
 
-    To see that every contract of a store holds through the wrapper, subclass StoreTests too, with a wrapped store as
-    its fixture. A wrapper that changes one of these behaviours by design overrides the test of it.
+    To check that every contract of a store holds through the wrapper, subclass StoreTests too, with a wrapped store as
+    its fixture. If your wrapper changes a behaviour by design, override its test.
     """
 
-    read_only: ClassVar[bool] = False
-    """Whether every write through the wrapper is refused with ReadOnlyError."""
-
-    secrets: ClassVar[Sequence[str]] = ()
-    """The passwords and keys that `wrap` gives the wrapper, none of which its repr may show."""
-
-    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
-        """The wrapper around the store, with options that let what these tests store pass."""
-        raise NotImplementedError
-
-    @pytest.mark.parametrize("protocol", PROTOCOLS)
-    @pytest.mark.parametrize("inner", INNER_STORES)
+    @for_each("protocol", PROTOCOLS)
+    @for_each("inner", INNER_STORES)
     def test_a_wrapper_has_the_abilities_of_the_inner_store(
         self, inner: type[AsyncKeyValue], protocol: type[Any]
     ) -> None:
@@ -90,12 +69,27 @@ class WrapperTests(AsyncTests):
     def test_a_wrapper_is_a_store(self) -> None:
         wrapper = self.wrap(PlainStore())
         assert isinstance(wrapper, AsyncKeyValue)
+        assert isinstance(wrapper, AsyncLifecycleProtocol)
+        assert isinstance(wrapper, CapabilitiesProtocol)
         assert bool(wrapper) is True
 
     def test_wrapping_does_not_open_the_inner_store(self) -> None:
         store = PlainStore()
         self.wrap(store)
         assert store.opened == 0
+
+    @for_each("call", EVERY_CALL)
+    async def test_an_operation_answers_what_the_inner_store_would(self, call: ExampleCall) -> None:
+        if self.read_only and call.name in EVERY_WRITE:
+            pytest.skip(f"{type(self).__name__} says that its wrapper is read_only")
+        bare = FullStore()
+        await fill(bare)
+        expected = await (await call.prepared(bare))(bare)
+        for layers in (1, 2):
+            wrapper = await self.filled(layers=layers)
+            assert comparable(await (await call.prepared(wrapper))(wrapper)) == comparable(expected)
+        found = [comparable(await EVERY_READ[name](wrapper)) for name in EVERY_READ]
+        assert found == [comparable(await EVERY_READ[name](bare)) for name in EVERY_READ]
 
     def test_capabilities_are_those_of_the_inner_store(self) -> None:
         assert getattr(self.wrap(PlainStore()), "capabilities", None) == PlainStore.capabilities
@@ -117,31 +111,31 @@ class WrapperTests(AsyncTests):
             assert (store.opened, store.closed) == (1, 0)
         assert (store.opened, store.closed) == (1, 1)
 
-    @pytest.mark.parametrize("layers", [1, 2])
+    @for_each("layers", [1, 2])
     async def test_what_was_put_is_read(self, layers: int) -> None:
-        wrapper = await self._filled(layers=layers)
+        wrapper = await self.filled(layers=layers)
         assert await wrapper.get("key", collection="shelf") == {"a": [1]}
         assert await wrapper.ttl("key", collection="shelf") == ({"a": [1]}, None)
         assert await wrapper.get_many(["other", "absent", "key"], collection="shelf") == [{"a": 2}, None, {"a": [1]}]
         assert await wrapper.ttl_many(["other"], collection="shelf") == [({"a": 2}, None)]
 
     async def test_a_collection_is_kept_apart_from_others(self) -> None:
-        wrapper = await self._filled()
+        wrapper = await self.filled()
         for collection in (None, "other"):
             assert await wrapper.get("key", collection=collection) is None
             assert await wrapper.get_many(["key", "other"], collection=collection) == [None, None]
 
-    @pytest.mark.parametrize("layers", [1, 2])
+    @for_each("layers", [1, 2])
     async def test_a_deleted_entry_is_gone(self, layers: int) -> None:
-        self._require_writes()
-        wrapper = await self._filled(layers=layers)
+        self.require_writes()
+        wrapper = await self.filled(layers=layers)
         assert await wrapper.delete("key", collection="shelf") is True
         assert await wrapper.delete("key", collection="shelf") is False
         assert await wrapper.delete_many(["key", "other", "absent"], collection="shelf") == 1
         assert await wrapper.get_many(["key", "other"], collection="shelf") == [None, None]
 
     async def test_a_ttl_reaches_the_inner_store(self) -> None:
-        self._require_writes()
+        self.require_writes()
         store = PlainStore()
         wrapper = self.wrap(store)
         with FakeClock() as clock:
@@ -155,7 +149,7 @@ class WrapperTests(AsyncTests):
             assert await wrapper.get_many(["key", "other"]) == [None, None]
 
     async def test_the_values_of_the_caller_are_left_as_they_are(self) -> None:
-        self._require_writes()
+        self.require_writes()
         value = {"a": [{"b": 1}]}
         before = deepcopy(value)
         wrapper = self.wrap(PlainStore())
@@ -164,27 +158,76 @@ class WrapperTests(AsyncTests):
         assert value == before
 
     async def test_keys_are_listed_as_they_were_put(self) -> None:
-        wrapper = ability(await self._filled(), AsyncEnumerateKeysProtocol)
+        wrapper = ability(await self.filled(), AsyncEnumerateKeysProtocol)
         assert sorted(await wrapper.keys("shelf")) == ["key", "other"]
         assert len(await wrapper.keys(collection="shelf", limit=1)) == 1
         assert await wrapper.keys("empty") == []
 
+    @for_each("layers", [1, 2])
+    async def test_pages_have_the_keys_as_they_were_put(self, layers: int) -> None:
+        inner = FullStore()
+        wrapper = ability(await self.filled(inner, layers=layers), AsyncScanProtocol)
+        writable = inner if self.read_only else wrapper
+        keys = ["a", "aa", "ab", "a*", "b", "é"]
+        await ability(writable, AsyncKeyValue).put_many(keys, [{"a": 1}] * len(keys), collection="shelf")
+        assert await scanned(wrapper) == {"key", "other", *keys}
+        for prefix in ("a", "aa", "a*", "*", "k", "é", "absent"):
+            expected = {key for key in ("key", "other", *keys) if key.startswith(prefix)}
+            assert await scanned(wrapper, prefix=prefix, limit=1) == expected
+        assert [page.keys for page in await pages(wrapper, "empty")] == [[]]
+
+    async def test_a_cursor_of_another_prefix_or_collection_is_refused(self) -> None:
+        inner = FullStore()
+        wrapper = ability(await self.filled(inner), AsyncScanProtocol)
+        writable = inner if self.read_only else wrapper
+        keys = [f"a{number}" for number in range(9)]
+        await ability(writable, AsyncKeyValue).put_many(keys, [{"a": 1}] * len(keys), collection="shelf")
+        cursor = (await wrapper.scan("shelf", prefix="a", limit=1)).cursor
+        assert cursor is not None
+        for collection, prefix in (("shelf", ""), ("shelf", "b"), ("other shelf", "a"), (None, "a")):
+            with pytest.raises(ValueError, match="cursor"):
+                await wrapper.scan(collection, prefix=prefix, cursor=cursor)
+
+    async def test_a_version_is_good_for_one_write(self) -> None:
+        self.require_writes()
+        wrapper = ability(await self.filled(), AsyncVersionedProtocol)
+        first = await wrapper.get_versioned("key", collection="shelf")
+        assert (first.value, first.ttl) == ({"a": [1]}, None)
+        assert await wrapper.put_if_version("key", {"a": 7}, first.version, collection="shelf", ttl=90) is True
+        assert await wrapper.put_if_version("key", {"a": 8}, first.version, collection="shelf") is False
+        second = await wrapper.get_versioned("key", collection="shelf")
+        assert second.value == {"a": 7}
+        assert second.version not in (None, first.version)
+        assert await wrapper.delete_if_version("key", str(first.version), collection="shelf") is False
+        assert await wrapper.delete_if_version("key", str(second.version), collection="shelf") is True
+        assert await wrapper.get_versioned("key", collection="shelf") == (None, None, None)
+
+    async def test_a_version_of_another_entry_is_refused(self) -> None:
+        self.require_writes()
+        wrapper = ability(await self.filled(), AsyncVersionedProtocol)
+        version = str((await wrapper.get_versioned("key", collection="shelf")).version)
+        for key, collection in (("other", "shelf"), ("key", None), ("key", "other shelf")):
+            with pytest.raises(ValueError, match="version"):
+                await wrapper.put_if_version(key, {"a": 7}, version, collection=collection)
+            with pytest.raises(ValueError, match="version"):
+                await wrapper.delete_if_version(key, version, collection=collection)
+
     async def test_collections_are_listed_as_they_were_put(self) -> None:
-        wrapper = ability(await self._filled(), AsyncEnumerateCollectionsProtocol)
+        wrapper = ability(await self.filled(), AsyncEnumerateCollectionsProtocol)
         assert await wrapper.collections() == ["shelf"]
         assert await wrapper.collections(limit=0) == []
 
     async def test_destroy_removes_every_entry(self) -> None:
-        self._require_writes()
-        wrapper = await self._filled()
+        self.require_writes()
+        wrapper = await self.filled()
         assert await ability(wrapper, AsyncDestroyStoreProtocol).destroy() is True
         assert await wrapper.get_many(["key", "other"], collection="shelf") == [None, None]
         await wrapper.put("key", {"a": 3}, collection="shelf")
         assert await wrapper.get("key", collection="shelf") == {"a": 3}
 
     async def test_destroy_collection_removes_its_entries_only(self) -> None:
-        self._require_writes()
-        wrapper = await self._filled()
+        self.require_writes()
+        wrapper = await self.filled()
         await wrapper.put("key", {"a": 3}, collection="other shelf")
         destroyable = ability(wrapper, AsyncDestroyCollectionProtocol)
         assert await destroyable.destroy_collection("shelf") is True
@@ -193,7 +236,7 @@ class WrapperTests(AsyncTests):
         assert await wrapper.get("key", collection="other shelf") == {"a": 3}
 
     async def test_cull_reaches_the_inner_store(self) -> None:
-        self._require_writes()
+        self.require_writes()
         store = FullStore()
         wrapper = self.wrap(store)
         with FakeClock() as clock:
@@ -203,25 +246,31 @@ class WrapperTests(AsyncTests):
             await ability(wrapper, AsyncCullProtocol).cull()
         assert len(store.entries) == 1
 
-    @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-    async def test_an_error_of_the_inner_store_comes_out_as_it_is(self, call: Call) -> None:
+    @for_each("call", EVERY_CALL)
+    async def test_an_error_of_the_inner_store_comes_out_as_it_is(self, call: ExampleCall) -> None:
         error = StoreConnectionError("the server is down")
+        inner = FaultyStore(FullStore())
+        wrapper = await self.filled(inner)
+        prepared = await call.prepared(wrapper)
+        inner.fail(error)
         with pytest.raises((StoreConnectionError, ReadOnlyError)) as raised:
-            await call(self.wrap(FailingStore(error)))
-        assert raised.value is error or self.read_only
+            await prepared(wrapper)
+        assert raised.value is error or (self.read_only and call.name in EVERY_WRITE)
 
-    @pytest.mark.parametrize("call", EVERY_WRITE.values(), ids=EVERY_WRITE)
-    async def test_a_read_only_wrapper_refuses_to_write(self, call: Call) -> None:
+    @for_each("call", EVERY_WRITE)
+    async def test_a_read_only_wrapper_refuses_to_write(self, call: ExampleCall) -> None:
         if not self.read_only:
             pytest.skip(f"{type(self).__name__} does not say that its wrapper is read_only")
-        wrapper = await self._filled()
+        inner = FullStore()
+        wrapper = await self.filled(inner)
+        before = dict(inner.entries)
         with pytest.raises(ReadOnlyError):
             await call(wrapper)
-        assert await wrapper.get("key", collection="shelf") == {"a": [1]}
+        assert inner.entries == before
 
     async def test_any_object_with_the_eight_methods_can_be_wrapped(self) -> None:
         foreign: Any = ForeignStore()
-        wrapper: Any = await self._filled(foreign)
+        wrapper: Any = await self.filled(foreign)
         assert [protocol for protocol in PROTOCOLS if isinstance(wrapper, protocol)] == []
         assert wrapper.capabilities == Capabilities()
         async with wrapper:
@@ -230,20 +279,6 @@ class WrapperTests(AsyncTests):
 
     def test_a_repr_shows_no_secret(self) -> None:
         if not self.secrets:
-            pytest.skip(f"{type(self).__name__} names no `secrets` that its wrapper was given")
+            pytest.skip("needs the `secrets` that the wrapper was given")
         shown = repr(self.wrap(PlainStore()))
         assert [secret for secret in self.secrets if secret in shown] == []
-
-    async def _filled(self, store: AsyncKeyValue | None = None, *, layers: int = 1) -> AsyncKeyValue:
-        """The wrapper around a store with two entries on a shelf."""
-        wrapper = store = FullStore() if store is None else store
-        for _ in range(layers):
-            wrapper = self.wrap(wrapper)
-        writable = store if self.read_only else wrapper
-        await writable.put("key", {"a": [1]}, collection="shelf")
-        await writable.put_many(["other"], [{"a": 2}], collection="shelf")
-        return wrapper
-
-    def _require_writes(self) -> None:
-        if self.read_only:
-            pytest.skip(f"{type(self).__name__} says that its wrapper is read_only")

@@ -26,7 +26,7 @@ COLLECTION = "written"
 _BATCH = 20
 
 Step = dict[str, dict[str, Any] | None]
-"""What one call changes: key → the value that is put, None for a key that is deleted."""
+"""The changes of one call: key → the value that is put, None for a deleted key."""
 
 
 def step(writer: str, number: int) -> Step:
@@ -46,7 +46,7 @@ def _value(writer: str, number: int) -> dict[str, Any]:
 
 
 def written(writer: str, steps: int) -> Step:
-    """What the first `steps` calls of a writer leave behind."""
+    """The entries after the first `steps` calls of a writer."""
     entries: Step = {}
     for number in range(steps):
         entries |= step(writer, number)
@@ -122,7 +122,11 @@ class Writers:
         """Return when the first call of the new writer has returned."""
         self._ask("start", writer)
         self._pids[writer] = int(self._hear("started"))
-        while writer not in self.acknowledged:
+        self.wait(writer, calls=1)
+
+    def wait(self, writer: str, *, calls: int) -> None:
+        """Return when as many calls of the writer have returned."""
+        while self.acknowledged.get(writer, 0) < calls:
             self._hear("written")
 
     def kill(self, writer: str) -> None:
@@ -153,7 +157,7 @@ class Writers:
         self._process.stdin.flush()
 
     def _hear(self, awaited: str) -> str:
-        """What comes with the next line that begins so; what was acknowledged until then is noted."""
+        """Return the rest of the next line with this beginning, and record the acknowledgements before it."""
         while words := self._lines.get():
             if words[0] == "written":
                 self.acknowledged[words[1]] = int(words[2])

@@ -1,4 +1,4 @@
-"""The base that wrappers are written on, by the name that it had in earlier versions."""
+"""The base of wrappers, under its name in earlier versions."""
 
 from key_value.aio.core.wrappers import BaseWrapper
 

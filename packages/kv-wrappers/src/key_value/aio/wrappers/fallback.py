@@ -1,33 +1,36 @@
-"""FallbackWrapper: a second store for what the first one fails to do."""
+"""FallbackWrapper: a second store for failures of the first."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from logging import getLogger
-from typing import Any, SupportsFloat, cast
+from logging import Logger, getLogger
+from typing import Any, TypeVar
 
 from key_value.aio.core.type_checks import warn_types
-from key_value.aio.core.wrappers import BaseWrapper
-from key_value.aio.protocols import AsyncEnumerateCollectionsProtocol, AsyncEnumerateKeysProtocol, AsyncKeyValue
+from key_value.aio.core.wrappers import BaseCallWrapper, BaseWrapper, Call
+from key_value.aio.core.wrappers.exceptions import checked_exceptions
+from key_value.aio.errors import KeyValueStoreError
+from key_value.aio.protocols import AsyncKeyValue, AsyncKeyValueProtocol
 
 __all__ = ["FallbackWrapper"]
 
-logger = getLogger(__name__)
+R = TypeVar("R")
+
+logger: Logger = getLogger(__name__)
 
 
-class FallbackWrapper(BaseWrapper):
-    """Asks the fallback store when the primary one raises one of `fallback_on`; never when it is cancelled.
+class FallbackWrapper(BaseCallWrapper):
+    """Asks the fallback store when the primary raises one of `fallback_on`, but never after a cancellation.
 
-    Reads fall back: `get`, `ttl`, their batches as a whole, and `keys` and `collections` where the fallback has them.
-    What the fallback answers or raises is the outcome. That an entry is absent is an answer, for which the fallback is
-    not asked.
+    Reads fall back: `get`, `ttl`, their batches as a whole, and `keys` and `collections` if the fallback has them.
+    `scan` and `get_versioned` do not, because cursors and versions are useless to another store. The fallback's result
+    or exception is the outcome, and a warning is logged. An absent entry is a result and does not fall back.
 
-    Writes raise, unless `write_to_fallback` is set: then a put or delete that fails in the primary is done in the
-    fallback. `destroy`, `destroy_collection` and `cull` are the primary's alone. Abilities and capabilities too are
-    the primary's.
+    Writes raise, unless `write_to_fallback` is set: then a put or delete that fails in the primary goes to the
+    fallback. Conditional writes, `destroy`, `destroy_collection` and `cull` go only to the primary. Optional protocols
+    and capabilities are the primary's too.
 
-    Nothing copies entries from one store to the other. While the primary fails, reads give what the fallback holds,
-    which may be older or absent; when it is back, they give what the primary holds, and no longer what was written to
-    the fallback meanwhile. A write that timed out may be in both.
+    Nothing copies entries from one store to the other. While the primary fails, reads return the fallback's entries,
+    which may be older or absent. When it is back, they return the primary's, and hide writes to the fallback in the
+    meantime. A write that timed out may be in both.
     """
 
     @warn_types
@@ -35,24 +38,24 @@ class FallbackWrapper(BaseWrapper):
         self,
         primary_key_value: AsyncKeyValue,
         fallback_key_value: AsyncKeyValue,
-        fallback_on: tuple[type[Exception], ...] = (Exception,),
+        fallback_on: tuple[type[Exception], ...] = (KeyValueStoreError, ConnectionError, TimeoutError),
         write_to_fallback: bool = False,  # noqa: FBT001, FBT002 — as it was
     ) -> None:
-        """Raises ValueError unless `fallback_on` is a tuple of at least one subclass of Exception."""
-        if not _are_errors(fallback_on):
-            message = f"fallback_on must be a tuple of at least one subclass of Exception, not {fallback_on!r}"
-            raise ValueError(message)
+        """`fallback_on` is one or several classes of exceptions; by default, the errors of a failing store.
+
+        The default excludes wrong arguments, values that cannot be serialized and programming errors. Raises ValueError
+        for anything but classes of exceptions.
+        """
         super().__init__(primary_key_value)
         self.fallback_key_value = fallback_key_value
-        self.fallback_on = fallback_on
+        self.fallback_on: tuple[type[Exception], ...] = checked_exceptions(fallback_on, "fallback_on")
         self.write_to_fallback = write_to_fallback
-        self._fallback_on_writes = fallback_on if write_to_fallback else ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r}, {self.fallback_key_value!r})"
 
     async def setup(self) -> None:
-        """Open both stores now. Where one raises one of `fallback_on` it is logged; where both do it is raised."""
+        """Open both stores now. If one raises one of `fallback_on`, log it; if both do, raise it."""
         fallback = BaseWrapper(self.fallback_key_value)
         try:
             await super().setup()
@@ -66,96 +69,26 @@ class FallbackWrapper(BaseWrapper):
             _log_setup("fallback", exc)
 
     async def close(self) -> None:
-        """Close both stores, the second also when the first one raises."""
+        """Close both stores, the second even if the first one raises."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(BaseWrapper(self.fallback_key_value).close)
             await super().close()
 
-    async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
+    async def _around(self, call: Call[R]) -> R:
         try:
-            return await self.key_value.get(key, collection=collection)
-        except self.fallback_on:
-            return await self.fallback_key_value.get(key, collection=collection)
-
-    async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
-        try:
-            return await self.key_value.ttl(key, collection=collection)
-        except self.fallback_on:
-            return await self.fallback_key_value.ttl(key, collection=collection)
-
-    async def put(
-        self,
-        key: str,
-        value: Mapping[str, Any],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        try:
-            return await self.key_value.put(key, value, collection=collection, ttl=ttl)
-        except self._fallback_on_writes:
-            return await self.fallback_key_value.put(key, value, collection=collection, ttl=ttl)
-
-    async def delete(self, key: str, *, collection: str | None = None) -> bool:
-        try:
-            return await self.key_value.delete(key, collection=collection)
-        except self._fallback_on_writes:
-            return await self.fallback_key_value.delete(key, collection=collection)
-
-    async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
-        try:
-            return await self.key_value.get_many(keys, collection=collection)
-        except self.fallback_on:
-            return await self.fallback_key_value.get_many(keys, collection=collection)
-
-    async def ttl_many(
-        self, keys: Sequence[str], *, collection: str | None = None
-    ) -> list[tuple[dict[str, Any] | None, float | None]]:
-        try:
-            return await self.key_value.ttl_many(keys, collection=collection)
-        except self.fallback_on:
-            return await self.fallback_key_value.ttl_many(keys, collection=collection)
-
-    async def put_many(
-        self,
-        keys: Sequence[str],
-        values: Sequence[Mapping[str, Any]],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        try:
-            return await self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
-        except self._fallback_on_writes:
-            return await self.fallback_key_value.put_many(keys, values, collection=collection, ttl=ttl)
-
-    async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        try:
-            return await self.key_value.delete_many(keys, collection=collection)
-        except self._fallback_on_writes:
-            return await self.fallback_key_value.delete_many(keys, collection=collection)
-
-    async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        try:
-            return await super()._keys(collection, limit=limit)
-        except self.fallback_on:
-            if not isinstance(self.fallback_key_value, AsyncEnumerateKeysProtocol):
+            return await call.on(self.key_value)
+        except self.fallback_on as exc:
+            if not self._may_ask_fallback(call):
                 raise
-            return await self.fallback_key_value.keys(collection, limit=limit)
+            # A driver's message may hold anything, so only its type is shown.
+            logger.warning("%s goes to the fallback store after %s", call.name, type(exc).__name__)
+            return await call.on(self.fallback_key_value)
 
-    async def _collections(self, *, limit: int | None = None) -> list[str]:
-        try:
-            return await super()._collections(limit=limit)
-        except self.fallback_on:
-            if not isinstance(self.fallback_key_value, AsyncEnumerateCollectionsProtocol):
-                raise
-            return await self.fallback_key_value.collections(limit=limit)
-
-
-def _are_errors(errors: Any) -> bool:
-    if not isinstance(errors, tuple) or not errors:
-        return False
-    return all(isinstance(error, type) and issubclass(error, Exception) for error in cast("tuple[Any, ...]", errors))
+    def _may_ask_fallback(self, call: Call[Any]) -> bool:
+        operation = call.operation
+        if operation.writes:
+            return self.write_to_fallback and operation.protocol is AsyncKeyValueProtocol
+        return operation.portable and isinstance(self.fallback_key_value, operation.protocol)
 
 
 def _log_setup(which: str, error: Exception) -> None:

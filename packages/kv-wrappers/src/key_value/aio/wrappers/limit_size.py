@@ -1,20 +1,19 @@
-"""Values of no less and no more than so many bytes."""
+"""LimitSizeWrapper: a minimum and a maximum size of values."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from collections.abc import Mapping
+from typing import Any
 
 from key_value.aio.core.codec import EncodedDict
-from key_value.aio.core.names import checked_names
 from key_value.aio.core.type_checks import warn_types
-from key_value.aio.core.wrappers import BaseWrapper
+from key_value.aio.core.wrappers import BaseValueWrapper
 from key_value.aio.errors import EntryTooLargeError, EntryTooSmallError
 from key_value.aio.protocols import AsyncKeyValue
 
 __all__ = ["LimitSizeWrapper"]
 
 
-class LimitSizeWrapper(BaseWrapper):
-    """Refuses values that are too small or too large, or passes over them in silence: then the earlier entry stays.
+class LimitSizeWrapper(BaseValueWrapper):
+    """Refuses values that are too small or too large, or silently skips them: then the earlier entry stays.
 
     The size of a value is that of its JSON in UTF-8.
     """
@@ -45,46 +44,15 @@ class LimitSizeWrapper(BaseWrapper):
         self.raise_on_too_large = raise_on_too_large
         super().__init__(key_value)
 
-    async def put(
-        self,
-        key: str,
-        value: Mapping[str, Any],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        fitting = self._fitting(key, value, collection)
-        if fitting is not None:
-            await self.key_value.put(key, fitting, collection=collection, ttl=ttl)
-
-    async def put_many(
-        self,
-        keys: Sequence[str],
-        values: Sequence[Mapping[str, Any]],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        keys = checked_names(keys)
-        if len(keys) != len(values):
-            # For the inner store to refuse.
-            return await self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
-        fitting = [self._fitting(key, value, collection) for key, value in zip(keys, values, strict=True)]
-        stored = [(key, value) for key, value in zip(keys, fitting, strict=True) if value is not None]
-        return await self.key_value.put_many(
-            [key for key, _ in stored], [value for _, value in stored], collection=collection, ttl=ttl
-        )
-
-    def _fitting(self, key: str, value: Mapping[str, Any], collection: str | None) -> EncodedDict | None:
-        """The value; None when it is to be passed over. Raises EntryTooSmallError, EntryTooLargeError."""
+    def _inner_value(self, value: Mapping[str, Any]) -> EncodedDict | None:
         carried, encoded = EncodedDict.of(value)
         size = len(encoded) if isinstance(encoded, bytes) else len(encoded.encode())
         if self.max_size is not None and size > self.max_size:
             if self.raise_on_too_large:
-                raise EntryTooLargeError(size, self.max_size, collection, key)
+                raise EntryTooLargeError(size, self.max_size)
             return None
         if self.min_size is not None and size < self.min_size:
             if self.raise_on_too_small:
-                raise EntryTooSmallError(size, self.min_size, collection, key)
+                raise EntryTooSmallError(size, self.min_size)
             return None
         return carried

@@ -1,9 +1,8 @@
-"""LoggingWrapper: what is asked of a store, and what it answers."""
+"""LoggingWrapper: a log of a store's calls and their results."""
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, SupportsFloat, TypeVar, cast
 
@@ -17,15 +16,15 @@ R = TypeVar("R")
 
 
 class LoggingWrapper(BaseCallWrapper):
-    """Logs every call at `log_level`: when it starts, and when it finishes or raises.
+    """Logs every call at `log_level` when it starts and finishes, and at `error_level` when it raises.
 
-    An event says the action, the collection and the keys, then the ttl, what was found or removed, and the duration in
-    milliseconds; of an error only the class, because a message may say more than a log should. It holds values with
-    `log_values=True` only. It is one line: a JSON object with `structured_logs=True`, otherwise text, in which names
-    are quoted so that none can look like another event.
+    An event names the action, the collection and the keys, then the ttl, what was found or removed, and the duration in
+    milliseconds. Of an error it shows only the class, because a message may hold secrets. It shows values only with
+    `log_values=True`. It is one line: a JSON object with `structured_logs=True`, otherwise text with quoted names, so
+    that no name can forge another event.
 
-    An argument that cannot be shown is shown as the name of its type: logging never makes a call fail. While the level
-    is off, nothing is computed.
+    If an argument cannot be shown, the event has the name of its type: logging never makes a call fail. A cancellation
+    is not a failure, and is logged at `log_level`. While a level is off, nothing is computed for it.
     """
 
     @warn_types
@@ -36,29 +35,42 @@ class LoggingWrapper(BaseCallWrapper):
         log_level: int = logging.INFO,
         log_values: bool = False,  # noqa: FBT001, FBT002 — positional in earlier versions too
         structured_logs: bool = False,  # noqa: FBT001, FBT002
+        *,
+        error_level: int = logging.ERROR,
     ) -> None:
-        """Without a logger, the one named "key_value.logging". Raises ValueError for a level that is not a number."""
-        if not _is_level(log_level):
-            message = f"log_level must be a number such as logging.INFO, not {log_level!r}"
-            raise ValueError(message)
+        """`logger` defaults to "key_value.logging". Raises ValueError for a level that is not a number."""
+        for name, level in (("log_level", log_level), ("error_level", error_level)):
+            if not _is_level(level):
+                message = f"{name} must be a number such as logging.INFO, not {level!r}"
+                raise ValueError(message)
         super().__init__(key_value)
-        self.logger = logging.getLogger("key_value.logging") if logger is None else logger
+        self.logger: logging.Logger = logging.getLogger("key_value.logging") if logger is None else logger
         self.log_level = log_level
+        self.error_level = error_level
         self.log_values = log_values
         self.structured_logs = structured_logs
 
-    async def _around(self, call: Call, operation: Callable[[], Awaitable[R]]) -> R:
-        if not self.logger.isEnabledFor(self.log_level):
-            return await operation()
-        return await self._logged(call, operation)
+    async def _around(self, call: Call[R]) -> R:
+        if self.logger.isEnabledFor(self.log_level):
+            return await self._logged(call)
+        started = perf_counter()
+        try:
+            return await call.on(self.key_value)
+        except Exception as exc:
+            self._log_failure(call, exc, started)
+            raise
 
-    # While the level is off these cost 0.2 µs, and 1.1 the way of the other methods.
+    # While `log_level` is off these cost 0.3 µs, and 1.1 the way of the other methods.
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
-        if not self.logger.isEnabledFor(self.log_level):
+        if self.logger.isEnabledFor(self.log_level):
+            return await self._logged(Call("get", key, collection=collection))
+        started = perf_counter()
+        try:
             return await self.key_value.get(key, collection=collection)
-        operation = partial(self.key_value.get, key, collection=collection)
-        return await self._logged(Call("get", collection, (key,)), operation)
+        except Exception as exc:
+            self._log_failure(Call("get", key, collection=collection), exc, started)
+            raise
 
     async def put(
         self,
@@ -68,51 +80,53 @@ class LoggingWrapper(BaseCallWrapper):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> None:
-        if not self.logger.isEnabledFor(self.log_level):
-            return await self.key_value.put(key, value, collection=collection, ttl=ttl)
-        operation = partial(self.key_value.put, key, value, collection=collection, ttl=ttl)
-        return await self._logged(Call("put", collection, (key,), ttl), operation, value)
-
-    async def put_many(
-        self,
-        keys: Sequence[str],
-        values: Sequence[Mapping[str, Any]],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        if not self.logger.isEnabledFor(self.log_level):
-            return await self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
-        operation = partial(self.key_value.put_many, keys, values, collection=collection, ttl=ttl)
-        return await self._logged(Call("put_many", collection, keys, ttl), operation, values)
-
-    async def _logged(self, call: Call, operation: Callable[[], Awaitable[R]], value: object = None) -> R:
-        asked: dict[str, Any] = {"collection": call.collection}
-        if call.method.endswith("_many"):
-            asked["keys"] = call.keys
-        elif call.keys:
-            asked["keys"] = call.keys[0]
-        if value is not None and self.log_values:
-            asked["value"] = value
-        extra: dict[str, Any] = {"ttl": call.ttl} if call.method.startswith("put") else {}
-        self._log("start", call.method, asked, extra)
+        if self.logger.isEnabledFor(self.log_level):
+            return await self._logged(Call("put", key, value, collection=collection, ttl=ttl))
         started = perf_counter()
         try:
-            answer = await operation()
-        except BaseException as exc:
-            extra |= {"error": type(exc).__name__, "duration_ms": _since(started)}
-            self._log("error", call.method, asked, extra)
+            return await self.key_value.put(key, value, collection=collection, ttl=ttl)
+        except Exception as exc:
+            self._log_failure(Call("put", key, value, collection=collection, ttl=ttl), exc, started)
             raise
-        found = _FOUND.get(call.method)
+
+    async def _logged(self, call: Call[R]) -> R:
+        asked, extra = self._facts(call)
+        self._log(self.log_level, "start", call.name, asked, extra)
+        started = perf_counter()
+        try:
+            answer = await call.on(self.key_value)
+        except BaseException as exc:
+            self._log_failure(call, exc, started)
+            raise
+        found = _FOUND.get(call.name)
         if found is not None:
             extra |= found(answer)
         extra["duration_ms"] = _since(started)
-        if self.log_values and call.method in _VALUES:
-            asked["value"] = _VALUES[call.method](answer)
-        self._log("finish", call.method, asked, extra)
+        if self.log_values and call.name in _VALUES:
+            asked["value"] = _VALUES[call.name](answer)
+        self._log(self.log_level, "finish", call.name, asked, extra)
         return answer
 
-    def _log(self, status: str, method: str, asked: dict[str, Any], extra: dict[str, Any]) -> None:
+    def _log_failure(self, call: Call[Any], error: BaseException, started: float) -> None:
+        level = self.error_level if isinstance(error, Exception) else self.log_level
+        if self.logger.isEnabledFor(level):
+            asked, extra = self._facts(call)
+            extra |= {"error": type(error).__name__, "duration_ms": _since(started)}
+            self._log(level, "error", call.name, asked, extra)
+
+    def _facts(self, call: Call[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The facts of a call for its log event."""
+        asked: dict[str, Any] = {"collection": call.collection}
+        if call.argument("keys") is not None:
+            asked["keys"] = call.keys
+        elif call.keys:
+            asked["keys"] = call.keys[0]
+        value = call.argument("value", call.argument("values"))
+        if value is not None and self.log_values:
+            asked["value"] = value
+        return asked, {"ttl": call.argument("ttl")} if "ttl" in call.operation.parameters else {}
+
+    def _log(self, level: int, status: str, method: str, asked: dict[str, Any], extra: dict[str, Any]) -> None:
         form = _as_json if self.structured_logs else _as_text
         try:
             message = form(status, method.upper(), asked, extra)
@@ -120,7 +134,7 @@ class LoggingWrapper(BaseCallWrapper):
             asked = {name: type(argument).__name__ for name, argument in asked.items()}
             extra = {name: fact for name, fact in extra.items() if name != "ttl"}
             message = form(status, method.upper(), asked, extra)
-        self.logger.log(self.log_level, message)
+        self.logger.log(level, message)
 
 
 def _is_level(log_level: object) -> bool:
@@ -140,6 +154,11 @@ _FOUND: dict[str, Callable[[Any], dict[str, Any]]] = {
     "delete": lambda deleted: {"deleted": deleted},
     "delete_many": lambda deleted: {"deleted": deleted},
     "keys": lambda keys: {"count": len(keys)},
+    "scan": lambda page: {"count": len(page.keys), "is_last": page.cursor is None},
+    "put_if_absent": lambda stored: {"stored": stored},
+    "get_versioned": lambda found: {"hit": found.version is not None, "ttl": found.ttl},
+    "put_if_version": lambda stored: {"stored": stored},
+    "delete_if_version": lambda deleted: {"deleted": deleted},
     "collections": lambda collections: {"count": len(collections)},
     "destroy": lambda destroyed: {"destroyed": destroyed},
     "destroy_collection": lambda destroyed: {"destroyed": destroyed},
@@ -150,6 +169,7 @@ _VALUES: dict[str, Callable[[Any], object]] = {
     "ttl": lambda pair: pair[0],
     "get_many": lambda values: values,
     "ttl_many": lambda pairs: [value for value, _ in pairs],
+    "get_versioned": lambda found: found.value,
 }
 
 

@@ -13,17 +13,17 @@ __all__ = ["PrefixCollectionsWrapper"]
 class PrefixCollectionsWrapper(BaseNameWrapper):
     """Stores each collection as `prefix__collection`, and knows only such collections.
 
-    A prefix that holds `__` or ends in `_` is escaped, so that no two prefixes ever make the same collection.
+    A prefix that contains `__` or ends in `_` is escaped, so that two prefixes never lead to the same collection.
     """
 
     @warn_types
     def __init__(self, key_value: AsyncKeyValue, prefix: str, default_collection: str | None = None) -> None:
         """`default_collection` stands in for `collection=None`; None means "default_collection".
 
-        Raises ValueError for a prefix that is empty, or that no collection can begin with.
+        Raises ValueError for a prefix that is empty or cannot begin a collection.
         """
-        self.prefix = checked_prefix(prefix)
-        self.default_collection = (
+        self.prefix: str = checked_prefix(prefix)
+        self._default_collection = (
             DEFAULT_COLLECTION_NAME
             if default_collection is None
             else checked_prefix(default_collection, "default_collection")
@@ -31,8 +31,15 @@ class PrefixCollectionsWrapper(BaseNameWrapper):
         self._head = collection_prefix(prefix, SEPARATOR)
         super().__init__(key_value)
 
+    @property
+    def default_collection(self) -> str:
+        return self._default_collection
+
+    def _inner_prefix(self, prefix: str, collection: str | None) -> str:  # noqa: ARG002 — keys stay as they are
+        return prefix
+
     def _inner_collection(self, collection: str | None) -> str | None:
-        return self._head + (self.default_collection if collection is None else collection)
+        return self._head + (self._default_collection if collection is None else collection)
 
     def _outer_collection(self, inner_collection: str) -> str | None:
         names = split_names(inner_collection, SEPARATOR)

@@ -1,6 +1,5 @@
 """ReadOnlyWrapper: reads pass, writes are refused."""
 
-from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
 from key_value.aio.core.type_checks import warn_types
@@ -12,15 +11,22 @@ __all__ = ["ReadOnlyWrapper"]
 
 R = TypeVar("R")
 
-_READS = frozenset({"keys", "collections"})
-_ANSWERS = {"delete": False, "delete_many": 0, "destroy": False, "destroy_collection": False}
+_ANSWERS = {
+    "delete": False,
+    "delete_many": 0,
+    "destroy": False,
+    "destroy_collection": False,
+    "put_if_absent": False,
+    "put_if_version": False,
+    "delete_if_version": False,
+}
 
 
 class ReadOnlyWrapper(BaseCallWrapper):
-    """Lets reads pass and refuses to put, delete, destroy and cull, without a look at what is given to them.
+    """Lets reads pass and refuses every write, without checking its arguments.
 
-    A refused call raises ReadOnlyError. With `raise_on_write=False` it does nothing, and answers as if there had been
-    nothing to do: None, False or 0. `setup` and `close` reach the inner store.
+    A refused call raises ReadOnlyError. With `raise_on_write=False` it does nothing, and returns None, False or 0.
+    `setup` and `close` reach the inner store.
     """
 
     @warn_types
@@ -34,10 +40,9 @@ class ReadOnlyWrapper(BaseCallWrapper):
     get_many = BaseWrapper.get_many
     ttl_many = BaseWrapper.ttl_many
 
-    async def _around(self, call: Call, operation: Callable[[], Awaitable[R]]) -> R:
-        if call.method in _READS:
-            return await operation()
+    async def _around(self, call: Call[R]) -> R:
+        if not call.operation.writes:
+            return await call.on(self.key_value)
         if self.raise_on_write:
-            key = call.keys[0] if call.method in ("put", "delete") else None
-            raise ReadOnlyError(call.method, call.collection, key)
-        return cast("R", _ANSWERS.get(call.method))
+            raise ReadOnlyError(call.name, call.collection, call.argument("key"))
+        return cast("R", _ANSWERS.get(call.name))

@@ -1,21 +1,21 @@
 """RoutingWrapper and CollectionRoutingWrapper: another store for some collections."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, SupportsFloat, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.names import checked_name
+from key_value.aio.core.operations import Operation, operations_of
 from key_value.aio.core.type_checks import checked_limit, warn_types
-from key_value.aio.core.wrappers import BaseWrapper
+from key_value.aio.core.wrappers import BaseCallWrapper, BaseWrapper, Call
 from key_value.aio.core.wrappers.base import with_ability
 from key_value.aio.errors import KeyValueOperationError
 from key_value.aio.protocols import (
     AsyncCullProtocol,
-    AsyncDestroyCollectionProtocol,
     AsyncDestroyStoreProtocol,
     AsyncEnumerateCollectionsProtocol,
-    AsyncEnumerateKeysProtocol,
     AsyncKeyValue,
 )
 
@@ -25,26 +25,27 @@ RoutingFunction = Callable[[str | None], AsyncKeyValue | None]
 """From a collection, which is a valid name or None, to its store; None for the default store."""
 
 Ability = TypeVar("Ability")
+R = TypeVar("R")
 
 
-class RoutingWrapper(BaseWrapper):
-    """Sends each operation to the store that `routing_function` gives for its collection.
+class RoutingWrapper(BaseCallWrapper):
+    """Sends each operation to the store that `routing_function` returns for its collection.
 
-    The function is called for every operation, so it is quick, and it gives the same store object each time. The store
-    of a collection must not change while the collection holds entries: nothing moves them. `None` is routed as it is;
-    give it and the name of the default collection the same store.
+    The function is called for every operation, so it must be quick, and return the same store object each time. The
+    store of a collection must not change while the collection holds entries: nothing moves them. `None` is routed as
+    None; return the same store for it and for the name of the default collection.
 
-    The wrapper knows the default store and those that the function has given so far. `setup`, `close`, `cull` and
-    `destroy` do it to all stores that it knows, whole. `collections` lists what is found where it is routed to. The
-    wrapper has an ability exactly when all these stores have it, and promises what all of them promise, so both may
-    change when a store is given for the first time.
+    The wrapper knows the default store and those that the function has returned so far. `setup`, `close`, `cull` and
+    `destroy` act on all of these stores, as a whole. `collections` lists each collection that is found in the store it
+    is routed to. The wrapper has an optional operation if all known stores have it, and promises what all of them
+    promise, so both may change when the function returns a new store.
     """
 
     @warn_types
     def __init__(self, routing_function: RoutingFunction, default_store: AsyncKeyValue | None) -> None:
-        """`default_store` is for collections for which the function gives None. Without it they are an error.
+        """`default_store` is for collections for which the function returns None.
 
-        A collection without a store raises KeyValueOperationError. Raises ValueError when the function is not callable.
+        A collection without a store raises KeyValueOperationError. Raises ValueError if the function is not callable.
         """
         if not callable(routing_function):
             message = "routing_function must be a function from a collection to a store or None"
@@ -55,6 +56,11 @@ class RoutingWrapper(BaseWrapper):
         self._stores: dict[int, AsyncKeyValue] = {}
         if default_store is not None:
             self._learn(default_store)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_stores": {}})
+        for store in state["_stores"].values():
+            self._learn(store)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._stores.values()))})"
@@ -73,61 +79,27 @@ class RoutingWrapper(BaseWrapper):
             max_key_bytes=min((one.max_key_bytes for one in each if one.max_key_bytes is not None), default=None),
             max_value_bytes=min((one.max_value_bytes for one in each if one.max_value_bytes is not None), default=None),
             atomic_put_many=all(one.atomic_put_many for one in each),
+            atomic_delete=all(one.atomic_delete for one in each),
+            conditional_writes=all(one.conditional_writes for one in each),
         )
 
     async def setup(self) -> None:
-        """Open the stores that are known now instead of at their first use."""
+        """Open the known stores now instead of at their first use."""
         for store in list(self._stores.values()):
             await BaseWrapper(store).setup()
 
     async def close(self) -> None:
-        """Close every known store, the others also when one raises."""
+        """Close every known store, even if one raises."""
         async with AsyncExitStack() as stack:
             for store in self._stores.values():
                 stack.push_async_callback(BaseWrapper(store).close)
 
-    async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
-        return await self._store(collection).get(key, collection=collection)
+    async def _around(self, call: Call[R]) -> R:
+        return await call.on(self._store(call.collection))
 
-    async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
-        return await self._store(collection).ttl(key, collection=collection)
-
-    async def put(
-        self,
-        key: str,
-        value: Mapping[str, Any],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        return await self._store(collection).put(key, value, collection=collection, ttl=ttl)
-
-    async def delete(self, key: str, *, collection: str | None = None) -> bool:
-        return await self._store(collection).delete(key, collection=collection)
-
-    async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
-        return await self._store(collection).get_many(keys, collection=collection)
-
-    async def ttl_many(
-        self, keys: Sequence[str], *, collection: str | None = None
-    ) -> list[tuple[dict[str, Any] | None, float | None]]:
-        return await self._store(collection).ttl_many(keys, collection=collection)
-
-    async def put_many(
-        self,
-        keys: Sequence[str],
-        values: Sequence[Mapping[str, Any]],
-        *,
-        collection: str | None = None,
-        ttl: SupportsFloat | None = None,
-    ) -> None:
-        return await self._store(collection).put_many(keys, values, collection=collection, ttl=ttl)
-
-    async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        return await self._store(collection).delete_many(keys, collection=collection)
-
-    async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        return await with_ability(self._store(collection), AsyncEnumerateKeysProtocol).keys(collection, limit=limit)
+    @classmethod
+    def _passes(cls, operation: Operation) -> bool:
+        return "collection" in operation.parameters
 
     async def _collections(self, *, limit: int | None = None) -> list[str]:
         if checked_limit(limit) == 0:
@@ -140,11 +112,6 @@ class RoutingWrapper(BaseWrapper):
 
     async def _destroy(self) -> bool:
         return all([await store.destroy() for store in self._each(AsyncDestroyStoreProtocol)])
-
-    async def _destroy_collection(self, collection: str) -> bool:
-        return await with_ability(self._store(collection), AsyncDestroyCollectionProtocol).destroy_collection(
-            collection
-        )
 
     async def _cull(self) -> None:
         for store in self._each(AsyncCullProtocol):
@@ -172,7 +139,10 @@ class RoutingWrapper(BaseWrapper):
             message = f"a collection is routed to a store or None, not to an object of type {type(store).__qualname__}"
             raise TypeError(message)
         self._stores[id(store)] = store
-        self._show_abilities(*self._stores.values())
+        operations = operations_of(store)
+        for known in self._stores.values():
+            operations &= operations_of(known)
+        self._show(operations)
 
     def _each(self, protocol: type[Ability]) -> list[Ability]:
         return [with_ability(store, protocol) for store in list(self._stores.values())]
@@ -181,15 +151,15 @@ class RoutingWrapper(BaseWrapper):
 class CollectionRoutingWrapper(RoutingWrapper):
     """Sends each operation to the store of its collection in `collection_map`, all others to `default_store`.
 
-    `collection=None` is among the others. All of the stores are known from the start, so abilities and capabilities
+    `collection=None` is among the others. All stores are known from the start, so optional protocols and capabilities
     never change.
     """
 
     @warn_types
     def __init__(self, collection_map: Mapping[str, AsyncKeyValue], default_store: AsyncKeyValue | None) -> None:
-        """The map is copied. Without a `default_store`, other collections are a KeyValueOperationError.
+        """The map is copied. Without a `default_store`, other collections raise KeyValueOperationError.
 
-        Raises ValueError for an empty collection, for one that has no store, and when there is no store at all.
+        Raises ValueError for an empty collection, for one without a store, and if there is no store at all.
         """
         stores = dict(collection_map)
         if not all(isinstance(name, str) and name and _is_store(store) for name, store in stores.items()):  # pyright: ignore[reportUnnecessaryIsInstance] — only warned of
@@ -198,9 +168,13 @@ class CollectionRoutingWrapper(RoutingWrapper):
         if default_store is None and not stores:
             message = "CollectionRoutingWrapper needs a default_store or a store in collection_map"
             raise ValueError(message)
-        super().__init__(lambda collection: None if collection is None else stores.get(collection), default_store)
+        super().__init__(partial(_routed, stores), default_store)
         for store in stores.values():
             self._learn(store)
+
+
+def _routed(stores: Mapping[str, AsyncKeyValue], collection: str | None) -> AsyncKeyValue | None:
+    return None if collection is None else stores.get(collection)
 
 
 def _is_store(store: object) -> bool:

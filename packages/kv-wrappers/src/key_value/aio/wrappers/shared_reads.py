@@ -1,39 +1,45 @@
-"""Reads that any number of callers wait for: what PassthroughCacheWrapper asks of its primary store."""
+"""Reads shared by any number of callers: PassthroughCacheWrapper's reads of its primary store."""
 
 import marshal
-import threading
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, get_running_loop, wait
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from key_value.aio.core import clock
+from key_value.aio.core.forks import AcrossForks, new_lock
 from key_value.aio.errors import KeyValueOperationError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from threading import RLock
 
 __all__ = ["Pair", "Scope", "SharedRead", "SharedReads", "in_order"]
 
 R = TypeVar("R")
 
+_INTERVAL_SECONDS = 0.05
+
 Pair = tuple[dict[str, Any] | None, float | None]
-"""A value and its remaining seconds, as `ttl` gives them."""
+"""A value and its remaining seconds, as returned by `ttl`."""
 
 Scope = tuple[str | None, str] | tuple[str | None] | tuple[()]
 """An entry by collection and key, a collection, or everything."""
 
 
 class SharedRead:
-    """A read under way, and those who wait for it, each in an event loop of its own."""
+    """A read under way and its waiting callers, each in an event loop of its own."""
 
     def __init__(self, collection: str | None, keys: list[str], loop: AbstractEventLoop) -> None:
         self.collection = collection
         self.keys = keys
-        self.began = clock.now()
-        self.answered = self.began
+        self.began: datetime = clock.now()
+        self.answered: datetime = self.began
         self.pairs: dict[str, Pair] = {}
         self.is_kept = False
-        """Whether it goes on when nobody waits for it any more."""
+        """Whether it continues when nobody waits for it any more."""
         self.loop = loop
         self.task: Task[None] | None = None
         self.waiters: set[Future[None]] = set()
@@ -41,18 +47,18 @@ class SharedRead:
         self.error: BaseException | None = None
 
     def answer(self, pairs: Iterable[Pair]) -> None:
-        """What was found just now, in the order of the keys."""
+        """Take the result of the read, in the order of the keys."""
         self.pairs = dict(zip(self.keys, pairs, strict=True))
         self.answered = clock.now()
 
     def join(self, loop: AbstractEventLoop) -> "Future[None]":
-        """What to wait for in the loop. Runs with the lock held, before the end of the read."""
+        """A future to wait for in the loop. Runs with the lock held, before the end of the read."""
         waiter: Future[None] = loop.create_future()
         self.waiters.add(waiter)
         return waiter
 
     def answers(self, keys: Iterable[str], loop: AbstractEventLoop) -> dict[str, Pair]:
-        """What was found for those of the keys that were read; nothing where they must be read again."""
+        """The results for the keys of this read; empty if they must be read again."""
         own = set(self.keys)
         wanted = [key for key in keys if key in own]
         if self.error is not None:
@@ -70,27 +76,29 @@ class SharedRead:
 _Joined = list[tuple[SharedRead, "Future[None]"]]
 
 
-class SharedReads:
+class SharedReads(AcrossForks):
     """At most one read of a key at a time, in all event loops together.
 
-    A caller that is cancelled leaves the others waiting; the read ends with the last of them.
+    A cancelled caller leaves the others waiting; the read ends with the last of them. If the event loop of a read
+    stops, callers in other loops start it again.
     """
 
     def __init__(self, run: Callable[[SharedRead], Coroutine[Any, Any, None]]) -> None:
         """`run` calls `answer`, or raises what all who wait are to get."""
-        self.lock = threading.Lock()
+        super().__init__()
+        self.lock: RLock = new_lock()
         self._run = run
         self._reads: dict[Scope, SharedRead] = {}
 
     async def read(self, collection: str | None, keys: list[str]) -> dict[str, Pair]:
-        """What there is under the keys, which are distinct: from reads under way, and from one for the rest."""
+        """Return the entries of the distinct keys, from reads under way and one new read for the rest."""
         pairs: dict[str, Pair] = {}
         while missing := [key for key in keys if key not in pairs]:
             loop = get_running_loop()
             joined = self._join(collection, missing, loop)
             try:
                 for read, waiter in joined:
-                    await waiter
+                    await _end_of(read, waiter)
                     pairs.update(read.answers(missing, loop))
             finally:
                 for read, waiter in joined:
@@ -102,7 +110,13 @@ class SharedReads:
         with self.lock:
             waiter = None if read.task is None else read.join(get_running_loop())
         if waiter is not None:
-            await waiter
+            await _end_of(read, waiter)
+
+    def after_fork_in_child(self) -> None:
+        self._reads = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SharedReads, (self._run,)
 
     def is_current(self, read: SharedRead, key: str) -> bool:
         """Whether the read was not detached from the key. Runs with the lock held."""
@@ -160,8 +174,16 @@ class SharedReads:
                 del self._reads[read.collection, key]
 
 
+async def _end_of(read: SharedRead, waiter: "Future[None]") -> None:
+    """Wait until the read has ended, or its event loop no longer runs."""
+    # No event loop tells others that it has stopped. The own one runs whoever waits in it.
+    interval = None if waiter.get_loop() is read.loop else _INTERVAL_SECONDS
+    while not waiter.done() and read.loop.is_running():
+        await wait([waiter], timeout=interval)
+
+
 def in_order(keys: list[str], found: Mapping[str, R]) -> list[R]:
-    """What was found for each of the keys, which may repeat; no two results share an object."""
+    """The result for each of the keys, which may repeat; no two results share an object."""
     if len(found) == len(keys):
         return [found[key] for key in keys]
     unused = dict(found)

@@ -1,7 +1,8 @@
-"""What a wrapper is written on: one base that passes through, and one each for names, values and calls."""
+"""Base classes of wrappers: one that passes everything through, and one each for names, values and calls."""
 
 from key_value.aio.core.wrappers.base import BaseWrapper
-from key_value.aio.core.wrappers.calls import BaseCallWrapper, Call
+from key_value.aio.core.wrappers.call import Call
+from key_value.aio.core.wrappers.calls import BaseCallWrapper
 from key_value.aio.core.wrappers.names import BaseNameWrapper
 from key_value.aio.core.wrappers.values import BaseValueWrapper
 

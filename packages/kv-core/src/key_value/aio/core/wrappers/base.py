@@ -1,42 +1,36 @@
-"""A wrapper that passes everything through and hides nothing."""
+"""A wrapper that passes everything through, and hides operations that it cannot pass through safely."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, TypeVar, cast
 
 from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.operations import Operation, operations_of
+from key_value.aio.core.wrappers.call import Call
 from key_value.aio.errors import KeyValueStoreError
-from key_value.aio.protocols import (
-    AsyncCullProtocol,
-    AsyncDestroyCollectionProtocol,
-    AsyncDestroyStoreProtocol,
-    AsyncEnumerateCollectionsProtocol,
-    AsyncEnumerateKeysProtocol,
-    AsyncKeyValue,
-)
+from key_value.aio.protocols import AsyncKeyValue
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["BaseWrapper", "with_ability"]
 
-Ability = TypeVar("Ability")
-
-_ABILITIES = {
-    AsyncEnumerateKeysProtocol: "keys",
-    AsyncEnumerateCollectionsProtocol: "collections",
-    AsyncDestroyStoreProtocol: "destroy",
-    AsyncDestroyCollectionProtocol: "destroy_collection",
-    AsyncCullProtocol: "cull",
-}
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class BaseWrapper(AsyncKeyValue):
     """A store around `key_value`, the inner one, which is any object with the eight methods.
 
-    An optional protocol is satisfied exactly when the inner store satisfies it: the public method of an ability is an
-    attribute of the instance, bound to the private one of the same name that a subclass may override. Lifecycle and
-    capabilities are the inner store's.
+    The wrapper has an optional operation of the inner store if it maps it, in a method of the same name with a leading
+    underscore (`_keys` for `keys`), or if the operation carries nothing that the wrapper changes: then it passes
+    through `_around`. All others are hidden, and `isinstance` of their protocol is false, so that an unknown operation
+    cannot escape a tenant's prefix or store plain text. Lifecycle, capabilities and default collection are the inner
+    store's.
     """
+
+    changes: ClassVar[frozenset[str]] = frozenset()
+    """The parts of a call that the wrapper changes: "names", "values" or both, the fields of Operation."""
 
     key_value: AsyncKeyValue
 
@@ -48,27 +42,76 @@ class BaseWrapper(AsyncKeyValue):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "key_value":
-            self._show_abilities(value)
+            self._show(operations_of(value))
 
-    def _show_abilities(self, *stores: AsyncKeyValue) -> None:
-        """Make public the abilities that all of the inner stores have, and no others."""
-        for protocol, ability in _ABILITIES.items():
-            if all(isinstance(store, protocol) for store in stores):
-                super().__setattr__(ability, getattr(self, f"_{ability}"))
-            else:
-                vars(self).pop(ability, None)
+    def _show(self, operations: frozenset[Operation]) -> None:
+        """Show the inner store's optional operations, except those to hide."""
+        self.__class__ = self._with_operations(operations)
+
+    @classmethod
+    @cache
+    def _with_operations(cls, operations: frozenset[Operation]) -> "type[Self]":
+        """The subclass that has the public methods of the operations."""
+        written: type[Self] = vars(cls).get("_written_class", cls)
+        if written is not cls:
+            return written._with_operations(operations)  # noqa: SLF001 — its own
+        methods = {operation.name: cls._method(operation) for operation in operations}
+        members: dict[str, Any] = {name: method for name, method in methods.items() if method is not None}
+        for name in ("__doc__", "__module__", "__qualname__"):
+            members[name] = getattr(cls, name)
+        return cast("type[Self]", type(cls.__name__, (cls,), {**members, "__slots__": (), "_written_class": cls}))
+
+    @classmethod
+    def _method(cls, operation: Operation) -> Callable[..., Any] | None:
+        """The public method of the operation; None to hide it."""
+        mapped = getattr(cls, f"_{operation.name}", None)
+        if mapped is not None or not cls._passes(operation):
+            return mapped
+
+        @wraps(getattr(operation.protocol, operation.name))
+        async def method(self: BaseWrapper, *arguments: Any, **options: Any) -> Any:
+            return await self._around(Call(operation.name, *arguments, **options))
+
+        return method
+
+    @classmethod
+    def _passes(cls, operation: Operation) -> bool:
+        """Whether an operation that the wrapper does not map may pass through."""
+        return not (operation.names and "names" in cls.changes) and not (operation.values and "values" in cls.changes)
+
+    def _inner(self, protocol: type[P]) -> P:
+        """The inner store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
+        return with_ability(self.key_value, protocol)
+
+    async def _around(self, call: Call[R]) -> R:
+        """Make the call on the inner store and return its result. It may be repeated."""
+        return await call.on(self.key_value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
+
+    # A copy has the operations of its inner store, and pickle finds the class by its name.
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        kind = type(self)
+        return object.__new__, (vars(kind).get("_written_class", kind),), vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @property
     def capabilities(self) -> Capabilities:
         return getattr(self.key_value, "capabilities", Capabilities())
 
+    @property
+    def default_collection(self) -> str | None:
+        """The collection that `collection=None` means, if the inner store says so."""
+        return getattr(self.key_value, "default_collection", None)
+
     # Lifecycle
 
     async def setup(self) -> None:
-        """Open the inner store now instead of at its first use."""
+        """Open the inner store and prove that it works."""
         setup = getattr(self.key_value, "setup", None)
         if setup is not None:
             await setup()
@@ -83,7 +126,7 @@ class BaseWrapper(AsyncKeyValue):
         await self.setup()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     # The eight methods
@@ -128,30 +171,9 @@ class BaseWrapper(AsyncKeyValue):
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
         return await self.key_value.delete_many(keys, collection=collection)
 
-    # The abilities, public where the inner store has them
 
-    async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        return await self._inner(AsyncEnumerateKeysProtocol).keys(collection, limit=limit)
-
-    async def _collections(self, *, limit: int | None = None) -> list[str]:
-        return await self._inner(AsyncEnumerateCollectionsProtocol).collections(limit=limit)
-
-    async def _destroy(self) -> bool:
-        return await self._inner(AsyncDestroyStoreProtocol).destroy()
-
-    async def _destroy_collection(self, collection: str) -> bool:
-        return await self._inner(AsyncDestroyCollectionProtocol).destroy_collection(collection)
-
-    async def _cull(self) -> None:
-        await self._inner(AsyncCullProtocol).cull()
-
-    def _inner(self, protocol: type[Ability]) -> Ability:
-        """The inner store as one that has the ability. Raises KeyValueStoreError when it has not."""
-        return with_ability(self.key_value, protocol)
-
-
-def with_ability(store: AsyncKeyValue, protocol: type[Ability]) -> Ability:
-    """The store as one that has the ability. Raises KeyValueStoreError when it has not."""
+def with_ability(store: AsyncKeyValue, protocol: type[P]) -> P:
+    """The store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
     if not isinstance(store, protocol):
         message = f"{store!r} does not satisfy {protocol.__name__}"
         raise KeyValueStoreError(message)

@@ -1,16 +1,27 @@
-"""The base of wrappers that store under other names."""
+"""The base of wrappers that change names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from itertools import islice
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
-from key_value.aio.core.names import checked_name, checked_names
+from key_value.aio.core.iteration import iterate_keys
+from key_value.aio.core.names import checked_key_prefix, checked_name, checked_names
 from key_value.aio.core.type_checks import checked_limit
 from key_value.aio.core.wrappers.base import BaseWrapper
 from key_value.aio.errors import KeyValueStoreError
-from key_value.aio.protocols import AsyncEnumerateCollectionsProtocol, AsyncEnumerateKeysProtocol
+from key_value.aio.protocols import (
+    AsyncEnumerateCollectionsProtocol,
+    AsyncPutIfAbsentProtocol,
+    AsyncScanProtocol,
+    AsyncVersionedProtocol,
+    KeyPage,
+    Versioned,
+)
 
 __all__ = ["BaseNameWrapper"]
+
+_BATCH = 1000
 
 
 class BaseNameWrapper(BaseWrapper):
@@ -18,6 +29,8 @@ class BaseNameWrapper(BaseWrapper):
 
     The mapping must be injective: two pairs of names never share an inner pair. The names that reach it are checked.
     """
+
+    changes: ClassVar[frozenset[str]] = frozenset({"names"})
 
     def _inner_collection(self, collection: str | None) -> str | None:
         """The inner collection of a collection."""
@@ -28,12 +41,16 @@ class BaseNameWrapper(BaseWrapper):
         del collection
         return key
 
+    def _inner_prefix(self, prefix: str, collection: str | None) -> str:  # noqa: ARG002 — nothing is known of it
+        """The known prefix of the inner keys for all keys that begin with the prefix."""
+        return ""
+
     def _outer_collection(self, inner_collection: str) -> str | None:
-        """The collection behind an inner one; None for one that this wrapper does not make."""
+        """The collection behind an inner one; None for one that this wrapper cannot have stored."""
         return inner_collection
 
     def _outer_key(self, inner_key: str, collection: str | None) -> str | None:
-        """The key behind an inner key of the collection; None for one that this wrapper does not make."""
+        """The key behind an inner key of the collection; None for one that this wrapper cannot have stored."""
         del collection
         return inner_key
 
@@ -85,12 +102,40 @@ class BaseNameWrapper(BaseWrapper):
         inner_keys, inner_collection = self._inner_batch(keys, collection)
         return await self.key_value.delete_many(inner_keys, collection=inner_collection)
 
+    # The operations of the optional protocols
+
     async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         # The inner store's limit would count keys that are not of this wrapper.
-        inner_collection = self._inner_collection(_checked(collection))
-        inner_keys = await self._inner(AsyncEnumerateKeysProtocol).keys(inner_collection)
-        keys = (self._outer_key(inner_key, collection) for inner_key in inner_keys)
-        return list(islice((key for key in keys if key is not None), checked_limit(limit)))
+        keys: dict[str, None] = {}
+        if checked_limit(limit) == 0:
+            return []
+        async with aclosing(self._iterate(_checked(collection))) as found:
+            async for key in found:
+                keys[key] = None
+                if len(keys) == limit:
+                    break
+        return list(keys)
+
+    async def _iterate(self, collection: str | None) -> AsyncGenerator[str, None]:
+        """The keys of the collection. One may come twice."""
+        prefix = self._inner_prefix("", collection)
+        async for inner_key in iterate_keys(self.key_value, self._inner_collection(collection), prefix=prefix):
+            key = self._outer_key(inner_key, collection)
+            if key is not None:
+                yield key
+
+    async def _scan(
+        self, collection: str | None = None, *, prefix: str = "", cursor: str | None = None, limit: int = 1000
+    ) -> KeyPage:
+        collection = _checked(collection)
+        page = await self._inner(AsyncScanProtocol).scan(
+            self._inner_collection(collection),
+            prefix=self._inner_prefix(checked_key_prefix(prefix), collection),
+            cursor=cursor,
+            limit=limit,
+        )
+        keys = (self._outer_key(inner_key, collection) for inner_key in page.keys)
+        return KeyPage([key for key in keys if key is not None and key.startswith(prefix)], page.cursor)
 
     async def _collections(self, *, limit: int | None = None) -> list[str]:
         inner_collections = await self._inner(AsyncEnumerateCollectionsProtocol).collections()
@@ -98,16 +143,54 @@ class BaseNameWrapper(BaseWrapper):
         return list(islice((collection for collection in collections if collection is not None), checked_limit(limit)))
 
     async def _destroy_collection(self, collection: str) -> bool:
-        return bool(await self.delete_many(await self._keys(collection), collection=collection))
+        removed = 0
+        # Batches, so that memory does not grow with the collection. Removing while listing misses no key that stays.
+        batch: list[str] = []
+        async for key in self._iterate(checked_name(collection, "collection")):
+            batch.append(key)
+            if len(batch) == _BATCH:
+                removed += await self.delete_many(batch, collection=collection)
+                batch = []
+        return bool(removed + await self.delete_many(batch, collection=collection))
 
     async def _destroy(self) -> bool:
-        """Remove the entries of this wrapper. Raises KeyValueStoreError where the inner store cannot list them."""
+        """Remove the entries of this wrapper. Raises KeyValueStoreError if the inner store cannot list them."""
         if not isinstance(self.key_value, AsyncEnumerateCollectionsProtocol):
             message = f"{self!r} cannot tell its entries from others: {self.key_value!r} does not list its collections"
             raise KeyValueStoreError(message)
         for collection in await self._collections():
             await self._destroy_collection(collection)
         return True
+
+    async def _put_if_absent(
+        self, key: str, value: Mapping[str, Any], *, collection: str | None = None, ttl: SupportsFloat | None = None
+    ) -> bool:
+        inner_key, inner_collection = self._inner_names(key, collection)
+        store = self._inner(AsyncPutIfAbsentProtocol)
+        return await store.put_if_absent(inner_key, value, collection=inner_collection, ttl=ttl)
+
+    async def _get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
+        inner_key, inner_collection = self._inner_names(key, collection)
+        store = self._inner(AsyncVersionedProtocol)
+        return await store.get_versioned(inner_key, collection=inner_collection)
+
+    async def _put_if_version(
+        self,
+        key: str,
+        value: Mapping[str, Any],
+        version: str | None,
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> bool:
+        inner_key, inner_collection = self._inner_names(key, collection)
+        store = self._inner(AsyncVersionedProtocol)
+        return await store.put_if_version(inner_key, value, version, collection=inner_collection, ttl=ttl)
+
+    async def _delete_if_version(self, key: str, version: str, *, collection: str | None = None) -> bool:
+        inner_key, inner_collection = self._inner_names(key, collection)
+        store = self._inner(AsyncVersionedProtocol)
+        return await store.delete_if_version(inner_key, version, collection=inner_collection)
 
     def _inner_names(self, key: str, collection: str | None) -> tuple[str, str | None]:
         collection = _checked(collection)

@@ -1,33 +1,49 @@
-"""The base of wrappers that store something else in place of the value."""
+"""The base of wrappers that change the stored value or its ttl."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
+from key_value.aio.core.names import checked_names
 from key_value.aio.core.wrappers.base import BaseWrapper
+from key_value.aio.errors import BaseKeyValueError
+from key_value.aio.protocols import AsyncPutIfAbsentProtocol, AsyncVersionedProtocol, Versioned
 
 __all__ = ["BaseValueWrapper"]
 
+Pair = tuple[dict[str, Any] | None, float | None]
+
 
 class BaseValueWrapper(BaseWrapper):
-    """A subclass overrides `_inner_value`, and `_outer_value` as its inverse.
+    """A subclass overrides `_inner_value` and its inverse `_outer_value`, or `_inner_ttl`, or `_absent`.
 
-    A subclass that needs a value's JSON takes it from `EncodedDict.of(value)` of `key_value.aio.core.codec`, and gives
-    an EncodedDict: then the value is encoded once, however many wrappers there are. One that must wait for something
-    before its first value sets `_ready` to False, and to True in `_prepare`.
+    If it needs a value's JSON, it uses `EncodedDict.of(value)` of `key_value.aio.core.codec` and returns an
+    EncodedDict, so that a value is encoded once for any number of wrappers. If it must wait for something before its
+    first value, it sets `_ready` to False, and to True in `_prepare`. An error in a conversion gets the collection and
+    key in its `extra_info`.
     """
+
+    changes: ClassVar[frozenset[str]] = frozenset({"values"})
 
     _ready: bool = True
 
     async def _prepare(self) -> None:
         """Runs before values are converted, until `_ready` is true."""
 
-    def _inner_value(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What is stored for a value. A batch is converted before any of it is stored."""
+    def _inner_value(self, value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The value to store; None to skip it. A batch is converted before any of it is stored."""
         return value
 
     def _outer_value(self, inner_value: dict[str, Any]) -> dict[str, Any] | None:
-        """The value behind what is stored; None to answer as if there were no entry."""
+        """The value behind the stored one; None to treat the entry as absent."""
         return inner_value
+
+    def _inner_ttl(self, ttl: SupportsFloat | None) -> SupportsFloat | None:
+        """The ttl to store."""
+        return ttl
+
+    def _absent(self) -> Pair:
+        """The value and ttl to return for an absent entry."""
+        return None, None
 
     async def setup(self) -> None:
         if not self._ready:
@@ -37,13 +53,15 @@ class BaseValueWrapper(BaseWrapper):
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         if not self._ready:
             await self._prepare()
-        inner_value = await self.key_value.get(key, collection=collection)
-        return None if inner_value is None else self._outer_value(inner_value)
+        value = await self.key_value.get(key, collection=collection)
+        if value is not None:
+            value = self._shown(value, key, collection)
+        return self._absent()[0] if value is None else value
 
-    async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
+    async def ttl(self, key: str, *, collection: str | None = None) -> Pair:
         if not self._ready:
             await self._prepare()
-        return self._outer_pair(await self.key_value.ttl(key, collection=collection))
+        return self._shown_pair(await self.key_value.ttl(key, collection=collection), key, collection)
 
     async def put(
         self,
@@ -55,20 +73,25 @@ class BaseValueWrapper(BaseWrapper):
     ) -> None:
         if not self._ready:
             await self._prepare()
-        return await self.key_value.put(key, self._inner_value(value), collection=collection, ttl=ttl)
+        inner_value = self._stored(value, key, collection)
+        if inner_value is not None:
+            await self.key_value.put(key, inner_value, collection=collection, ttl=self._inner_ttl(ttl))
 
     async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
         if not self._ready:
             await self._prepare()
-        inner_values = await self.key_value.get_many(keys, collection=collection)
-        return [None if inner_value is None else self._outer_value(inner_value) for inner_value in inner_values]
+        found = await self.key_value.get_many(keys, collection=collection)
+        values = [
+            None if value is None else self._shown(value, key, collection)
+            for key, value in zip(keys, found, strict=True)
+        ]
+        return [self._absent()[0] if value is None else value for value in values]
 
-    async def ttl_many(
-        self, keys: Sequence[str], *, collection: str | None = None
-    ) -> list[tuple[dict[str, Any] | None, float | None]]:
+    async def ttl_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[Pair]:
         if not self._ready:
             await self._prepare()
-        return [self._outer_pair(pair) for pair in await self.key_value.ttl_many(keys, collection=collection)]
+        pairs = await self.key_value.ttl_many(keys, collection=collection)
+        return [self._shown_pair(pair, key, collection) for key, pair in zip(keys, pairs, strict=True)]
 
     async def put_many(
         self,
@@ -80,12 +103,76 @@ class BaseValueWrapper(BaseWrapper):
     ) -> None:
         if not self._ready:
             await self._prepare()
-        inner_values = [self._inner_value(value) for value in values]
-        return await self.key_value.put_many(keys, inner_values, collection=collection, ttl=ttl)
+        ttl = self._inner_ttl(ttl)
+        keys = checked_names(keys)
+        if len(keys) != len(values):
+            # For the inner store to refuse.
+            return await self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
+        converted = [self._stored(value, key, collection) for key, value in zip(keys, values, strict=True)]
+        kept = [(key, value) for key, value in zip(keys, converted, strict=True) if value is not None]
+        return await self.key_value.put_many(
+            [key for key, _ in kept], [value for _, value in kept], collection=collection, ttl=ttl
+        )
 
-    def _outer_pair(
-        self, inner_pair: tuple[dict[str, Any] | None, float | None]
-    ) -> tuple[dict[str, Any] | None, float | None]:
+    async def _put_if_absent(
+        self, key: str, value: Mapping[str, Any], *, collection: str | None = None, ttl: SupportsFloat | None = None
+    ) -> bool:
+        if not self._ready:
+            await self._prepare()
+        inner_value = self._stored(value, key, collection)
+        if inner_value is None:
+            return False
+        return await self._inner(AsyncPutIfAbsentProtocol).put_if_absent(
+            key, inner_value, collection=collection, ttl=self._inner_ttl(ttl)
+        )
+
+    async def _get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
+        if not self._ready:
+            await self._prepare()
+        value, ttl, version = await self._inner(AsyncVersionedProtocol).get_versioned(key, collection=collection)
+        return Versioned(*self._shown_pair((value, ttl), key, collection), version)
+
+    async def _put_if_version(
+        self,
+        key: str,
+        value: Mapping[str, Any],
+        version: str | None,
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> bool:
+        if not self._ready:
+            await self._prepare()
+        inner_value = self._stored(value, key, collection)
+        if inner_value is None:
+            return False
+        return await self._inner(AsyncVersionedProtocol).put_if_version(
+            key, inner_value, version, collection=collection, ttl=self._inner_ttl(ttl)
+        )
+
+    def _stored(self, value: Mapping[str, Any], key: str, collection: str | None) -> Mapping[str, Any] | None:
+        if value is None:  # pyright: ignore[reportUnnecessaryComparison] — the caller's, and None means to pass over
+            message = "value must be a mapping, not NoneType"
+            raise TypeError(message)
+        try:
+            return self._inner_value(value)
+        except BaseKeyValueError as exc:
+            _name_entry(exc, key, collection)
+            raise
+
+    def _shown(self, inner_value: dict[str, Any], key: str, collection: str | None) -> dict[str, Any] | None:
+        try:
+            return self._outer_value(inner_value)
+        except BaseKeyValueError as exc:
+            _name_entry(exc, key, collection)
+            raise
+
+    def _shown_pair(self, inner_pair: Pair, key: str, collection: str | None) -> Pair:
         inner_value, seconds = inner_pair
-        value = None if inner_value is None else self._outer_value(inner_value)
-        return (None, None) if value is None else (value, seconds)
+        value = None if inner_value is None else self._shown(inner_value, key, collection)
+        return self._absent() if value is None else (value, seconds)
+
+
+def _name_entry(error: BaseKeyValueError, key: str, collection: str | None) -> None:
+    """Say which entry of a batch it was."""
+    error.extra_info = {**(error.extra_info or {}), "collection": collection, "key": key}

@@ -1,4 +1,4 @@
-"""Hooks as stores written for earlier versions have them."""
+"""Hooks of stores written for earlier versions."""
 
 import inspect
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ __all__ = ["adapt_batch_put"]
 
 
 def adapt_batch_put(store: type[Any]) -> None:
-    """Let a `_put_managed_entries` that takes ttl, created_at and expires_at beside the entries be called without."""
+    """Let BaseStore call a `_put_managed_entries` that takes ttl, created_at and expires_at without these arguments."""
     hook = vars(store).get("_put_managed_entries")
     if hook is None or "expires_at" not in inspect.signature(hook).parameters:
         return

@@ -1,4 +1,4 @@
-"""DiskStore and MultiDiskStore: entries on this machine, in SQLite."""
+"""DiskStore and MultiDiskStore: entries in local SQLite databases."""
 
 from key_value.aio.stores.disk.multi_store import MultiDiskStore
 from key_value.aio.stores.disk.store import DiskStore

@@ -1,12 +1,13 @@
-"""What DiskStore and MultiDiskStore share: options, and the hooks over the directory in which a collection is kept."""
+"""The shared base of DiskStore and MultiDiskStore: options, and the hooks over the directory of a collection."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.clock import to_microseconds
 from key_value.aio.core.codec import EncodedValue
+from key_value.aio.core.directories import PathOption, is_full, user_path
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.errors import ValueTooLargeError
 from key_value.aio.stores.base import (
@@ -14,10 +15,14 @@ from key_value.aio.stores.base import (
     BaseDestroyCollectionStore,
     BaseDestroyStore,
     BaseEnumerateCollectionsStore,
-    BaseEnumerateKeysStore,
+    BaseScanStore,
+    BaseVersionedStore,
+    KeyPage,
+    VersionedEntry,
 )
-from key_value.aio.stores.disk.database import Database, Row, to_microseconds
-from key_value.aio.stores.disk.directory import Directory, Imports
+from key_value.aio.stores.disk.asynchronous import AsyncDatabase
+from key_value.aio.stores.disk.database import Database, Row
+from key_value.aio.stores.disk.location import Options
 
 __all__ = ["BaseDiskStore"]
 
@@ -27,13 +32,24 @@ _EMPTY_SIZE = 48 * 1024  # of a database without entries, and some pages that ar
 
 
 class BaseDiskStore(
-    BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseCullStore
+    BaseScanStore,
+    BaseEnumerateCollectionsStore,
+    BaseDestroyStore,
+    BaseDestroyCollectionStore,
+    BaseCullStore,
+    BaseVersionedStore,
 ):
-    capabilities = Capabilities(durable=True, max_value_bytes=_LARGEST, atomic_put_many=True)
+    capabilities = Capabilities(
+        durable=True,
+        max_value_bytes=_LARGEST,
+        atomic_put_many=True,
+        atomic_delete=True,
+        conditional_writes=True,
+    )
 
     def __init__(
         self,
-        directory: Path | str | None,
+        path: PathOption,
         *,
         max_size: int | None,
         default_collection: str | None,
@@ -41,44 +57,28 @@ class BaseDiskStore(
         durability: str,
         timeout: float,
     ) -> None:
-        if directory is None:
-            message = f"{type(self).__name__} needs a directory to keep its entries in"
+        if path is None:
+            message = f"{type(self).__name__} needs the path of a directory to keep its entries in"
             raise ValueError(message)
         if max_size is not None and max_size < _LEAST_MAX_SIZE:
             message = f"max_size must be at least {_LEAST_MAX_SIZE} bytes or None, not {max_size}"
             raise ValueError(message)
-        if durability not in {"normal", "full"}:
-            message = f'durability must be "normal" or "full", not {durability!r}'
-            raise ValueError(message)
         if not timeout > 0:
             message = f"timeout must be above zero seconds, not {timeout}"
             raise ValueError(message)
-        # Absolute: a later chdir does not move the store.
-        self._path = Path(directory).expanduser().absolute()
-        self._max_size = max_size
-        self._auto_create = auto_create
-        self._full = durability == "full"
-        self._timeout = timeout
+        self._path = user_path(path)
+        required = None if auto_create else self._path
+        self._options = Options(max_size=max_size, full=is_full(durability), timeout=timeout, required=required)
         self._largest = _LARGEST if max_size is None else min(_LARGEST, max_size - _EMPTY_SIZE)
-        self.capabilities = replace(self.capabilities, max_value_bytes=self._largest)
+        self.capabilities: Capabilities = replace(self.capabilities, max_value_bytes=self._largest)
         super().__init__(default_collection=default_collection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._path)!r})"
 
     @abstractmethod
-    def _directory(self, collection: str) -> Directory:
-        """Where the collection is kept."""
-
-    def _new_directory(self, path: Path, find_imports: Callable[[], Imports], *, auto_create: bool) -> Directory:
-        return Directory(
-            path,
-            max_size=self._max_size,
-            auto_create=auto_create,
-            full=self._full,
-            timeout=self._timeout,
-            find_imports=find_imports,
-        )
+    def _directory(self, collection: str) -> AsyncDatabase:
+        """The directory of the collection."""
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
         directory = self._directory(collection)
@@ -101,16 +101,32 @@ class BaseDiskStore(
         await self._directory(collection).write(Database.put, rows)
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
-        return bool(await self._directory(collection).write(Database.delete, collection, [key]))
+        return bool(await self._directory(collection).change(Database.delete, collection, [key]))
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        return await self._directory(collection).write(Database.delete, collection, keys)
+        return await self._directory(collection).change(Database.delete, collection, keys)
 
-    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        return await self._directory(collection).read(Database.keys, collection, limit)
+    async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
+        directory = self._directory(collection)
+        found = await directory.read(Database.find_versioned, collection, key)
+        return None if found is None else VersionedEntry(directory.entry(found[0]), found[1])
+
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        (row,) = self._rows(collection, [key], [managed_entry])
+        directory = self._directory(collection)
+        return await (directory.write if version is None else directory.change)(Database.put_if, row, version)
+
+    async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
+        return await self._directory(collection).change(Database.delete_if, collection, key, version)
+
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
+        keys = await self._directory(collection).read(Database.keys, collection, prefix, cursor or "", limit)
+        return KeyPage(keys, keys[-1] if len(keys) == limit else None)
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        return await self._directory(collection).write(Database.delete_collection, collection)
+        return await self._directory(collection).change(Database.delete_collection, collection)
 
     def _rows(self, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> list[Row]:
         created_at, expires_at = to_microseconds(entries[0].created_at), to_microseconds(entries[0].expires_at)

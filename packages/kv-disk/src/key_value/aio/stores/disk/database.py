@@ -1,28 +1,26 @@
 """The SQLite database of a directory. Everything here blocks, and runs in the one thread that opened the connection."""
 
+import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from key_value.aio.core import clock
+from key_value.aio.core.clock import microseconds_now
 from key_value.aio.core.codec import EncodedValue
-from key_value.aio.core.worker import Call
-from key_value.aio.errors import StoreSetupError
-
-if TYPE_CHECKING:
-    from collections import deque
+from key_value.aio.core.marks import digest
+from key_value.aio.core.names import end_of_prefix
+from key_value.aio.stores.disk import statements
+from key_value.aio.stores.disk.schema import is_prepared, prepare, use_wal, write_again
 
 __all__ = [
     "FILE_NAME",
     "Database",
     "Found",
     "Row",
-    "commit_together",
-    "from_microseconds",
-    "to_microseconds",
 ]
 
 FILE_NAME = "key-value.db"
@@ -33,46 +31,6 @@ Row = tuple[str, str, int | None, int | None, EncodedValue | None]
 Found = tuple[int, str, int | None, EncodedValue | None]
 """The row's id, key, expires_at, and the value."""
 
-_APPLICATION_ID = 0x6B762D64  # "kv-d"
-_VERSION = 1
-
-# The value comes last: SQLite reads what stands before it without the pages on which a large value continues.
-_SCHEMA = """
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY,
-    collection TEXT NOT NULL,
-    key TEXT NOT NULL,
-    created_at INTEGER,
-    expires_at INTEGER,
-    used_at INTEGER NOT NULL,
-    value BLOB,
-    UNIQUE (collection, key)
-);
-CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE imports (source TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-
-_PUT = """
-INSERT INTO entries (collection, key, created_at, expires_at, value, used_at) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (collection, key) DO UPDATE SET
-    created_at = excluded.created_at, expires_at = excluded.expires_at, value = excluded.value,
-    used_at = excluded.used_at
-"""
-_FIND = "SELECT id, key, expires_at, value FROM entries WHERE collection = ?"
-_FIND_ONE = f"{_FIND} AND key = ?"
-_KEYS = "SELECT key FROM entries WHERE collection = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT ?"
-_NEXT_COLLECTION = """
-SELECT collection FROM entries WHERE collection > ? AND (expires_at IS NULL OR expires_at > ?)
-ORDER BY collection LIMIT 1
-"""
-_DELETE = "DELETE FROM entries WHERE collection = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)"
-_SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires_at <= ? LIMIT ?)"
-# What was used last stays, however large.
-_LEAST_RECENTLY_USED = """
-SELECT id, length(key) + length(value) FROM entries
-WHERE used_at < (SELECT max(used_at) FROM entries) ORDER BY used_at
-"""
-
 # So few different statements that all of them stay prepared.
 _KEYS_AT_ONCE = (1, 10, 100, 500)
 
@@ -80,53 +38,90 @@ _SWEPT_AT_ONCE = 1000
 _EVICTED_AT_ONCE = 100
 _SECOND = 1_000_000
 
+Identity = tuple[int, int] | None
+
 _WAL_PAGES = 1000
 _PAGE_BYTES = 4096
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def to_microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(number: int | None) -> datetime | None:
-    return None if number is None else _EPOCH + timedelta(microseconds=number)
-
-
-def _now() -> int:
-    return (clock.now() - _EPOCH) // _MICROSECOND
+# Every blob comes after every text: https://sqlite.org/datatype3.html#comparison_expressions
+_BEHIND_ALL = b""
 
 
 class Database:
-    """One connection. What changes entries is called between `begin` and `commit` only."""
+    """One connection. Call methods that change entries only between `begin` and `commit`."""
 
-    def __init__(self, path: Path, *, timeout: float, max_size: int | None, uses: "deque[int]") -> None:
-        """`uses` takes the ids of the rows that were read, with a `max_size` in bytes, for the writer to note."""
-        self.path = path
-        self.uses = uses
+    def __init__(self, file: Path | None, *, timeout: float, max_size: int | None, uses: deque[int]) -> None:
+        """`uses` takes the ids of the rows that were read, with a `max_size` in bytes, for the writer to note.
+
+        Without a file, the database is in memory.
+        """
+        self._file = None if file is None else os.fspath(file)
+        self._uses = uses
         self._max_size = max_size
         self._used_at = 0
+        # A revision is one of those of this connection: no other begins near it.
+        self._revisions = count(int.from_bytes(os.urandom(7), "big"))
         self._next_sweep = 0
         self._unchecked = 0
         self._shrink = False
         # Never creates the file: where it has been removed, that is an error and not an empty store.
-        address = f"{path.as_uri()}?mode=rw"
-        self._connection = sqlite3.connect(address, timeout, isolation_level=None, cached_statements=64, uri=True)
+        address = ":memory:" if file is None else f"{file.as_uri()}?mode=rw"
+        # Before it is opened: where another takes its place meanwhile, this one counts as lost.
+        self.looked_at: float = time.monotonic()
+        self._identity = _identity(self._file)
+        self.opening = 0
+        self._log = f"{self._file}-wal"
+        self._log_identity: Identity = None
+        # One thread uses it, and the one that forks closes it.
+        self._connection = sqlite3.connect(
+            address, timeout=timeout, isolation_level=None, cached_statements=64, uri=True, check_same_thread=False
+        )
         self._execute = self._connection.execute
         self._execute_each = self._connection.executemany
 
-    def close(self) -> None:
-        self._connection.close()
+    @classmethod
+    def without_entries(cls) -> "Database":
+        database = cls(None, timeout=0, max_size=None, uses=deque())
+        prepare(database._execute, ":memory:", by_use=False)
+        return database
 
-    def prepare_for_reading(self) -> None:
+    def close(self) -> None:
+        """Record the uses not recorded yet, and close the connection."""
+        try:
+            if self._uses and not self.is_lost():
+                # They are hints, for which nobody waits long and nothing fails.
+                with suppress(sqlite3.Error):
+                    self._execute("PRAGMA query_only = OFF")
+                    self._execute("PRAGMA synchronous = NORMAL")
+                    self._execute("PRAGMA busy_timeout = 100")
+                    self.begin()
+                    self._execute("COMMIT")
+        finally:
+            self._connection.close()
+
+    def is_lost(self) -> bool:
+        """Whether the file has been removed or replaced, so that writes go to a file without a name."""
+        self.looked_at = time.monotonic()
+        return _identity(self._file, unseen=self._identity) != self._identity
+
+    def has_lost_log(self) -> bool:
+        """Whether the write-ahead log alone has been removed, as by `rm -r` while the directory is made again."""
+        return _identity(self._log, unseen=self._log_identity) != self._log_identity
+
+    def save_log(self) -> bool:
+        """Copy the log into the database; return whether all of it is there."""
+        busy, frames, saved = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy and frames == saved
+
+    def prepare_for_reading(self, imports: Iterable[str]) -> bool:
+        """Whether the entries can be read, and these were imported."""
         self._execute("PRAGMA query_only = ON")
+        return is_prepared(self._execute) and not any(not self._was_taken_in(source) for source in imports)
 
     def prepare_for_writing(self, *, full: bool, timeout: float) -> None:
-        """Create what is missing. Raises StoreSetupError for a file of another kind."""
+        """Create the missing tables. Raises StoreSetupError for a file of another kind."""
         self._execute("PRAGMA auto_vacuum = INCREMENTAL")
-        self._use_wal(timeout)
+        use_wal(self._execute, timeout)
         self._execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         self._execute(f"PRAGMA fullfsync = {'ON' if full else 'OFF'}")
         wal_pages = _WAL_PAGES
@@ -135,49 +130,25 @@ class Database:
             wal_pages = min(_WAL_PAGES, max(100, self._max_size // 50 // _PAGE_BYTES))
         self._execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
         self._execute(f"PRAGMA journal_size_limit = {wal_pages * _PAGE_BYTES}")
-        self._execute("BEGIN IMMEDIATE")
-        (application,), (version,) = self._execute("PRAGMA application_id"), self._execute("PRAGMA user_version")
-        tables = self._execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not (application[0] or version[0] or tables):
-            for statement in _SCHEMA.split(";"):
-                self._execute(statement)
-            self._execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._execute(f"PRAGMA user_version = {_VERSION}")
-        elif application[0] != _APPLICATION_ID:
-            message = f"{self.path} is a database of another application"
-            raise StoreSetupError(message)
-        elif version[0] != _VERSION:
-            message = f"{self.path} has format version {version[0]}; this library reads version {_VERSION}"
-            raise StoreSetupError(message)
-        if self._max_size is not None:
-            self._execute("CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used_at)")
-        self._execute("COMMIT")
+        prepare(self._execute, str(self._file), by_use=self._max_size is not None)
+        # A transaction makes the log, also one that writes nothing.
+        self._log_identity = _identity(self._log)
 
-    def _use_wal(self, timeout: float) -> None:
-        # SQLite does not wait by itself while another process makes the same change.
-        deadline = time.monotonic() + timeout
-        while self._is_locked("PRAGMA journal_mode = WAL") and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    def _is_locked(self, statement: str) -> bool:
-        try:
-            self._execute(statement)
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc):
-                raise
-            return True
-        return False
+    def probe(self) -> None:
+        """Write and read."""
+        write_again(self._execute)
+        self.collections(1)
 
     # Transactions
 
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
-        self._used_at = max(self._used_at, _now())
-        if self.uses:
+        self._used_at = max(self._used_at, microseconds_now())
+        if self._uses:
             self._note_uses()
 
     def commit(self) -> None:
-        if self._next_sweep <= (now := _now()):
+        if self._next_sweep <= (now := microseconds_now()):
             swept = self.sweep()
             self._next_sweep = now if swept == _SWEPT_AT_ONCE else now + _SECOND
         if self._max_size is not None:
@@ -185,9 +156,11 @@ class Database:
             self._shrink = self._shrink or self._bytes("freelist_count") > self._max_size // 50
         self._execute("COMMIT")
         if self._shrink:
-            # `execute` would stop after the first page; and this ends a transaction before it begins.
-            self._connection.executescript("PRAGMA incremental_vacuum")
-            self._shrink = False
+            # The commit stands even if another process is writing now or the disk is full: try again next time.
+            with suppress(sqlite3.OperationalError):
+                # `execute` would stop after the first page; and this ends a transaction before it begins.
+                self._connection.executescript("PRAGMA incremental_vacuum")
+                self._shrink = False
 
     def roll_back(self) -> None:
         # Where the disk is full SQLite has done it by itself.
@@ -197,26 +170,40 @@ class Database:
     # Reading
 
     def find(self, collection: str, key: str) -> Found | None:
-        found: Found | None = self._execute(_FIND_ONE, (collection, key)).fetchone()
+        found: Found | None = self._execute(statements.FIND_ONE, (collection, key)).fetchone()
         if found is not None and self._max_size is not None:
-            self.uses.append(found[0])
+            self._uses.append(found[0])
         return found
 
     def find_each(self, collection: str, keys: Sequence[str]) -> list[Found | None]:
         rows: dict[str, Found] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE[-1]):
             page = list(keys[start : start + _KEYS_AT_ONCE[-1]])
-            count = next(count for count in _KEYS_AT_ONCE if count >= len(page))
-            page += page[-1:] * (count - len(page))
-            marks = ", ".join("?" * count)
-            found: Iterable[Found] = self._execute(f"{_FIND} AND key IN ({marks})", (collection, *page))
+            size = next(size for size in _KEYS_AT_ONCE if size >= len(page))
+            page += page[-1:] * (size - len(page))
+            marks = ", ".join("?" * size)
+            found: Iterable[Found] = self._execute(f"{statements.FIND} AND key IN ({marks})", (collection, *page))
             rows.update((row[1], row) for row in found)
         if self._max_size is not None:
-            self.uses.extend(row[0] for row in rows.values())
+            self._uses.extend(row[0] for row in rows.values())
         return [rows.get(key) for key in keys]
 
-    def keys(self, collection: str, limit: int | None) -> list[str]:
-        rows = self._execute(_KEYS, (collection, _now(), -1 if limit is None else limit))
+    def find_versioned(self, collection: str, key: str) -> tuple[Found, str] | None:
+        found = self._execute(statements.FIND_WHOLE, (collection, key)).fetchone()
+        if found is None:
+            return None
+        if self._max_size is not None:
+            self._uses.append(found[0])
+        row, _, expires_at, value, created_at, revision = found
+        # Programs that know no revision change the rest.
+        return (row, key, expires_at, value), digest(revision, created_at, expires_at, value)
+
+    def keys(self, collection: str, prefix: str, after: str, limit: int) -> list[str]:
+        """The first live keys after a given one, in the order of their code points."""
+        # NUL comes before everything that can follow.
+        start = max(prefix, f"{after}\0") if after else prefix
+        end = (end_of_prefix(prefix) if prefix else None) or _BEHIND_ALL
+        rows = self._execute(statements.KEYS, (collection, start, end, microseconds_now(), limit))
         return [key for (key,) in rows]
 
     def collections(self, limit: int | None) -> list[str]:
@@ -224,7 +211,7 @@ class Database:
         last = ""
         # From the first live row of a collection to that of the next, along the index.
         while limit is None or len(names) < limit:
-            row = self._execute(_NEXT_COLLECTION, (last, _now())).fetchone()
+            row = self._execute(statements.NEXT_COLLECTION, (last, microseconds_now())).fetchone()
             if row is None:
                 break
             last = row[0]
@@ -241,14 +228,30 @@ class Database:
                 self._unchecked += octets
                 if self._unchecked > self._max_size // 100:
                     self._make_room(octets, self._max_size)
-            self._execute(_PUT, (*row, self._next_use()))
+            self._execute(statements.PUT, (*row, self._next_use(), next(self._revisions)))
+
+    def put_if(self, row: Row, version: str | None) -> bool:
+        """Put the row if the live one has the version, or for None if there is none; return whether it was put."""
+        if self._version(row[0], row[1]) != version:
+            return False
+        self.put([row])
+        return True
+
+    def delete_if(self, collection: str, key: str, version: str) -> bool:
+        return self._version(collection, key) == version and self.delete(collection, [key]) == 1
+
+    def _version(self, collection: str, key: str) -> str | None:
+        found = self.find_versioned(collection, key)
+        if found is None or (found[0][2] is not None and found[0][2] <= microseconds_now()):
+            return None
+        return found[1]
 
     def delete(self, collection: str, keys: Sequence[str]) -> int:
-        now = _now()
-        return self._execute_each(_DELETE, [(collection, key, now) for key in keys]).rowcount
+        now = microseconds_now()
+        return self._execute_each(statements.DELETE, [(collection, key, now) for key in keys]).rowcount
 
     def delete_collection(self, collection: str) -> bool:
-        held_any = bool(self.keys(collection, limit=1))
+        held_any = bool(self.keys(collection, "", "", 1))
         self._execute("DELETE FROM entries WHERE collection = ?", (collection,))
         return held_any
 
@@ -257,22 +260,25 @@ class Database:
         self._shrink = True
 
     def sweep(self) -> int:
-        """Remove expired entries, not too many at once; how many."""
-        return self._execute(_SWEEP, (_now(), _SWEPT_AT_ONCE)).rowcount
+        """Remove some of the expired entries; return how many."""
+        return self._execute(statements.SWEEP, (microseconds_now(), _SWEPT_AT_ONCE)).rowcount
 
     def cull(self) -> bool:
-        """Remove expired entries and give their pages back; whether there may be more."""
+        """Remove expired entries and give their pages back; return whether there may be more."""
         more = self.sweep() == _SWEPT_AT_ONCE
         self._shrink = not more
         return more
 
-    def take_in(self, source: str, rows: Iterable[Row]) -> None:
-        """Import what another format holds, once. Entries that are there already are newer, and stay."""
-        if self._execute("SELECT 1 FROM imports WHERE source = ?", (source,)).fetchone():
+    def import_rows(self, source: str, rows: Iterable[Row]) -> None:
+        """Import rows of another format, once. Existing entries are newer, and stay."""
+        if self._was_taken_in(source):
             return
-        statement = _PUT.partition("ON CONFLICT")[0] + " ON CONFLICT DO NOTHING"
-        self._execute_each(statement, ((*row, self._next_use()) for row in rows))
+        statement = statements.PUT.partition("ON CONFLICT")[0] + " ON CONFLICT DO NOTHING"
+        self._execute_each(statement, ((*row, self._next_use(), next(self._revisions)) for row in rows))
         self._execute("INSERT INTO imports VALUES (?)", (source,))
+
+    def _was_taken_in(self, source: str) -> bool:
+        return self._execute("SELECT 1 FROM imports WHERE source = ?", (source,)).fetchone() is not None
 
     # Size
 
@@ -282,7 +288,7 @@ class Database:
         return self._used_at
 
     def _note_uses(self) -> None:
-        uses = [self.uses.popleft() for _ in range(len(self.uses))]
+        uses = [self._uses.popleft() for _ in range(len(self._uses))]
         # The last use of each row counts.
         rows = list(dict.fromkeys(reversed(uses)))[::-1]
         statement = "UPDATE entries SET used_at = ? WHERE id = ?"
@@ -292,7 +298,7 @@ class Database:
         self._unchecked = 0
         while (excess := self._bytes("page_count") - self._bytes("freelist_count") + octets - max_size) > 0:
             evicted: list[tuple[int]] = []
-            rows = self._execute(_LEAST_RECENTLY_USED)
+            rows = self._execute(statements.LEAST_RECENTLY_USED)
             for row, size in rows:
                 evicted.append((row,))
                 excess -= size or 0
@@ -307,31 +313,15 @@ class Database:
         return self._execute(f"PRAGMA {pages}").fetchone()[0] * _PAGE_BYTES
 
 
-def commit_together(database: Database, calls: Sequence[Call[Database]]) -> None:
-    """Make the calls in one transaction; or, where one of them fails, each in one of its own."""
-    database.begin()
-    if _committed(database, calls) or len(calls) == 1:
-        return
-    for call in calls:
-        database.begin()
-        _committed(database, [call])
-
-
-def _committed(database: Database, calls: Sequence[Call[Database]]) -> bool:
-    error: BaseException | None = None
-    for call in calls:
-        call.make(database)
-        error = call.error
-        if error is not None:
-            break
-    else:
-        try:
-            database.commit()
-        except sqlite3.Error as exc:
-            error = exc
-    if error is None:
-        return True
-    database.roll_back()
-    for call in calls:
-        call.error = error
-    return False
+def _identity(file: str | None, *, unseen: Identity = None) -> Identity:
+    """The identity of the file, which differs for another file of the same name; None if there is none."""
+    if file is None:
+        return None
+    try:
+        found = os.stat(file)  # noqa: PTH116 — for each read: 1.5 µs less than Path.stat
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # It cannot be seen, which is no loss.
+        return unseen
+    return found.st_dev, found.st_ino

@@ -1,4 +1,4 @@
-"""Directories that py-key-value-aio wrote with diskcache: SQLite and text files; pickles in them are never loaded."""
+"""Directories written by py-key-value-aio with diskcache: SQLite and text files. Pickles in them are never loaded."""
 
 import json
 import os
@@ -10,10 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from key_value.aio.core import clock
+from key_value.aio.core.clock import to_microseconds
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.core.envelope import load_entry
 from key_value.aio.errors import DeserializationError
-from key_value.aio.stores.disk.database import Row, to_microseconds
+from key_value.aio.stores.disk.database import Row
 
 __all__ = ["FILE_NAME", "read_rows"]
 
@@ -28,8 +29,8 @@ _SELECT = "SELECT key, expire_time, mode, filename, value FROM Cache WHERE raw =
 def read_rows(directory: Path) -> Iterator[Row]:
     """The live entries of the directory.
 
-    Where the envelope does not tell the names, they are those of `collection::key`, or of the directory and the key.
-    What is no envelope, such as a pickle, has no value.
+    If the envelope has no names, they come from `collection::key`, or from the directory and the key. Data that is not
+    an envelope, such as a pickle, has no value.
     """
     with closing(sqlite3.connect(f"{(directory / FILE_NAME).absolute().as_uri()}?mode=ro", uri=True)) as connection:
         for key, expire_time, mode, filename, value in connection.execute(_SELECT):

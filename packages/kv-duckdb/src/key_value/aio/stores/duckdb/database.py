@@ -1,22 +1,19 @@
-"""The one module that talks to DuckDB: opens databases, runs the statements on a table, knows the driver's errors."""
+"""DuckDB databases: opening them, watching their files, and the meaning of the driver's errors."""
 
 import os
-import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
 
+from key_value.aio.core.directories import PRIVATE_FILE, make_directories
 from key_value.aio.core.driver_errors import DriverErrors
+from key_value.aio.core.open_files import OpenFile
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-__all__ = ["DRIVER_ERRORS", "Connection", "Database", "DatabaseOfConnection", "DatabaseOfPath", "Entries"]
-
-T = TypeVar("T")
+__all__ = ["DRIVER_ERRORS", "Connection", "Database", "DatabaseOfConnection", "DatabaseOfPath"]
 
 Connection = DuckDBPyConnection
 
@@ -28,128 +25,25 @@ DRIVER_ERRORS: DriverErrors = {
     duckdb.Error: KeyValueStoreError,
 }
 
-_COLUMNS = {
-    "collection": "VARCHAR",
-    "key": "VARCHAR",
-    "value": "JSON",
-    "created_at": "TIMESTAMP WITH TIME ZONE",
-    "expires_at": "TIMESTAMP WITH TIME ZONE",
-    "version": "INTEGER",
-}
-_CREATE = """
-CREATE TABLE IF NOT EXISTS {} (
-    collection VARCHAR, key VARCHAR, value JSON NOT NULL, created_at TIMESTAMPTZ, expires_at TIMESTAMPTZ,
-    version INTEGER NOT NULL, PRIMARY KEY (collection, key)
-)"""
-
-_INTO = "INSERT OR REPLACE INTO {} (collection, key, value, created_at, expires_at, version)"
-# Times are read as microseconds: as datetimes the driver makes them with pytz, which it does not bring along.
-# Each column costs a reader 30 µs, and none asks when the entry was created.
-_STATEMENTS = {
-    "get": "SELECT value, version, epoch_us(expires_at) FROM {} WHERE collection = ? AND key = ?",
-    "get_many": "SELECT key, value, version, epoch_us(expires_at) FROM {} "
-    "WHERE collection = ? AND key IN (SELECT unnest(?))",
-    "put": f"{_INTO} VALUES (?, ?, ?, ?, ?, 1)",
-    "put_many": f"{_INTO} SELECT ?, unnest(?), unnest(?), ?, ?, 1",
-    "delete": "DELETE FROM {} WHERE collection = ? AND key = ? RETURNING epoch_us(expires_at)",
-    "delete_many": "DELETE FROM {} WHERE collection = ? AND key IN (SELECT unnest(?)) RETURNING epoch_us(expires_at)",
-    "keys": "SELECT key FROM {} WHERE collection = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT ?",
-    "collections": "SELECT DISTINCT collection FROM {} WHERE expires_at IS NULL OR expires_at > ? LIMIT ?",
-    "destroy_collection": "DELETE FROM {} WHERE collection = ?",
-    "destroy": "DELETE FROM {}",
-    "cull": "DELETE FROM {} WHERE expires_at <= ?",
-}
-
-_CONFLICTS = (duckdb.TransactionException, duckdb.ConstraintException)
-_SECONDS_OF_TRYING = 2.0
-_LONGEST_PAUSE = 0.05
-
-_in_use: Counter[tuple[Path, int]] = Counter()
-"""How many connections the stores of a process have to a file. A fork gets a copy of what its parent had."""
-
-
-class Entries:
-    """The table of entries, through a connection of its own. One thread uses it."""
-
-    def __init__(self, database: "Database", table: str, *, create: bool) -> None:
-        """Raises StoreSetupError when the database cannot be opened or the table cannot be used."""
-        self._database = database
-        self._where = database.where
-        self._connection = database.connect()
-        self._broken = False
-        try:
-            self._prepare(table, create=create)
-            # Each parsed once, which saves 60 µs a call.
-            self._statements: dict[str, Any] = {
-                name: self._connection.extract_statements(sql.format(_quoted(table)))[0]
-                for name, sql in _STATEMENTS.items()
-            }
-        except BaseException:
-            self.close()
-            raise
-
-    def check(self) -> None:
-        """Nothing more: it is open, and the table was looked at."""
-
-    def run(self, statement: str, *parameters: Any) -> list[Any]:
-        """The rows of one of the statements, each a transaction. Conflicts with other connections are tried again."""
-        try:
-            return _insist(lambda: self._execute(statement, parameters))
-        except duckdb.Error as exc:
-            if "Could not write" not in str(exc):
-                raise
-            message = f"the DuckDB database {self._where} cannot be written to, as when the disk is full"
-            raise KeyValueStoreError(message) from exc
-
-    def close(self) -> None:
-        self._database.disconnect(self._connection)
-
-    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
-        if self._broken:
-            self._connection = self._database.connect()
-            self._broken = False
-        try:
-            return self._connection.execute(self._statements[statement], parameters).fetchall()
-        except duckdb.FatalException:
-            # DuckDB refuses every further use of a database after this, until all connections to it are closed.
-            self.close()
-            self._broken = True
-            raise
-
-    def _prepare(self, table: str, *, create: bool) -> None:
-        try:
-            if create:
-                _insist(lambda: self._connection.execute(_CREATE.format(_quoted(table))))
-            columns = self._connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
-        except duckdb.Error as exc:
-            self._refuse(table, create=create, error=exc)
-        found = {name: kind for name, kind, *_ in columns}
-        keys = {name for name, _, _, role, *_ in columns if role == "PRI"}
-        if {name: found.get(name) for name in _COLUMNS} != _COLUMNS or keys != {"collection", "key"}:
-            message = (
-                f"table {table!r} of the DuckDB database {self._where} is not a table of entries: it must have the "
-                f"columns {_COLUMNS} and the primary key (collection, key); pass another table_name"
-            )
-            raise StoreSetupError(message)
-
-    def _refuse(self, table: str, *, create: bool, error: duckdb.Error) -> NoReturn:
-        cause = f"cannot be {'created' if create else 'read'}: {str(error).partition(chr(10))[0]}"
-        if isinstance(error, duckdb.CatalogException) and not create:
-            cause = "does not exist; create it, or pass auto_create=True"
-        elif "read-only" in str(error):
-            cause = "cannot be created: the database is open for reading only"
-        message = f"table {table!r} of the DuckDB database {self._where} {cause}"
-        raise StoreSetupError(message) from error
+_PATH = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
 
 
 class Database(ABC):
     """A database to connect to; `where` names it in messages."""
 
     where: str
+    in_memory: bool = False
 
     @abstractmethod
     def connect(self) -> Connection:
-        """A new connection. Raises StoreSetupError."""
+        """Open a new connection. Raises StoreSetupError."""
+
+    def confirm(self) -> bool:
+        """Whether writes will be found again. Always True for a caller's database."""
+        return True
+
+    def written(self) -> None:  # noqa: B027 — a caller's database is the caller's to protect
+        """Runs after each write."""
 
     def disconnect(self, connection: Connection) -> None:
         connection.close()
@@ -161,28 +55,46 @@ class DatabaseOfPath(Database):
     def __init__(self, path: str) -> None:
         self.where = path
         self._path = path
-        self.in_memory = path.startswith(":memory:")
-        self._in_use_as: tuple[Path, int] | None = None
+        self.in_memory: bool = path.startswith(":memory:")
+        self._file: OpenFile | None = None
 
     def connect(self) -> Connection:
         if self.in_memory:
             return duckdb.connect(self._path)
-        file, process = Path(self._path).resolve(), os.getpid()
-        if any(used == file and user != process and count for (used, user), count in _in_use.items()):
+        file = Path(self._path).resolve()
+        if OpenFile.is_parents(file):
             raise StoreSetupError(_FORKED.format(self.where))
         try:
+            make_directories(file.parent)
+            is_new = not file.exists()
             connection = duckdb.connect(self._path)
+            if is_new and file.exists():
+                file.chmod(PRIVATE_FILE)
+        except OSError as exc:
+            message = f"cannot open the DuckDB database {self.where}: {exc.strerror}"
+            raise StoreSetupError(message) from exc
         except duckdb.Error as exc:
             raise StoreSetupError(self._explained(str(exc).partition("\n")[0])) from exc
-        self._in_use_as = (file, process)
-        _in_use[self._in_use_as] += 1
+        self._file = OpenFile(Path(self._path))
+        if not self.confirm():
+            # DuckDB has one database for all connections of a process to a path.
+            self.disconnect(connection)
+            raise StoreConnectionError(_HELD.format(self.where))
         return connection
+
+    def written(self) -> None:
+        # DuckDB makes its log with the rights that the umask leaves to others, after each checkpoint anew.
+        if not self.in_memory:
+            with suppress(FileNotFoundError):
+                Path(f"{self._path}.wal").chmod(PRIVATE_FILE)
 
     def disconnect(self, connection: Connection) -> None:
         connection.close()
-        if self._in_use_as is not None:
-            _in_use[self._in_use_as] -= 1
-            self._in_use_as = None
+        if self._file is not None:
+            self._file.release()
+
+    def confirm(self) -> bool:
+        return self._file is None or self._file.is_in_place()
 
     def _explained(self, error: str) -> str:
         if "lock" in error:
@@ -199,39 +111,30 @@ class DatabaseOfPath(Database):
 
 
 class DatabaseOfConnection(Database):
-    """The database of a caller's connection, which stays the caller's to close."""
+    """The database of a caller's connection, which the caller closes."""
 
     where = "of the connection"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._process = os.getpid()
+        (file,) = connection.execute(_PATH).fetchone() or (None,)
+        self.in_memory: bool = file is None
 
     def connect(self) -> Connection:
         if os.getpid() != self._process:
             raise StoreSetupError(_FORKED.format(self.where))
-        return self._connection.cursor()
+        cursor = self._connection.cursor()
+        self.in_memory = cursor.execute(_PATH).fetchone() == (None,)
+        return cursor
 
 
 _FORKED = (
-    "the DuckDB database {} was open when this process was forked from another, which DuckDB does not survive: "
+    "the DuckDB database {} was open when this process was forked, and DuckDB does not survive a fork: "
     "open it after forking"
 )
 
-
-def _insist(transaction: Callable[[], T]) -> T:
-    """What the transaction returns, tried again while it conflicts with those of other connections."""
-    deadline = time.monotonic() + _SECONDS_OF_TRYING
-    pause = 0.001
-    while True:
-        try:
-            return transaction()
-        except _CONFLICTS as exc:
-            if time.monotonic() > deadline or "Could not write" in str(exc):
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+_HELD = (
+    "the file of the DuckDB database {} has been removed while it was open, and this process still has another "
+    "connection to what it was: close that"
+)

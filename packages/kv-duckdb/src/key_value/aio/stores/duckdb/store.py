@@ -1,13 +1,14 @@
 """DuckDBStore: entries as rows of a table."""
 
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core import clock
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.codec import load_object
+from key_value.aio.core.directories import only_path, user_path
+from key_value.aio.core.names import checked_table_name
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError
@@ -17,8 +18,11 @@ from key_value.aio.stores.base import (
     BaseDestroyCollectionStore,
     BaseDestroyStore,
     BaseEnumerateCollectionsStore,
-    BaseEnumerateKeysStore,
+    BaseScanStore,
+    BaseVersionedStore,
+    KeyPage,
     ManagedEntry,
+    VersionedEntry,
 )
 from key_value.aio.stores.duckdb.database import (
     DRIVER_ERRORS,
@@ -26,23 +30,27 @@ from key_value.aio.stores.duckdb.database import (
     Database,
     DatabaseOfConnection,
     DatabaseOfPath,
-    Entries,
 )
+from key_value.aio.stores.duckdb.entries import Entries
+
+if TYPE_CHECKING:
+    from key_value.aio.core.urls import StoreURL
 
 __all__ = ["DuckDBStore"]
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 _VERSION = 1
+
+_FEW_KEYS = 1000
+_MANY_KEYS = 10_000
 
 
 class DuckDBStore(
-    BaseEnumerateKeysStore,
+    BaseScanStore,
     BaseEnumerateCollectionsStore,
     BaseDestroyStore,
     BaseDestroyCollectionStore,
     BaseCullStore,
+    BaseVersionedStore,
 ):
     """Entries in a table of a DuckDB database, in a file or in memory; one statement for each operation and batch."""
 
@@ -53,6 +61,7 @@ class DuckDBStore(
         self,
         *,
         connection: Connection | None = None,
+        path: Path | str | None = None,
         database_path: Path | str | None = None,
         table_name: str = "kv_entries",
         default_collection: str | None = None,
@@ -61,39 +70,48 @@ class DuckDBStore(
     ) -> None:
         """Take a connection or the path of a file; without either, or with ":memory:", the database is in memory.
 
-        The connection stays the caller's to use and to close: the store opens a cursor of it. The table is created
-        where it is missing, unless `auto_create` is False. `seed`, collection → key → value, is stored when the store
-        is first opened.
+        The caller may keep using the connection, and closes it: the store opens a cursor of it. A missing table is
+        created, unless `auto_create` is False. `seed`, collection → key → value, is stored when the store is first
+        opened. `database_path` is another name of `path`.
 
-        Raises ValueError for both connection and database_path, and for a table_name that is not made of letters,
+        Raises ValueError for both a connection and a path, and for a table_name that is not made of letters,
         digits and underscores.
         """
-        if connection is not None and database_path is not None:
-            message = "pass a connection or a database_path, not both"
+        location = only_path(path=path, database_path=database_path)
+        if connection is not None and location is not None:
+            message = "pass a connection or a path, not both"
             raise ValueError(message)
-        if not _IDENTIFIER.fullmatch(table_name):
-            message = (
-                "table_name must be ASCII letters, digits and underscores and not begin with a digit, "
-                f"not {table_name!r:.80}"
-            )
+        checked_table_name(table_name)
+        file = ":memory:" if location is None else str(location)
+        if not file:
+            message = "path must name a file, or be ':memory:' or None for a database in memory"
             raise ValueError(message)
-        path = ":memory:" if database_path is None else str(database_path)
-        if not path:
-            message = "database_path must name a file, or be ':memory:' or None for a database in memory"
-            raise ValueError(message)
-        database: Database = DatabaseOfPath(path) if connection is None else DatabaseOfConnection(connection)
+        if not file.startswith(":memory:"):
+            file = str(user_path(file))
+        database: Database = DatabaseOfPath(file) if connection is None else DatabaseOfConnection(connection)
         self._table = f"table {table_name!r} of the DuckDB database {database.where}"
         self._shown = f"DuckDBStore({database.where})"
-        self.capabilities = Capabilities(
-            durable=isinstance(database, DatabaseOfPath) and not database.in_memory, atomic_put_many=True
+        self.capabilities: Capabilities = Capabilities(
+            durable=isinstance(database, DatabaseOfPath) and not database.in_memory,
+            atomic_put_many=True,
+            atomic_delete=True,
+            conditional_writes=True,
         )
         self._worker = Worker(lambda: Entries(database, table_name, create=auto_create), Entries.close)
         super().__init__(default_collection=default_collection, seed=seed)
+
+    @classmethod
+    def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
+        in_memory = url.url.partition("?")[0] == f"{url.scheme}://"
+        return {} if in_memory else {"path": url.local_path}
 
     def __repr__(self) -> str:
         return self._shown
 
     async def _setup(self) -> None:
+        await self._worker.run(Entries.check)
+
+    async def _probe(self) -> None:
         await self._worker.run(Entries.check)
 
     async def _close(self) -> None:
@@ -129,9 +147,33 @@ class DuckDBStore(
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         return _live(await self._worker.run(Entries.run, "delete_many", collection, list(keys)))
 
-    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        rows = await self._worker.run(Entries.run, "keys", collection, clock.now(), limit)
-        return [key for (key,) in rows]
+    async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
+        rows = await self._worker.run(Entries.run, "get_versioned", collection, key)
+        if not rows:
+            return None
+        *row, version = rows[0]
+        return VersionedEntry(self._entry(collection, key, *row), version)
+
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        entry = managed_entry
+        row = entry.value_as_json, entry.created_at, entry.expires_at
+        if version is None:
+            put = self._worker.run(Entries.run, "put_if_absent", collection, key, *row, clock.now())
+        else:
+            put = self._worker.run(Entries.run, "put_if_version", *row, collection, key, version, clock.now())
+        return bool(await put)
+
+    async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
+        return bool(await self._worker.run(Entries.run, "delete_if_version", collection, key, version, clock.now()))
+
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
+        # Whatever its size, a page looks at the whole table: 100 ms for 10⁶ keys. So there are few, of 1 MB at most.
+        size = limit if limit < _FEW_KEYS else _MANY_KEYS
+        rows = await self._worker.run(Entries.run, "keys", collection, cursor or "", prefix, clock.now(), size)
+        keys = [key for (key,) in rows]
+        return KeyPage(keys, keys[-1] if len(keys) == size else None)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         rows = await self._worker.run(Entries.run, "collections", clock.now(), limit)
@@ -142,7 +184,7 @@ class DuckDBStore(
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        held = await self._get_collection_keys(collection=collection, limit=1)
+        held = (await self._get_key_page(collection=collection, prefix="", cursor=None, limit=1)).keys
         await self._worker.run(Entries.run, "destroy_collection", collection)
         return bool(held)
 
@@ -160,13 +202,13 @@ class DuckDBStore(
         if expires_at is None:
             return ManagedEntry(value=loaded)
         try:
-            return ManagedEntry(value=loaded, expires_at=_EPOCH + expires_at * _MICROSECOND)
+            return ManagedEntry(value=loaded, expires_at=clock.from_microseconds(expires_at))
         except OverflowError as exc:
-            message = f"{what} expires at a date that is none"
+            message = f"{what} expires at an impossible date"
             raise DeserializationError(message) from exc
 
 
 def _live(rows: list[tuple[int | None]]) -> int:
     """How many of the moments, in microseconds, are yet to come; None never does."""
-    now = (clock.now() - _EPOCH) // _MICROSECOND
+    now = clock.microseconds_now()
     return sum(expires_at is None or expires_at > now for (expires_at,) in rows)

@@ -1,27 +1,22 @@
-"""The file system: directories in which names are looked up without following a link."""
+"""The file system: directories whose names are looked up without following links."""
 
-import errno
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
-from key_value.aio.errors import (
-    BaseKeyValueError,
-    KeyValueStoreError,
-    PathSecurityError,
-    StoreConnectionError,
-    StoreSetupError,
-)
+from key_value.aio.core.directories import PRIVATE_FILE
+from key_value.aio.errors import KeyValueStoreError, PathSecurityError
+from key_value.aio.stores.filetree.exchange import exchange
+from key_value.aio.stores.filetree.locks import HAS_LOCKS, Lock, can_be_locked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Directory", "File", "is_temporary", "make_directories", "meaning_of", "temporary_name"]
+__all__ = ["CAN_LOCK", "Directory", "File", "is_temporary", "temporary_name"]
 
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 # A pipe that lies where a file should must not block the one who opens it.
@@ -36,10 +31,10 @@ _HAS_DESCRIPTORS = bool(
     and os.scandir in os.supports_fd
 )
 
-_WINDOWS_JUNCTION = 0xA0000003  # a link to all but `stat`
+CAN_LOCK = _HAS_DESCRIPTORS and HAS_LOCKS
+"""Whether this platform can lock directories. Whether this file system can, only an attempt shows."""
 
-_PRIVATE_FILE = 0o600
-_PRIVATE_DIRECTORY = 0o700
+_WINDOWS_JUNCTION = 0xA0000003  # a link to all but `stat`
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}[^/]*\.tmp")
 
@@ -50,15 +45,16 @@ class File(NamedTuple):
 
 
 class Directory:
-    """An open directory. Relative to its descriptor where the platform has that; else by path, with a check before.
+    """An open directory, used through its descriptor if the platform supports that; else by path, with a check before.
 
-    Not found is FileNotFoundError; a link in place of the directory or of a file is PathSecurityError.
+    Raises FileNotFoundError for a missing file, and PathSecurityError for a link in place of the directory or of a
+    file.
     """
 
     __slots__ = ("_descriptor", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path: str = path
         self._descriptor: int | None = None
         if not _HAS_DESCRIPTORS:
             _check_directory(path, os.lstat(path))
@@ -112,62 +108,122 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    @property
+    def can_be_locked(self) -> bool:
+        return can_be_locked(self._descriptor)
+
+    def locked(self, *, exclusive: bool = True) -> Lock:
+        """A context manager that excludes all other writers who take the lock, or only those who want it exclusively.
+
+        Do not take it twice: a second lock of the same directory waits for the first, even in the same thread.
+        """
+        return Lock(self._descriptor, exclusive=exclusive)
+
     def write(self, name: str, content: bytes, *, fsync: bool) -> None:
-        """Replace the file as a whole. With `fsync` its content is on disk before, the name only after `sync`."""
-        temporary = temporary_name()
-        descriptor = os.open(self._at(temporary), _CREATE, _PRIVATE_FILE, dir_fd=self._descriptor)
+        """Replace the file as a whole. With `fsync` its content is then on disk, its name only after `sync`."""
+        temporary = self._write_temporary(content, fsync=fsync)
         try:
-            try:
-                written = os.write(descriptor, content)
-                while written < len(content):
-                    written += os.write(descriptor, memoryview(content)[written:])
-                if fsync:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             self._replace(temporary, name)
         except BaseException:
             with suppress(OSError):
                 self.remove(temporary)
             raise
 
-    def create(self, name: str) -> bool:
-        """Make an empty file; False when it cannot be made, by this name or at all."""
+    def write_if(self, name: str, content: bytes, current: os.stat_result | None, *, fsync: bool) -> bool:
+        """Like `write`, but only to replace the file with this status, or no file; return whether it did. Needs the
+        lock.
+        """
+        temporary = self._write_temporary(content, fsync=fsync)
         try:
-            os.close(os.open(self._at(name), _CREATE, _PRIVATE_FILE, dir_fd=self._descriptor))
-        except (OSError, UnicodeEncodeError):
+            return self._place(temporary, name) if current is None else self._swap(temporary, name, current)
+        finally:
+            with suppress(OSError):
+                self.remove(temporary)
+
+    def _write_temporary(self, content: bytes, *, fsync: bool) -> str:
+        temporary = temporary_name()
+        descriptor = os.open(self._at(temporary), _CREATE, PRIVATE_FILE, dir_fd=self._descriptor)
+        try:
+            written = os.write(descriptor, content)
+            while written < len(content):
+                written += os.write(descriptor, memoryview(content)[written:])
+            if fsync:
+                os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                self.remove(temporary)
+            raise
+        finally:
+            os.close(descriptor)
+        return temporary
+
+    def _place(self, temporary: str, name: str) -> bool:
+        """Give the file this name too, unless another has it."""
+        try:
+            os.link(self._at(temporary), self._at(name), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        except FileExistsError:
             return False
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without hard links
+            if self.status(name) is not None:
+                return False
+            self._replace(temporary, name)
         return True
+
+    def _swap(self, temporary: str, name: str, current: os.stat_result) -> bool:
+        """Give the file the name of the one with this status, unless a writer that takes no lock came between."""
+        placed = self.status(temporary)
+        if not _is_same(self.status(name), current):
+            return False
+        if not exchange(self._descriptor, temporary, name):
+            self._replace(temporary, name)
+            return True
+        taken = self.status(temporary)
+        if _is_same(taken, current):
+            return True
+        # Its file gets the name back, and so does that of another one which comes between that.
+        with suppress(FileNotFoundError):  # or of one that removed what had the name
+            while exchange(self._descriptor, temporary, name):
+                returned, taken = taken, self.status(temporary)
+                if _is_same(taken, placed):
+                    break
+                placed = returned
+        return False
+
+    def create(self, name: str) -> None:
+        """Make an empty file. Raises OSError and UnicodeEncodeError when none can be made, by this name or at all."""
+        os.close(os.open(self._at(name), _CREATE, PRIVATE_FILE, dir_fd=self._descriptor))
 
     def sync(self) -> None:
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 
     def remove(self, name: str) -> bool:
-        """Whether there was such a file. A link is removed itself."""
+        """Remove the file; return whether there was one. For a link, remove the link itself."""
         try:
             os.unlink(self._at(name), dir_fd=self._descriptor)
         except FileNotFoundError:
             return False
         return True
 
-    def remove_unless_replaced(self, name: str, status: os.stat_result) -> None:
-        """Remove the very file that has this status; one that another process puts in its place meanwhile stays.
+    def remove_if(self, name: str, current: os.stat_result) -> bool:
+        """Remove the file if it has this status; return whether it did. Needs the lock.
 
-        Taken aside first and looked at there: between a look and a removal in place, a put could be lost.
+        A file that a writer without the lock puts in its place stays: the file is moved aside and checked there.
         """
-        current = self.status(name)
-        if current is None or not _is_same(current, status):
-            return
+        if not _is_same(self.status(name), current):
+            return False
         aside = temporary_name()
         try:
             self._replace(name, aside)
         except FileNotFoundError:
-            return
-        taken = self.status(aside)
-        if taken is not None and not _is_same(taken, status):
+            return False
+        is_meant = _is_same(self.status(aside), current)
+        if not is_meant:
             self._put_back(aside, name)
         self.remove(aside)
+        return is_meant
 
     def _put_back(self, aside: str, name: str) -> None:
         try:
@@ -211,51 +267,6 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def make_directories(path: Path, *, fsync: bool) -> None:
-    """Make the directory and those above it that are missing, for this user alone."""
-    missing = [path, *path.parents]
-    while missing and missing[-1].is_dir():
-        missing.pop()
-    for each in reversed(missing):
-        with suppress(FileExistsError):
-            each.mkdir(_PRIVATE_DIRECTORY)
-        if fsync and _HAS_DESCRIPTORS:
-            _sync(each.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-# Trying again does not help until someone does something about them.
-_TO_BE_SET_RIGHT = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-}
-
-
-def meaning_of(error: OSError, path: Path) -> BaseKeyValueError:
-    """The error of ours for one of the file system, with what went wrong where."""
-    meaning = StoreSetupError if error.errno in _TO_BE_SET_RIGHT else StoreConnectionError
-    names = [Path(name) for name in (error.filename, error.filename2) if isinstance(name, str)]
-    told = [name for name in names if not is_temporary(name.name)]
-    # Relative to a descriptor, of which only the name is known.
-    where = path if not told else told[-1] if told[-1].is_absolute() else path / "…" / told[-1]
-    reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return meaning(f"cannot use {where}: {error.strerror or 'the file system failed'} ({reason})")
-
-
 def _check_directory(path: str, status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _WINDOWS_JUNCTION:
         message = f"{path} is a link, which the store did not make; nothing was read or written"
@@ -265,5 +276,7 @@ def _check_directory(path: str, status: os.stat_result) -> None:
         raise KeyValueStoreError(message)
 
 
-def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    if one is None or other is None:
+        return False
     return (one.st_ino, one.st_mtime_ns, one.st_size) == (other.st_ino, other.st_mtime_ns, other.st_size)

@@ -1,4 +1,4 @@
-"""From a key or a collection to the name of its file or directory."""
+"""Names of files and directories for keys and collections."""
 
 import os
 import re
@@ -50,12 +50,12 @@ class FileTreeV1KeySanitizationStrategy(_FileTreeV1Strategy):
 
     @warn_types
     def __init__(self, directory: str | os.PathLike[str]) -> None:  # noqa: ARG002 — see below
-        """`directory` means nothing: it made a difference only on file systems with other limits than the usual."""
+        """`directory` has no effect: it mattered only on file systems with unusual limits."""
         super().__init__(_KEY_MAX)
 
 
 class FileTreeV1CollectionSanitizationStrategy(_FileTreeV1Strategy):
-    """As for keys, with 245 characters at most."""
+    """Like the strategy for keys, with 245 characters at most."""
 
     @warn_types
     def __init__(self, directory: str | os.PathLike[str]) -> None:  # noqa: ARG002 — as for keys
@@ -66,11 +66,11 @@ _NOTHING = r"(?!)"
 
 
 class Names(ABC):
-    """Where the entries of one kind of name, keys or collections, lie."""
+    """The places of entries for one kind of name, keys or collections."""
 
     @abstractmethod
     def places(self, name: str) -> tuple[str, ...]:
-        """The stored names under which it may lie: the one it is written under, then older ones."""
+        """The possible stored names: the one for writing first, then older ones."""
 
     @abstractmethod
     def is_of(self, stored: str, found: str | None, name: str) -> bool:
@@ -78,11 +78,15 @@ class Names(ABC):
 
     @abstractmethod
     def original(self, stored: str, found: str | None) -> str | None:
-        """The name of what lies there; None when nothing tells it, or when the envelope's belongs elsewhere."""
+        """The name of the entry there; None if it is unknown, or if the envelope's name belongs elsewhere."""
 
     @abstractmethod
     def guessed(self, stored: str) -> str | None:
         """The name as far as the stored one alone tells it."""
+
+    def may_begin(self, stored: str, prefix: str) -> bool:  # noqa: ARG002 — most names do not tell
+        """Whether the name of what lies there can begin with the prefix."""
+        return True
 
 
 class GivenNames(Names, SanitizationStrategy):
@@ -126,7 +130,7 @@ class GivenNames(Names, SanitizationStrategy):
         return self._strategy.try_unsanitize(stored)
 
 
-# What would leave the directory, what cannot be seen, and what is hidden, as files of the tree itself are.
+# Characters that would leave the directory, invisible ones, and a leading dot, which marks files of the tree itself.
 _REFUSED = r"[/\\\x00-\x1f\x7f]|\A[.]"
 
 # What Windows refuses, cuts off, takes for a short name or reserves, and what a file system takes for another letter:
@@ -138,17 +142,22 @@ _REFUSED_SOMEWHERE = (
 )
 
 
+_ESCAPES = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CUT_ESCAPE = re.compile(rb"%[0-9A-Fa-f]?\Z")
+_HASH_MARK = b"%~"
+
+
 _SEPARATORS = "/" if os.sep == "/" else r"/\\:"
 
 
 class EscapedNames(Names):
-    """Names as they are, save what is escaped with `%`; in older trees, also as they are altogether.
+    """Names with `%` escapes where necessary; in older trees, also entirely unescaped.
 
-    Exact names are for file systems that keep apart what differs; only what would leave the directory is escaped.
-    Portable names are lower case ASCII, without what any platform refuses or reserves.
+    Exact names are for file systems that distinguish all names; only unsafe characters are escaped. Portable names are
+    lower case ASCII, without anything that a platform refuses or reserves.
 
-    What lies under a name that was changed carries its own in the envelope. So an envelope without one is of the name
-    that its place spells literally: py-key-value-aio escaped nothing.
+    An entry under a changed name holds its own name in the envelope. An envelope without one belongs to the name that
+    its path spells literally: py-key-value-aio escaped nothing.
     """
 
     def __init__(self, suffix: str, used: str = _NOTHING, *, portable: bool) -> None:
@@ -184,3 +193,23 @@ class EscapedNames(Names):
 
     def guessed(self, stored: str) -> str | None:
         return self._spellings[0].try_unsanitize(stored)
+
+    def may_begin(self, stored: str, prefix: str) -> bool:
+        octets, beginning = stored.encode(), prefix.encode()
+        if self._portable:
+            octets, beginning = octets.lower(), beginning.lower()
+        if octets.startswith(beginning):
+            return True
+        if b"%" not in octets:
+            return False
+        head, mark, _ = octets.rpartition(_HASH_MARK)
+        if mark:
+            # Cut off in front of its hash, maybe in the middle of an escape.
+            head = self._unescaped(_CUT_ESCAPE.sub(b"", head))
+            if beginning.startswith(head):
+                return True
+        return self._unescaped(octets).startswith(beginning)
+
+    def _unescaped(self, octets: bytes) -> bytes:
+        unescaped = _ESCAPES.sub(lambda escape: bytes.fromhex(escape[1].decode()), octets)
+        return unescaped.lower() if self._portable else unescaped

@@ -1,4 +1,4 @@
-"""Whether a file system keeps apart the names that differ."""
+"""Whether a file system distinguishes all names."""
 
 import os
 import unicodedata
@@ -10,13 +10,13 @@ from key_value.aio.stores.filetree.directory import Directory, temporary_name
 __all__ = ["needs_portable_names"]
 
 MARKER = ".portable-names"
-"""A file in a tree whose names are portable; a tree that is moved to another file system keeps them."""
+"""A file that marks a tree with portable names; a tree moved to another file system keeps them."""
 
 _EXPLANATION = b"The names of files and directories here are spelled so that every file system keeps them apart.\n"
 
 
 def needs_portable_names(data: Path, *, wanted: bool) -> bool | None:
-    """Whether names must be portable; None where no file can be made that would tell, or tell the next one.
+    """Whether names must be portable; None if no file can be created to find out, or to mark the tree.
 
     It is found out once: a tree that needs them, or whose owner wants them, is marked.
     """
@@ -36,10 +36,10 @@ def _changes_names(directory: Directory) -> bool | None:
     simple = temporary_name()
     telling = simple.removesuffix(".tmp") + '-aé🌍<>:"|?*.tmp'
     try:
-        if directory.create(telling):
+        if _can_create(directory, telling):
             return _takes_for_others(directory, telling)
         # Is it the name, or can nothing be written?
-        if directory.create(simple):
+        if _can_create(directory, simple):
             return True
         existing = next((name for name in directory.directories() if name != name.swapcase()), None)
         return None if existing is None else _takes_for_others(directory, existing)
@@ -47,6 +47,14 @@ def _changes_names(directory: Directory) -> bool | None:
         for name in (telling, simple):
             with suppress(OSError, UnicodeEncodeError):
                 directory.remove(name)
+
+
+def _can_create(directory: Directory, name: str) -> bool:
+    try:
+        directory.create(name)
+    except (OSError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _takes_for_others(directory: Directory, name: str) -> bool:

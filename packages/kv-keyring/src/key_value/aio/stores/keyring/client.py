@@ -46,24 +46,24 @@ _PROBE = "py-key-value"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a backend can hold."""
+    """The limits of a backend."""
 
     names: SanitizationStrategy
-    """Makes a name that the backend keeps apart from every other."""
+    """Makes names that the backend keeps distinct."""
 
     max_name_bytes: int | None
     max_password_bytes: int
     encoding: str
-    """In which the backend counts the bytes of a password."""
+    """The encoding in which the backend counts the bytes of a password."""
 
     @property
     def max_value_bytes(self) -> int:
-        """The bytes of UTF-8 that certainly fit."""
+        """The number of bytes in UTF-8 that certainly fit."""
         return self.max_password_bytes // len("a".encode(self.encoding))
 
 
 class NulEscapingStrategy(SanitizationStrategy):
-    """Stores NUL as `%00`, and what could be taken for that with one `%25` more."""
+    """Stores NUL as `%00`, and escapes text that looks like this with one more `%25`."""
 
     def sanitize(self, value: str) -> str:
         return _TAKEN_FOR_NUL.sub("%25", value).replace("\0", "%00")
@@ -92,7 +92,7 @@ _WINDOWS_BACKEND = "keyring.backends.Windows"
 
 
 def _limits_of(backend: KeyringBackend) -> Limits:
-    """Those of the most limited backend that takes part. One that is not keyring's own is taken to ignore case."""
+    """The limits of the most limited backend in use. A backend from outside keyring is assumed to ignore case."""
     parts = [{base.__module__ for base in type(part).__mro__} for part in _parts(backend)]
     if any(_WINDOWS_BACKEND in modules for modules in parts):
         return _WINDOWS
@@ -100,7 +100,7 @@ def _limits_of(backend: KeyringBackend) -> Limits:
 
 
 class _Calls(Protocol):
-    """What a KeyringBackend does; its own annotations are incomplete."""
+    """The methods of a KeyringBackend, whose own annotations are incomplete."""
 
     def get_password(self, service: str, username: str) -> str | None: ...
     def set_password(self, service: str, username: str, password: str) -> object: ...
@@ -111,7 +111,7 @@ class Passwords:
     """The passwords of one service in a keyring. Every call blocks."""
 
     def __init__(self, backend: KeyringBackend, service: str) -> None:
-        self.limits = _limits_of(backend)
+        self.limits: Limits = _limits_of(backend)
         self._backend = cast("_Calls", backend)
         self._service = service
 
@@ -126,7 +126,7 @@ class Passwords:
         self._backend.set_password(self._service, name, password)
 
     def delete(self, name: str) -> bool:
-        """Whether it is this call that removed it."""
+        """Remove the password; return whether this call did."""
         try:
             self._backend.delete_password(self._service, name)
         except _vanished:
@@ -137,7 +137,7 @@ class Passwords:
 
 
 def open_passwords(backend: KeyringBackend | None, service: str) -> Passwords:
-    """The passwords in the backend, or in the one that keyring selects. Raises StoreSetupError unless it answers."""
+    """Open the backend, or the one that keyring selects. Raises StoreSetupError unless it responds."""
     try:
         backend = keyring.get_keyring() if backend is None else backend
         passwords = Passwords(fail.Keyring() if _keeps_nothing(backend) else backend, service)
@@ -155,7 +155,7 @@ def _state(error: Exception) -> str:
 
 
 def _keeps_nothing(backend: KeyringBackend) -> bool:
-    """Whether the backend forgets what it is given, and does not say so."""
+    """Whether the backend silently drops passwords."""
     return isinstance(backend, null.Keyring) or not _parts(backend)
 
 

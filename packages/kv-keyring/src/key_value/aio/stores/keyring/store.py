@@ -7,11 +7,12 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from key_value.aio.core.envelope import dump_entry, load_entry
+from key_value.aio.core.forks import new_lock
 from key_value.aio.core.names import join_names
+from key_value.aio.core.numbers import scaled_timeout
 from key_value.aio.core.sanitization import HybridSanitizationStrategy, SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
@@ -25,6 +26,9 @@ from key_value.aio.stores.keyring.client import (
     open_passwords,
 )
 
+if TYPE_CHECKING:
+    from key_value.aio.core.urls import StoreURL
+
 __all__ = ["KeyringStore", "KeyringV1CollectionSanitizationStrategy", "KeyringV1KeySanitizationStrategy"]
 
 T = TypeVar("T")
@@ -35,14 +39,14 @@ _ENTRIES_PER_TIMEOUT = 100
 
 
 class KeyringV1KeySanitizationStrategy(HybridSanitizationStrategy):
-    """Keys as stored format v1 can have them: ASCII letters, digits and `_`, up to 256 of them."""
+    """Keys of stored format v1: up to 256 ASCII letters, digits and `_`."""
 
     def __init__(self) -> None:
         super().__init__(_V1_LENGTH, _V1_CHARACTERS)
 
 
 class KeyringV1CollectionSanitizationStrategy(KeyringV1KeySanitizationStrategy):
-    """Collections, as stored format v1 can have them."""
+    """Collections of stored format v1."""
 
 
 class KeyringStore(BaseStore):
@@ -63,15 +67,15 @@ class KeyringStore(BaseStore):
         keyring: KeyringBackend | None = None,
         timeout: float | None = 60.0,
     ) -> None:
-        """Keep the entries of `service_name` in `keyring`, by default in the backend that the library keyring selects.
+        """Store the entries of `service_name` in `keyring`, by default in the backend that the library keyring selects.
 
-        `timeout` is the time in seconds that an operation may take, None for no limit; it includes the time in which
-        the keyring asks the user to unlock it. Every hundred entries that wait for the keyring add as much.
+        `timeout` limits an operation, in seconds; None for no limit. It includes the time in which the keyring asks the
+        user to unlock it. Every hundred entries that wait for the keyring add the same time again.
 
         Without strategies, names are escaped where the backend would confuse or refuse them.
 
-        Raises ValueError for a `service_name` that is empty, holds NUL or does not encode to UTF-8, and for a timeout
-        that is not above zero.
+        Raises ValueError for a `service_name` that is empty, contains NUL or does not encode to UTF-8, and for a
+        timeout that is not above zero.
         """
         if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
             message = "service_name must be a text that is not empty, without NUL and lone surrogates"
@@ -81,7 +85,7 @@ class KeyringStore(BaseStore):
             raise ValueError(message)
         self._service_name = service_name
         self._timeout = timeout
-        self._lock = Lock()
+        self._lock = new_lock()
         self._waiting = 0
         self._worker = Worker(partial(open_passwords, keyring, service_name), _leave_open)
         super().__init__(
@@ -90,14 +94,24 @@ class KeyringStore(BaseStore):
             collection_sanitization_strategy=collection_sanitization_strategy,
         )
 
+    @classmethod
+    def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
+        """`keyring://service-name`, or `keyring://` for the default."""
+        in_default_service = url.url.partition("?")[0] == f"{url.scheme}://"
+        return {} if in_default_service else {"service_name": url.local_path}
+
     def __repr__(self) -> str:
         return f"KeyringStore(service_name={self._service_name!r})"
 
     async def _setup(self) -> None:
         limits = await self._in_time(1, self._worker.run(_limits))
-        self.capabilities = replace(
+        self.capabilities: Capabilities = replace(
             self.capabilities, max_key_bytes=limits.max_name_bytes, max_value_bytes=limits.max_value_bytes
         )
+
+    async def _probe(self) -> None:
+        # A locked keyring asks the user now, and one that refuses says so.
+        await self._get_managed_entry(collection=self.default_collection, key="probe")
 
     async def _close(self) -> None:
         # The thread ends when the keyring lets it.
@@ -128,9 +142,10 @@ class KeyringStore(BaseStore):
         with self._lock:
             self._waiting += entries
         try:
-            seconds = None if self._timeout is None else self._timeout * (1 + self._waiting // _ENTRIES_PER_TIMEOUT)
+            seconds = scaled_timeout(self._timeout, self._waiting, per=_ENTRIES_PER_TIMEOUT)
             return await wait_for(call, seconds)
         finally:
+            call.close()  # it was not awaited where there is no event loop
             with self._lock:
                 self._waiting -= entries
 

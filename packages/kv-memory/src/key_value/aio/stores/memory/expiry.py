@@ -1,4 +1,4 @@
-"""What expires next."""
+"""A queue of entries by their time of expiry."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -10,10 +10,10 @@ _SMALLEST_REBUILD = 1024
 
 
 class ExpiryQueue:
-    """Names ordered by the moment their entry expires.
+    """Names ordered by the time their entry expires.
 
-    A name stays until that moment even when its entry is replaced or deleted before; once such names may outnumber
-    the others, `is_stale` asks for a rebuild, so that the queue never holds more than twice what the store does.
+    A name stays until then even if its entry is replaced or deleted; once such names may outnumber the others,
+    `is_stale` requests a rebuild, so that the queue never holds more than twice as many names as the store.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class ExpiryQueue:
         return self._heap[0][0] if self._heap else None
 
     def pop_expired(self, now: datetime, limit: int | None = None) -> Iterator[tuple[datetime, str, str]]:
-        """The expired names, at most `limit` of them, soonest first; they leave the queue."""
+        """Remove and return the expired names, at most `limit` of them, soonest first."""
         heap = self._heap
         while heap and heap[0][0] <= now and limit != 0:
             yield heappop(heap)

@@ -1,6 +1,5 @@
-"""MemoryStore: collections as dicts, and a queue of what expires next."""
+"""MemoryStore: collections as dicts, and a queue of expiring entries."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from weakref import ref
 
 from key_value.aio.core import clock
 from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.core.forks import new_lock
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base import (
     SEED_DATA_TYPE,
@@ -18,7 +18,9 @@ from key_value.aio.stores.base import (
     BaseDestroyStore,
     BaseEnumerateCollectionsStore,
     BaseEnumerateKeysStore,
+    BaseVersionedStore,
     ManagedEntry,
+    VersionedEntry,
 )
 from key_value.aio.stores.memory.expiry import ExpiryQueue
 
@@ -36,13 +38,22 @@ class MemoryStore(
     BaseDestroyStore,
     BaseDestroyCollectionStore,
     BaseCullStore,
+    BaseVersionedStore,
 ):
     """Entries in dicts, as JSON text, so that no caller shares an object with the store.
 
-    Usable from any number of event loops and threads. Nothing survives the process; `close` keeps the entries.
+    Usable from any number of event loops and threads. Nothing survives the process; `close` keeps the entries. A forked
+    child has the entries of that time, and shares no later ones. Pickling or copying creates a new store with the same
+    options, which holds only its seed.
     """
 
-    capabilities = Capabilities(native_expiry=True, expiry_resolution=1e-6, atomic_put_many=True)
+    capabilities: Capabilities = Capabilities(
+        native_expiry=True,
+        expiry_resolution=1e-6,
+        atomic_put_many=True,
+        atomic_delete=True,
+        conditional_writes=True,
+    )
 
     @warn_types
     def __init__(
@@ -52,9 +63,9 @@ class MemoryStore(
         default_collection: str | None = None,
         seed: SEED_DATA_TYPE | None = None,
     ) -> None:
-        """With `max_entries_per_collection` a put over it evicts expired entries, then the least recently used one.
+        """With `max_entries_per_collection`, a put beyond it evicts expired entries, then the least recently used one.
 
-        A put and every read of an entry use it. `seed` is stored at the first use: collection → key → value.
+        A put and every read of an entry count as use. `seed` is stored at the first use: collection → key → value.
         Raises ValueError for a maximum below one.
         """
         if max_entries_per_collection is not None and max_entries_per_collection < 1:
@@ -64,7 +75,7 @@ class MemoryStore(
         self._collections: dict[str, dict[str, ManagedEntry]] = {}
         self._expiries = ExpiryQueue()
         self._next_sweep: datetime | None = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         super().__init__(default_collection=default_collection, seed=seed)
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
@@ -104,6 +115,25 @@ class MemoryStore(
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         with self._lock:
             return sum([self._remove(collection, key) for key in keys])
+
+    async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
+        entry = await self._get_managed_entry(collection=collection, key=key)
+        return None if entry is None else VersionedEntry(entry, str(entry.revision))
+
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        with self._lock:
+            if self._version(collection, key) != version:
+                return False
+            self._store(collection, (key,), (managed_entry,))
+        if managed_entry.expires_at is not None:
+            self._arrange_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
+        return True
+
+    async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
+        with self._lock:
+            return self._version(collection, key) == version and self._remove(collection, key)
 
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
         now = clock.now()
@@ -155,6 +185,11 @@ class MemoryStore(
                 self._sweep()
             while len(entries) > self._max_entries:
                 entries.popitem(last=False)
+
+    def _version(self, collection: str, key: str) -> str | None:
+        """The version of the live entry; None if there is none."""
+        entry = self._collections.get(collection, {}).get(key)
+        return None if entry is None or entry.is_expired else str(entry.revision)
 
     def _use(self, entries: dict[str, ManagedEntry], keys: Sequence[str]) -> None:
         for key in keys:

@@ -1,4 +1,4 @@
-"""A store that keeps nothing."""
+"""A store that stores nothing."""
 
 from key_value.aio.stores.null.store import NullStore
 

@@ -1,4 +1,4 @@
-"""NullStore: takes everything, has nothing."""
+"""NullStore: accepts everything, stores nothing."""
 
 from key_value.aio.stores.base import BaseStore, ManagedEntry
 
@@ -6,7 +6,7 @@ __all__ = ["NullStore"]
 
 
 class NullStore(BaseStore):
-    """Checks its arguments like every store and keeps nothing: to switch storing off without touching the code."""
+    """Checks its arguments like every store and stores nothing: switches storage off without touching the code."""
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:  # noqa: ARG002
         return None

@@ -1,12 +1,15 @@
 """RocksDBStore: entries as texts under `collection::key`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.capabilities import Capabilities
-from key_value.aio.core.envelope import dump_entry, load_entry
-from key_value.aio.core.names import collection_prefix, join_names, split_names
+from key_value.aio.core.directories import Durability, is_full, user_path
+from key_value.aio.core.envelope import dump_entry, is_entry_named, load_entry
+from key_value.aio.core.marks import digest
+from key_value.aio.core.names import collection_prefix, end_of_prefix, join_names, split_names
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError
@@ -15,11 +18,15 @@ from key_value.aio.stores.base import (
     BaseDestroyCollectionStore,
     BaseDestroyStore,
     BaseEnumerateCollectionsStore,
-    BaseEnumerateKeysStore,
+    BaseScanStore,
+    BaseVersionedStore,
+    KeyPage,
     ManagedEntry,
+    VersionedEntry,
 )
 from key_value.aio.stores.rocksdb.database import (
     DRIVER_ERRORS,
+    PAGE_ENTRIES,
     Database,
     make_calls,
     opener_of_client,
@@ -27,20 +34,26 @@ from key_value.aio.stores.rocksdb.database import (
 )
 from rocksdict import Rdict
 
+if TYPE_CHECKING:
+    from key_value.aio.core.urls import StoreURL
+
 __all__ = ["RocksDBStore"]
 
 
 class RocksDBStore(
-    BaseEnumerateKeysStore,
+    BaseScanStore,
     BaseEnumerateCollectionsStore,
     BaseDestroyStore,
     BaseDestroyCollectionStore,
     BaseCullStore,
+    BaseVersionedStore,
 ):
-    """Entries in a RocksDB database, which one process at a time has open."""
+    """Entries in a RocksDB database, which only one process at a time can open."""
 
     driver_errors = DRIVER_ERRORS
-    capabilities = Capabilities(durable=True, atomic_put_many=True)
+    capabilities: Capabilities = Capabilities(
+        durable=True, atomic_put_many=True, atomic_delete=True, conditional_writes=True
+    )
 
     @warn_types
     def __init__(
@@ -50,36 +63,41 @@ class RocksDBStore(
         path: Path | str | None = None,
         default_collection: str | None = None,
         auto_create: bool = True,
-        durability: Literal["normal", "full"] = "normal",
+        durability: Durability = "normal",
     ) -> None:
-        """Take an open database, or the path of the directory of one.
+        """Take an open database, or the path of its directory.
 
-        `db` stays the caller's to use and to close. At `path` a database is created where there is none, unless
-        `auto_create` is False. With `durability` "normal" an acknowledged entry survives the end of the process, with
-        "full" a power failure too: each write then waits for the medium.
+        The caller may keep using `db`, and closes it. A missing database at `path` is created, unless `auto_create` is
+        False. With `durability` "normal" an acknowledged entry survives the end of the process, with "full" also a
+        power failure: each write then waits for the disk.
 
-        Raises ValueError unless one of db and path is given, and for another durability.
+        Raises ValueError unless exactly one of db and path is given, and for another durability.
         """
         if (db is None) is (path is None) or path == "":
             message = "pass either db=, an open rocksdict.Rdict, or path=, the directory of a database"
             raise ValueError(message)
-        if durability not in ("normal", "full"):
-            message = f"durability must be 'normal' or 'full', not {durability!r:.80}"
-            raise ValueError(message)
-        sync = durability == "full"
+        sync = is_full(durability)
         if db is not None:
             self._where = "db"
             open_database = opener_of_client(db, sync=sync)
         else:
-            self._where = str(path)
-            open_database = opener_of_path(Path(self._where), create=auto_create, sync=sync)
+            location = user_path(str(path))
+            self._where = str(location)
+            open_database = opener_of_path(location, create=auto_create, sync=sync)
         self._worker = Worker(open_database, Database.close, make_calls)
         super().__init__(default_collection=default_collection)
+
+    @classmethod
+    def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
+        return {"path": url.local_path}
 
     def __repr__(self) -> str:
         return f"RocksDBStore({self._where})"
 
     async def _setup(self) -> None:
+        await self._worker.run(Database.check)
+
+    async def _probe(self) -> None:
         await self._worker.run(Database.check)
 
     async def _close(self) -> None:
@@ -112,18 +130,25 @@ class RocksDBStore(
         found = await self._worker.run(Database.delete_many, _joined(collection, keys))
         return sum(stored is not None and _is_live(stored) for stored in found)
 
-    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        prefix = collection_prefix(collection)
-        start, end = prefix, _end(prefix)
-        keys: list[str] = []
-        while page := await self._worker.run(Database.page, start, end):
-            for name, stored in page:
-                if name != prefix and _is_live(stored):
-                    keys.append(name[len(prefix) :])
-                    if len(keys) == limit:
-                        return keys
-            start = page[-1][0] + "\0"
-        return keys
+    async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
+        stored = await self._worker.run(Database.get, join_names(collection, key))
+        return None if stored is None else VersionedEntry(self._entry(collection, key, stored), _version(stored))
+
+    async def _put_managed_entry_if_version(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
+    ) -> bool:
+        name, text = join_names(collection, key), dump_entry(managed_entry)
+        return await self._worker.run(Database.put_if, name, text, partial(_has_version, version))
+
+    async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
+        name = join_names(collection, key)
+        return await self._worker.run(Database.delete_if, name, partial(_has_version, version))
+
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
+        head = collection_prefix(collection)
+        start = head + (prefix if cursor is None else max(prefix, cursor + "\0"))
+        keys, last = await self._worker.run(_live_keys, head, start, end_of_prefix(head + prefix), limit)
+        return KeyPage(keys, last)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         collections: list[str] = []
@@ -137,15 +162,15 @@ class RocksDBStore(
         return collections
 
     async def _delete_store(self) -> bool:
-        await self._delete("", None, _is_written)
+        await self._delete("", None, is_entry_named)
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
         prefix = collection_prefix(collection)
-        return await self._delete(prefix, _end(prefix), _is_written) > 0
+        return await self._delete(prefix, end_of_prefix(prefix), is_entry_named) > 0
 
     async def _cull(self) -> None:
-        await self._delete("", None, lambda name, stored: not _is_live(stored) and _is_written(name, stored))
+        await self._delete("", None, lambda name, stored: not _is_live(stored) and is_entry_named(name, stored))
 
     async def _delete(self, start: str, end: str | None, doomed: Callable[[str, object], bool]) -> int:
         """Remove what is doomed, a page at a time, so that other calls have their turn."""
@@ -168,7 +193,7 @@ class RocksDBStore(
 def _load(stored: object) -> ManagedEntry:
     if isinstance(stored, (bytes, str)):
         return load_entry(stored)
-    message = f"what is stored is no text but of type {type(stored).__name__}"
+    message = f"the stored data is of type {type(stored).__name__}, not text"
     raise DeserializationError(message)
 
 
@@ -186,16 +211,25 @@ def _is_live(stored: object) -> bool:
         return True
 
 
-def _is_written(name: str, stored: object) -> bool:
-    """Whether it is an entry that names the collection and key it is stored under."""
-    try:
-        entry = _load(stored)
-    except DeserializationError:
-        return False
-    if not entry.collection or not entry.key:
-        return False
-    # The second is how earlier versions named a collection that holds the separator.
-    return name in (join_names(entry.collection, entry.key), f"{entry.collection}::{entry.key}")
+def _version(stored: object) -> str:
+    return digest(stored if isinstance(stored, (bytes, str)) else None)
+
+
+def _has_version(version: str | None, stored: object) -> bool:
+    if stored is None or not _is_live(stored):
+        return version is None
+    return _version(stored) == version
+
+
+def _live_keys(database: Database, head: str, start: str, end: str | None, limit: int) -> tuple[list[str], str | None]:
+    """The keys of the first live entries of a collection, and the last name that was looked at, if not all were."""
+    keys: list[str] = []
+    last = None
+    for name, stored in database.walk(start, end, min(limit, PAGE_ENTRIES)):
+        last = name[len(head) :]
+        if last and _is_live(stored):
+            keys.append(last)
+    return keys, last
 
 
 def _next_collection(database: Database, start: str) -> tuple[str | None, str] | None:
@@ -207,7 +241,7 @@ def _next_collection(database: Database, start: str) -> tuple[str | None, str] |
     for name, stored in database.walk(start, None):
         names = split_names(name)
         if names is not None and _is_live(stored):
-            return names[0], _end(collection_prefix(names[0]))
+            return names[0], str(end_of_prefix(collection_prefix(names[0])))
         past = name + "\0"
     return None if past is None else (None, past)
 
@@ -215,8 +249,3 @@ def _next_collection(database: Database, start: str) -> tuple[str | None, str] |
 def _joined(collection: str, keys: Iterable[str]) -> list[str]:
     prefix = collection_prefix(collection)
     return [prefix + key for key in keys]
-
-
-def _end(prefix: str) -> str:
-    """Before which all names with the prefix come, and only names with it from the prefix on."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, cast
 
 from key_value.aio.core.driver_errors import DriverErrors
-from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreSetupError
+from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreConnectionError, StoreSetupError
 
 __all__ = ["DRIVER_ERRORS", "MAX_FOLDER_LENGTH", "MAX_VALUE_NAME_LENGTH", "Registry", "length_of"]
 
@@ -16,7 +16,12 @@ T = TypeVar("T")
 MAX_FOLDER_LENGTH = 255
 MAX_VALUE_NAME_LENGTH = 16_383
 
-DRIVER_ERRORS: DriverErrors = {PermissionError: StoreSetupError, OSError: KeyValueStoreError}
+# winreg raises OSError for whatever the registry reports.
+DRIVER_ERRORS: DriverErrors = {
+    PermissionError: StoreSetupError,
+    ConnectionError: StoreConnectionError,
+    OSError: KeyValueStoreError,
+}
 
 _ERROR_NO_MORE_ITEMS = 259
 
@@ -44,12 +49,12 @@ class _Winreg(Protocol):
 
 try:
     _winreg = cast("_Winreg", importlib.import_module("winreg"))
-except ImportError as exc:
+except ImportError as _error:
     _MESSAGE = (
         "key_value.aio.stores.windows_registry needs Windows: winreg, which is part of Python there, is missing. "
         "kv-keyring and kv-disk store locally on every platform"
     )
-    raise ImportError(_MESSAGE, name="winreg") from exc
+    raise ImportError(_MESSAGE, name="winreg") from _error
 
 
 def length_of(name: str) -> int:

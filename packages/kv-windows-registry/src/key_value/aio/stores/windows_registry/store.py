@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
@@ -25,6 +25,9 @@ from key_value.aio.stores.windows_registry.client import (
 )
 from key_value.aio.stores.windows_registry.entries import Entries, StoredName
 
+if TYPE_CHECKING:
+    from key_value.aio.core.urls import StoreURL
+
 __all__ = ["WindowsRegistryStore"]
 
 _HIVES = ("HKEY_CURRENT_USER", "HKEY_LOCAL_MACHINE")
@@ -40,7 +43,7 @@ class WindowsRegistryStore(
 ):
     """Entries in the Windows registry, each as one REG_SZ value. One thread makes all calls."""
 
-    capabilities = Capabilities(durable=True, max_key_bytes=MAX_VALUE_NAME_LENGTH)
+    capabilities: Capabilities = Capabilities(durable=True, max_key_bytes=MAX_VALUE_NAME_LENGTH)
     driver_errors = DRIVER_ERRORS
 
     @warn_types
@@ -80,11 +83,22 @@ class WindowsRegistryStore(
             collection_sanitization_strategy=collection_sanitization_strategy,
         )
 
+    @classmethod
+    def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
+        """`windows-registry://HKEY_CURRENT_USER/Software/my-app`; without a hive or path, the default."""
+        if url.url.partition("?")[0] in (f"{url.scheme}:", f"{url.scheme}://", f"{url.scheme}:///"):
+            return {}
+        hive, _, path = url.local_path.partition("/")
+        return {"hive": hive, "registry_path": path.replace("/", "\\")} if path else {"hive": hive}
+
     def __repr__(self) -> str:
         return f"WindowsRegistryStore({self._where})"
 
     async def _setup(self) -> None:
         await self._worker.run(_leave_open)
+
+    async def _probe(self) -> None:
+        await self._worker.run(Entries.get, self.default_collection, "probe")
 
     async def _close(self) -> None:
         await self._worker.close()

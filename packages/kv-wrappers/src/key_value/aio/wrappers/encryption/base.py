@@ -1,4 +1,4 @@
-"""Values that are encrypted, by any two functions."""
+"""Values encrypted by any two functions."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -14,16 +14,17 @@ __all__ = ["BaseEncryptionWrapper", "DecryptionFn", "EncryptionFn"]
 
 EncryptionFn = Callable[[bytes], bytes]
 DecryptionFn = Callable[[bytes, int], bytes]
-"""Takes what was stored, and the version it was stored with."""
+"""Takes the stored data, and the version it was stored with."""
 
 _DATA = "__encrypted_data__"
 _VERSION = "__encryption_version__"
 
 
 class BaseEncryptionWrapper(BaseValueWrapper):
-    """Stores values encrypted by functions of your own. Names, sizes and times to live stay visible.
+    """Encrypts values with your own functions. Names, sizes and times to live stay visible.
 
-    What was stored without encryption is returned as it is.
+    Unencrypted values are returned unchanged, so that anyone who can write to the store can replace any value with a
+    plain one, unless `require_encrypted` is set.
     """
 
     @warn_types
@@ -34,15 +35,19 @@ class BaseEncryptionWrapper(BaseValueWrapper):
         decryption_fn: DecryptionFn,
         encryption_version: int,
         raise_on_decryption_error: bool = True,  # noqa: FBT001, FBT002 — by position in earlier versions
+        *,
+        require_encrypted: bool = False,
     ) -> None:
-        """`encryption_version` is stored with each value and given to `decryption_fn`, which tells versions apart.
+        """`encryption_version` is stored with each value and passed to `decryption_fn`.
 
-        What cannot be decrypted is a DecryptionError, or without `raise_on_decryption_error` as if it were absent.
+        A value that cannot be decrypted raises DecryptionError, or reads as absent without `raise_on_decryption_error`.
+        So does a plain value with `require_encrypted`.
         """
         self._encrypt = encryption_fn
         self._decrypt = decryption_fn
         self._version = encryption_version
         self.raise_on_decryption_error = raise_on_decryption_error
+        self.require_encrypted = require_encrypted
         super().__init__(key_value)
 
     def _inner_value(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,7 +63,7 @@ class BaseEncryptionWrapper(BaseValueWrapper):
         )
 
     def _outer_value(self, inner_value: dict[str, Any]) -> dict[str, Any] | None:
-        if _DATA not in inner_value and _VERSION not in inner_value:
+        if not self.require_encrypted and _DATA not in inner_value and _VERSION not in inner_value:
             return inner_value
         try:
             return self._decrypted(inner_value)
@@ -69,6 +74,9 @@ class BaseEncryptionWrapper(BaseValueWrapper):
 
     def _decrypted(self, inner_value: dict[str, Any]) -> dict[str, Any]:
         data, version = inner_value.get(_DATA), inner_value.get(_VERSION)
+        if data is None and version is None:
+            message = "what is stored is not encrypted"
+            raise DecryptionError(message)
         if type(data) is not str or type(version) is not int:
             message = f"what is stored has no text in {_DATA}, or no integer in {_VERSION}"
             raise CorruptedDataError(message)

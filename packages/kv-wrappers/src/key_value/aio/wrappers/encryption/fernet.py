@@ -1,4 +1,4 @@
-"""Values that are encrypted with Fernet."""
+"""FernetEncryptionWrapper: values encrypted with Fernet."""
 
 import hashlib
 from asyncio import to_thread
@@ -18,9 +18,9 @@ _ITERATIONS = 1_200_000
 
 
 class FernetEncryptionWrapper(BaseEncryptionWrapper):
-    """Stores values encrypted and authenticated with Fernet: AES-128 in CBC mode and HMAC-SHA256.
+    """Encrypts and authenticates values with Fernet: AES-128 in CBC mode and HMAC-SHA256.
 
-    A value that was changed is noticed; one that was put in the place of another, whole, is not.
+    It detects a changed value, but not one whole value in the place of another.
     """
 
     @warn_types
@@ -32,14 +32,16 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
         source_material: str | None = None,
         salt: str | None = None,
         raise_on_decryption_error: bool = True,
+        require_encrypted: bool = False,
     ) -> None:
-        """Encrypt with `fernet`, or with a key that is derived from `source_material` and `salt`.
+        """Encrypt with `fernet`, or with a key derived from `source_material` and `salt`.
 
-        A MultiFernet encrypts with its first key and decrypts with any: so keys are exchanged. Deriving takes some
-        tenths of a second; it is done once, in a thread, by `setup` or the first call. What cannot be decrypted is a
-        DecryptionError, or without `raise_on_decryption_error` as if it were absent.
+        To rotate keys, pass a MultiFernet, which encrypts with its first key and decrypts with any. Deriving takes some
+        tenths of a second; `setup` or the first call does it once, in a thread. A value that cannot be decrypted raises
+        DecryptionError, or reads as absent without `raise_on_decryption_error`. So does a plain value with
+        `require_encrypted`; otherwise it is returned unchanged.
 
-        Raises ValueError unless there is either a `fernet`, or both others and neither of them empty.
+        Raises ValueError unless given either a `fernet`, or a non-empty `source_material` and `salt`.
         """
         if (fernet is None) is (source_material is None) or (salt is None) is not (source_material is None):
             message = "pass either fernet=, or source_material= with salt="
@@ -51,7 +53,14 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
         self._source = (source_material or "", salt or "")
         self._deriving = Once()
         self._ready = fernet is not None
-        super().__init__(key_value, self._encrypt_token, self._decrypt_token, _VERSION, raise_on_decryption_error)
+        super().__init__(
+            key_value,
+            self._encrypt_token,
+            self._decrypt_token,
+            _VERSION,
+            raise_on_decryption_error,
+            require_encrypted=require_encrypted,
+        )
 
     async def _prepare(self) -> None:
         await self._deriving.run(self._derive)

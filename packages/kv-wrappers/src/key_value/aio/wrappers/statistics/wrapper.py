@@ -1,10 +1,10 @@
-"""StatisticsWrapper, and the dataclasses that it counts in."""
+"""StatisticsWrapper and its dataclasses."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, SupportsFloat
 
+from key_value.aio.core.forks import new_lock
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.wrappers import BaseWrapper
 from key_value.aio.protocols import AsyncKeyValue
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass
 class BaseStatistics:
-    """How many entries an operation was asked for: one for each key of a batch."""
+    """The number of entries requested from an operation: one for each key of a batch."""
 
     count: int = 0
 
@@ -36,8 +36,9 @@ class BaseStatistics:
 
 @dataclass
 class BaseHitMissStatistics(BaseStatistics):
-    """How many of them there were."""
+    """The number of requested entries that existed."""
 
+    count: int = 0
     hit: int = 0
     miss: int = 0
 
@@ -67,7 +68,7 @@ class PutStatistics(BaseStatistics):
 
 @dataclass
 class DeleteStatistics(BaseHitMissStatistics):
-    """`delete` and `delete_many`, where a key that repeats counts once."""
+    """`delete` and `delete_many`; a repeated key counts once."""
 
 
 @dataclass
@@ -77,7 +78,7 @@ class ExistsStatistics(BaseHitMissStatistics):
 
 @dataclass
 class KVStoreCollectionStatistics:
-    """What was asked of a collection."""
+    """The calls of a collection."""
 
     get: GetStatistics = field(default_factory=GetStatistics)
     ttl: TTLStatistics = field(default_factory=TTLStatistics)
@@ -93,22 +94,22 @@ class KVStoreCollectionStatistics:
 
 @dataclass
 class KVStoreStatistics:
-    """The collections that were asked for anything, by name."""
+    """The statistics of every collection used so far, by name."""
 
     collections: dict[str, KVStoreCollectionStatistics] = field(default_factory=dict[str, KVStoreCollectionStatistics])
 
     def get_collection(self, collection: str) -> KVStoreCollectionStatistics:
-        """The statistics of the collection, new ones where there are none."""
+        """The statistics of the collection, created if missing."""
         found = self.collections.get(collection)
         return self.collections.setdefault(collection, KVStoreCollectionStatistics()) if found is None else found
 
 
 class StatisticsWrapper(BaseWrapper):
-    """Counts what is asked of each collection, in `statistics`.
+    """Counts the calls of each collection, in `statistics`.
 
-    Counted is a call that returned; one that raised, and those of the optional protocols, are not. The counts are exact
-    under any number of tasks and threads. `collection=None` counts as "default_collection", whatever the inner store
-    calls it. There is one object for each collection that was ever named; to begin anew, assign a KVStoreStatistics().
+    It counts calls that return, not those that raise or those of the optional protocols. The counts are exact under any
+    number of tasks and threads. `collection=None` counts as "default_collection", whatever the inner store calls it.
+    There is one object for each collection ever named; to reset, assign a KVStoreStatistics().
     """
 
     statistics: KVStoreStatistics
@@ -117,7 +118,15 @@ class StatisticsWrapper(BaseWrapper):
     def __init__(self, key_value: AsyncKeyValue) -> None:
         super().__init__(key_value)
         self.statistics = KVStoreStatistics()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        new, arguments, state = super().__reduce_ex__(protocol)
+        return new, arguments, {name: value for name, value in state.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lock = new_lock()
 
     # Written out, these cost half a microsecond; over the base for calls it would be 1.5.
 

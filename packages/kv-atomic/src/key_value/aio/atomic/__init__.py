@@ -1,0 +1,6 @@
+"""Updates, counters, one-time codes and locks that hold under concurrency, on top of conditional writes."""
+
+from key_value.aio.atomic.entries import increment, take, touch, update
+from key_value.aio.atomic.lock import Lock, LockLostError
+
+__all__ = ["Lock", "LockLostError", "increment", "take", "touch", "update"]

@@ -1,0 +1,160 @@
+"""What the exceptions of botocore mean."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from key_value.aio.core.driver_errors import DriverErrors, Meaning
+from key_value.aio.errors import (
+    BaseKeyValueError,
+    KeyValueStoreError,
+    StoreConnectionError,
+    StoreSetupError,
+    StoreTimeoutError,
+)
+
+__all__ = ["answer_of", "aws_errors", "code_of", "is_throttled", "is_unavailable", "lost_connection", "service_error"]
+
+_THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+_WRONG_REGION = "the request was signed for another region than that of the endpoint"
+_UNKNOWN_KEY = "the access key is not known, or the session token is none of it"
+_WRONG_SECRET = "wrong secret access key"  # noqa: S105 — a reason
+_CLOCK = "the clock of this machine is off, so that its signatures are not valid"
+_EXPIRED = "the session token has expired"
+_UNSIGNED = "no credentials where some are required"
+
+_REFUSED: Mapping[str, str] = {
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "IncompleteSignature": _UNSIGNED,
+    "IncompleteSignatureException": _UNSIGNED,
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "InvalidClientTokenId": _UNKNOWN_KEY,
+    "InvalidSignatureException": _WRONG_SECRET,
+    "InvalidToken": _UNKNOWN_KEY,
+    "MissingAuthenticationToken": _UNSIGNED,
+    "MissingAuthenticationTokenException": _UNSIGNED,
+    "OptInRequired": "the account has not subscribed to the service, or not to the region",
+    "PermanentRedirect": _WRONG_REGION,
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "SignatureDoesNotMatch": _WRONG_SECRET,
+    "SubscriptionRequiredException": "the account has not subscribed to the service",
+    "TokenRefreshRequired": _EXPIRED,
+    "UnrecognizedClientException": _UNKNOWN_KEY,
+}
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
+
+_CODE = re.compile(r"[A-Za-z.]{1,80}")
+_SERVER_ERROR = 500
+
+
+def service_error() -> type[Exception]:
+    """The class of an answer of the service that says what is wrong."""
+    from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+
+    return ClientError
+
+
+def lost_connection() -> tuple[type[Exception], ...]:
+    """The classes that say that there is no connection, or none any more: nobody knows whether the request was done."""
+    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+
+    return exceptions.ConnectionClosedError, exceptions.EndpointConnectionError
+
+
+def answer_of(error: Any) -> Mapping[str, Any]:
+    """What the service answered, of a `service_error`."""
+    return error.response
+
+
+def code_of(error: Any) -> str:
+    """The code by which the service tells what is wrong, of a `service_error`."""
+    return str(answer_of(error).get("Error", {}).get("Code", ""))
+
+
+def is_throttled(error: Any) -> bool:
+    """Whether the service has not done it because it was asked for too much."""
+    return code_of(error) in _THROTTLED
+
+
+def is_unavailable(error: Any) -> bool:
+    """Whether the service failed, which may have been after it had done what was asked."""
+    return _status(error) >= _SERVER_ERROR
+
+
+def aws_errors(codes: Mapping[str, Meaning]) -> DriverErrors:
+    """What the exceptions of botocore mean; `codes` has what is particular to a service, by its code."""
+    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+
+    single_sign_on = (StoreSetupError, "the session of the single sign-on is missing or has expired")
+    not_retrieved = (StoreSetupError, "the credentials could not be retrieved")
+    return {
+        exceptions.BotoCoreError: KeyValueStoreError,
+        exceptions.ConnectionError: StoreConnectionError,
+        exceptions.HTTPClientError: StoreConnectionError,
+        exceptions.ChecksumError: StoreConnectionError,
+        exceptions.IncompleteReadError: StoreConnectionError,
+        exceptions.ConnectTimeoutError: (StoreTimeoutError, "no connection within the limit `timeout`"),
+        exceptions.ReadTimeoutError: (StoreTimeoutError, "no answer within the limit `timeout`"),
+        exceptions.NoCredentialsError: (
+            StoreSetupError,
+            "no credentials were given, and none were found on this machine",
+        ),
+        exceptions.PartialCredentialsError: (StoreSetupError, "the credentials found on this machine are incomplete"),
+        exceptions.CredentialRetrievalError: not_retrieved,
+        exceptions.MetadataRetrievalError: not_retrieved,
+        exceptions.RefreshWithMFAUnsupportedError: (StoreSetupError, "the credentials could not be refreshed"),
+        exceptions.SSOError: single_sign_on,
+        exceptions.TokenRetrievalError: single_sign_on,
+        exceptions.ProfileNotFound: (StoreSetupError, "the profile of AWS_PROFILE is not in the configuration"),
+        exceptions.ConfigParseError: (StoreSetupError, "the AWS configuration of this machine cannot be read"),
+        exceptions.NoRegionError: (StoreSetupError, "no region was given, and none is configured on this machine"),
+        exceptions.InvalidRegionError: (StoreSetupError, "the region cannot be one"),
+        exceptions.ClientError: lambda error: codes.get(code_of(error)) or _meaning(error),
+    }
+
+
+def _status(error: Any) -> int:
+    status: Any = answer_of(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status if isinstance(status, int) else 0
+
+
+def _meaning(error: Any) -> tuple[type[BaseKeyValueError], str]:
+    """What an answer with an error means. Its text is not shown: it may hold names of the caller's account."""
+    code = code_of(error)
+    text = str(answer_of(error).get("Error", {}).get("Message", "")).lower()
+    if is_throttled(error):
+        return StoreConnectionError, f"the service limits the rate of requests ({code})"
+    if code in _DENIED:
+        return StoreSetupError, f"these credentials lack the right to {error.operation_name}"
+    if code in _REFUSED:
+        reason = _REFUSED[code]
+        # One code for three mistakes, which the text tells apart.
+        if reason is _WRONG_SECRET and "scope" in text and "region" in text:
+            reason = _WRONG_REGION
+        elif reason is _WRONG_SECRET and ("expired" in text or "not yet current" in text):
+            reason = _CLOCK
+        return StoreSetupError, reason
+    if is_unavailable(error):
+        return StoreConnectionError, f"the service answers with status {_status(error)}"
+    shown = code if _CODE.fullmatch(code) else f"status {_status(error)}"
+    return KeyValueStoreError, f"the service refuses {error.operation_name} ({shown})"

@@ -1,0 +1,23 @@
+"""The parts of queries for listing and removing."""
+
+from typing import Any, Literal
+
+from key_value.aio.core import clock
+from key_value.aio.core.names import end_of_prefix
+
+__all__ = ["expired", "key_range"]
+
+_MILLISECOND = 1000
+
+
+def key_range(prefix: str) -> dict[str, Any]:
+    if not prefix:
+        return {"exists": {"field": "key"}}
+    end = end_of_prefix(prefix)
+    return {"range": {"key": {"gte": prefix} if end is None else {"gte": prefix, "lt": end}}}
+
+
+def expired(operator: Literal["lt", "lte"]) -> dict[str, Any]:
+    """What has surely expired, or ("lte") does within this millisecond: an index keeps no more of a time."""
+    now = clock.microseconds_now() // _MILLISECOND
+    return {"range": {"expires_at": {operator: now, "format": "epoch_millis"}}}

@@ -1,0 +1,38 @@
+"""The distribution to install for each scheme."""
+
+__all__ = ["DISTRIBUTIONS"]
+
+DISTRIBUTIONS = {
+    "aerospike": "kv-aerospike",
+    "azure-tables": "kv-azure-tables",
+    "chdb": "kv-chdb",
+    "disk": "kv-disk",
+    "duckdb": "kv-duckdb",
+    "dynamodb": "kv-dynamodb",
+    "elasticsearch": "kv-elasticsearch",
+    "elasticsearch+https": "kv-elasticsearch",
+    "filetree": "kv-filetree",
+    "firestore": "kv-firestore",
+    "keyring": "kv-keyring",
+    "memcached": "kv-memcached",
+    "memory": "kv-memory",
+    "mongodb": "kv-mongodb",
+    "mongodb+srv": "kv-mongodb",
+    "multi-disk": "kv-disk",
+    "null": "kv-memory",
+    "opensearch": "kv-opensearch",
+    "opensearch+https": "kv-opensearch",
+    "postgres": "kv-postgresql",
+    "postgresql": "kv-postgresql",
+    "redis": "kv-redis",
+    "rediss": "kv-redis",
+    "rocksdb": "kv-rocksdb",
+    "s3": "kv-s3",
+    "simple": "kv-memory",
+    "unix": "kv-redis",
+    "valkey": "kv-valkey",
+    "valkeys": "kv-valkey",
+    "vault": "kv-vault",
+    "vault+http": "kv-vault",
+    "windows-registry": "kv-windows-registry",
+}

@@ -1,0 +1,199 @@
+"""Selects the tests that apply to a store when their class is created: pytest collects no others."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+
+import pytest
+from key_value.aio.core.capabilities import Capabilities
+from key_value.aio.stores.base import BaseStore
+
+__all__ = [
+    "Need",
+    "NotSelected",
+    "check_selection",
+    "declares",
+    "declares_no",
+    "expecting",
+    "helper",
+    "implements",
+    "knob",
+    "needs",
+    "no_knob",
+    "select_tests",
+    "store_class_of",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Need(NamedTuple):
+    """A requirement of a test on the store or its author: a description, and a check."""
+
+    sentence: str
+    is_met: Callable[[type[Any], Any], bool]
+    """Given the class of the tests and the store: an object, a class where that tells, None where nothing is known."""
+
+
+class NotSelected(NamedTuple):
+    """Replaces a test that does not apply. It is not callable, so that pytest does not collect it."""
+
+    needed: tuple[Need, ...]
+
+
+def implements(*protocols: type[Any]) -> Need:
+    """The need for a store that implements one of the protocols."""
+
+    def is_met(_: type[Any], store: Any) -> bool:
+        if isinstance(store, type):
+            return issubclass(store, protocols)
+        return store is None or isinstance(store, protocols)
+
+    return Need(f"a store that implements {' or '.join(each.__name__ for each in protocols)}", is_met)
+
+
+def declares(capability: str) -> Need:
+    def is_met(_: type[Any], store: Any) -> bool:
+        return _declared(store, capability, unknown=True)
+
+    return Need(f"a store that declares {capability}", is_met)
+
+
+def declares_no(capability: str) -> Need:
+    def is_met(_: type[Any], store: Any) -> bool:
+        return not _declared(store, capability, unknown=False)
+
+    return Need(f"a store that does not declare {capability}", is_met)
+
+
+def helper(name: str) -> Need:
+    """The need for a method that the store's author overrides."""
+
+    def is_met(tests: type[Any], _: Any) -> bool:
+        return not hasattr(getattr(tests, name), "__kit_default__")
+
+    return Need(f"{name}() to be overridden", is_met)
+
+
+def knob(name: str) -> Need:
+    """The need for a class attribute that is set."""
+
+    def is_met(tests: type[Any], _: Any) -> bool:
+        return bool(getattr(tests, name))
+
+    return Need(f"{name} in the class of tests", is_met)
+
+
+def no_knob(name: str) -> Need:
+    """The need for a class attribute that is unset."""
+
+    def is_met(tests: type[Any], _: Any) -> bool:
+        return not getattr(tests, name)
+
+    return Need(f"{name} to be unset in the class of tests", is_met)
+
+
+def needs(*needed: Need | type[Any]) -> Callable[[F], F]:
+    """Mark a test with its needs; a protocol means a store that implements it."""
+    asked = tuple(each if isinstance(each, Need) else implements(each) for each in needed)
+
+    def mark(test: F) -> F:
+        vars(test)["__needs__"] = (*_needs_of(test), *asked)
+        return test
+
+    return mark
+
+
+def select_tests(tests: type[Any]) -> None:
+    """Take out of the class what does not apply to its store, and put back what a base took out and does."""
+    store = getattr(tests, "example", None)
+    if store is None:
+        store = store_class_of(tests)
+    for name in [name for name in dir(tests) if name.startswith("test")]:
+        test = _written(tests, name)
+        needed = _needs_of(test)
+        if not all(need.is_met(tests, store) for need in needed):
+            setattr(tests, name, NotSelected(needed))
+        elif isinstance(getattr(tests, name), NotSelected):
+            setattr(tests, name, test)
+
+
+def check_selection(tests: type[Any], test: object, store: object) -> None:
+    """Skip the test if the store itself does not meet its needs; fail if one that it does meet was not selected."""
+    for need in _needs_of(test):
+        if not need.is_met(tests, store):
+            pytest.skip(f"needs {need.sentence}")
+    missed = _missed(tests, type(store), getattr(store, "capabilities", None), store)
+    if missed:
+        pytest.fail(
+            f"{tests.__name__} was selected for another store than {type(store).__name__}, without {missed[0]} "
+            f"and {len(missed) - 1} more tests that apply: set `example` to a store object like those of the fixture"
+        )
+
+
+def store_class_of(tests: type[Any]) -> type[Any] | None:
+    """The class that `StoreTests[MyStore]` names, if that tells what a store implements: a wrapper's does not."""
+    for argument in _arguments(tests):
+        if isinstance(argument, type) and issubclass(argument, BaseStore):
+            return argument
+    return None
+
+
+def expecting(test: F, contract: str) -> F:
+    """The test, with failures that name the contract and the expectation."""
+    expected = f"{contract} Expected: {test.__name__.removeprefix('test_').replace('_', ' ')}."
+
+    @functools.wraps(test)
+    def run(*args: Any, **fixtures: Any) -> None:
+        __tracebackhide__ = True
+        try:
+            test(*args, **fixtures)
+        except AssertionError as failure:
+            failure.args = (f"{expected}\n{failure}",)
+            raise
+        except pytest.fail.Exception as failure:
+            failure.msg = f"{expected}\n{failure.msg}"
+            raise
+
+    return run  # pyright: ignore[reportReturnType] — of the same signature
+
+
+_checked: dict[tuple[type[Any], type[Any], Capabilities | None], list[str]] = {}
+
+
+def _missed(tests: type[Any], kind: type[Any], capabilities: Capabilities | None, store: object) -> list[str]:
+    known = (tests, kind, capabilities)
+    if known not in _checked:
+        _checked[known] = [
+            name
+            for name in dir(tests)
+            if isinstance(left_out := getattr(tests, name), NotSelected)
+            and all(need.is_met(tests, store) for need in left_out.needed)
+        ]
+    return _checked[known]
+
+
+def _needs_of(test: object) -> tuple[Need, ...]:
+    return getattr(test, "__needs__", ())
+
+
+def _declared(store: Any, capability: str, *, unknown: bool) -> bool:
+    # Many stores learn a limit in their constructor, so that a class does not tell.
+    if store is None or isinstance(store, type):
+        return unknown
+    return bool(getattr(getattr(store, "capabilities", Capabilities()), capability))
+
+
+def _written(tests: type[Any], name: str) -> object:
+    """The test as it was written, in the class closest to this one."""
+    found = (vars(base)[name] for base in tests.__mro__ if name in vars(base))
+    return next(test for test in found if not isinstance(test, NotSelected))
+
+
+def _arguments(tests: type[Any]) -> Iterator[object]:
+    """The type arguments of a test class's bases, the closest first."""
+    for base in tests.__mro__:
+        for generic in vars(base).get("__orig_bases__", ()):
+            origin = get_origin(generic)
+            if isinstance(origin, type) and hasattr(origin, "example"):
+                yield from get_args(generic)

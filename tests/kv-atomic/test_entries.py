@@ -1,0 +1,398 @@
+"""update, increment, take and touch: what each does to an entry, its ttl, and those who write meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.atomic import Lock, increment, take, touch, update
+from key_value.aio.errors import (
+    DeserializationError,
+    InvalidKeyError,
+    InvalidTTLError,
+    KeyValueStoreError,
+    SerializationError,
+    StoreConnectionError,
+    StoreTimeoutError,
+)
+from key_value.aio.stores.null import NullStore
+from key_value.aio.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from conftest import SharedStore, Watched
+
+Value = dict[str, Any]
+
+CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "update": lambda store: update(store, "key", add_visit),
+    "increment": lambda store: increment(store, "key"),
+    "take": lambda store: take(store, "key"),
+    "touch": lambda store: touch(store, "key", 60),
+}
+each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+@pytest.fixture
+def clock() -> Iterator[FakeClock]:
+    with FakeClock() as clock:
+        yield clock
+
+
+def add_visit(value: Value | None) -> Value:
+    value = value or {"visits": 0}
+    value["visits"] += 1
+    return value
+
+
+def raising(error: Exception) -> Callable[[], Awaitable[object]]:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+# update
+
+
+async def test_update_stores_what_the_function_makes_of_the_value_and_returns_it(store: Any) -> None:
+    await store.put("key", {"visits": 6})
+    assert await update(store, "key", lambda value: {"visits": (value or {})["visits"] + 1}) == {"visits": 7}
+    assert await store.get("key") == {"visits": 7}
+
+
+async def test_update_gives_the_function_none_where_there_is_no_entry(store: Any) -> None:
+    assert await update(store, "key", lambda value: {"before": value}) == {"before": None}
+    assert await store.ttl("key") == ({"before": None}, None)
+
+
+async def test_the_function_may_change_the_value_that_it_is_given(store: Any) -> None:
+    await store.put("key", {"visits": 6})
+    assert await update(store, "key", add_visit) == await store.get("key") == {"visits": 7}
+
+
+async def test_what_update_returns_is_the_callers_own(store: Any) -> None:
+    kept: list[Value] = []
+    value = await update(store, "key", lambda _: kept.append({"a": 1}) or kept[-1])
+    value["a"] = 2
+    assert kept == [{"a": 1}]
+    assert await store.get("key") == {"a": 1}
+
+
+async def test_update_changes_the_entry_of_its_collection_alone(store: Any) -> None:
+    await store.put("key", {"visits": 1})
+    await update(store, "key", add_visit, collection="other")
+    await update(store, "key", add_visit, collection="other")
+    assert await store.get("key") == {"visits": 1}
+    assert await store.get("key", collection="other") == {"visits": 2}
+
+
+async def test_update_keeps_the_remaining_ttl(store: Any, clock: FakeClock) -> None:
+    await store.put("key", {"visits": 1}, ttl=60)
+    clock.advance(20)
+    await update(store, "key", add_visit)
+    assert await store.ttl("key") == ({"visits": 2}, 40)
+
+
+async def test_a_function_that_takes_its_time_does_not_prolong_the_ttl(store: Any, clock: FakeClock) -> None:
+    def slow(value: Value | None) -> Value:
+        clock.advance(15)
+        return add_visit(value)
+
+    await store.put("key", {"visits": 1}, ttl=60)
+    await update(store, "key", slow)
+    assert await store.ttl("key") == ({"visits": 2}, 45)
+
+
+@pytest.mark.usefixtures("expires_by_our_clock")
+async def test_an_entry_that_expires_during_the_function_is_not_brought_back(store: Any, clock: FakeClock) -> None:
+    given: list[Value | None] = []
+
+    def slow(value: Value | None) -> Value:
+        given.append(value)
+        clock.advance(40)
+        return {"calls": len(given)}
+
+    await store.put("key", {"old": True}, ttl=60)
+    clock.advance(30)
+    assert await update(store, "key", slow) == {"calls": 2}
+    assert given == [{"old": True}, None]
+    assert await store.ttl("key") == ({"calls": 2}, None)
+
+
+async def test_an_uncontended_update_is_one_read_and_one_write(watched: Watched) -> None:
+    await update(watched, "key", add_visit)
+    await update(watched, "key", add_visit)
+    assert watched.calls == ["get_versioned", "put_if_version"] * 2
+
+
+async def test_update_calls_the_function_again_with_what_somebody_wrote_meanwhile(store: Any, watched: Watched) -> None:
+    await store.put("key", {"visits": 1})
+    watched.before_write = lambda: store.put("key", {"visits": 100})
+    assert await update(watched, "key", add_visit) == {"visits": 101}
+    assert watched.calls == ["get_versioned", "put_if_version"] * 2
+
+
+async def test_update_makes_an_entry_that_was_deleted_meanwhile(store: Any, watched: Watched) -> None:
+    await store.put("key", {"visits": 100})
+    watched.before_write = lambda: store.delete("key")
+    assert await update(watched, "key", add_visit) == {"visits": 1}
+
+
+async def test_what_the_function_raises_passes_and_leaves_the_entry(store: Any, watched: Watched) -> None:
+    await store.put("key", {"stock": 0})
+
+    def buy(value: Value | None) -> Value:
+        raise LookupError(value)
+
+    with pytest.raises(LookupError, match="stock"):
+        await update(watched, "key", buy)
+    assert watched.calls == ["get_versioned"]
+    assert await store.get("key") == {"stock": 0}
+    assert await update(store, "key", add_first_stock) == {"stock": 1}
+
+
+def add_first_stock(value: Value | None) -> Value:
+    return {"stock": (value or {})["stock"] + 1}
+
+
+@pytest.mark.parametrize("returned", [None, [("a", 1)], "text"])
+async def test_a_function_that_returns_no_mapping_is_an_error(store: Any, returned: Any) -> None:
+    await store.put("key", {"visits": 1})
+    with pytest.raises(TypeError, match=f"must return the new value, a mapping, not {type(returned).__name__}"):
+        await update(store, "key", lambda _: returned)
+    assert await store.get("key") == {"visits": 1}
+
+
+async def test_a_value_that_json_cannot_hold_leaves_the_entry(store: Any) -> None:
+    await store.put("key", {"visits": 1})
+    with pytest.raises(SerializationError):
+        await update(store, "key", lambda _: {"when": b"now"})
+    assert await store.get("key") == {"visits": 1}
+
+
+async def test_update_replaces_an_entry_that_reads_as_absent(hiding: SharedStore) -> None:
+    assert await update(hiding, "key", lambda value: {"before": value}) == {"before": None}
+    hiding.hides = False
+    assert await hiding.ttl("key") == ({"before": None}, None)
+
+
+# increment
+
+
+async def test_increment_counts_from_zero_and_returns_the_count(store: Any) -> None:
+    assert [await increment(store, "key") for _ in range(3)] == [1, 2, 3]
+    assert await increment(store, "key", 10) == 13
+    assert await increment(store, "key", by=-20) == -7
+    assert await increment(store, "key", 0) == -7
+    assert await store.ttl("key") == ({"count": -7}, None)
+
+
+async def test_increment_goes_on_from_a_counter_that_was_put(store: Any) -> None:
+    await store.put("key", {"count": 2**70}, collection="counters")
+    assert await increment(store, "key", collection="counters") == 2**70 + 1
+
+
+async def test_the_ttl_of_a_counter_counts_from_its_first_increment(store: Any, clock: FakeClock) -> None:
+    await increment(store, "key", ttl=60)
+    clock.advance(20)
+    await increment(store, "key", ttl=60)
+    await increment(store, "key")
+    assert await store.ttl("key") == ({"count": 3}, 40)
+
+
+async def test_an_expired_counter_starts_again_with_a_ttl_of_its_own(store: Any, clock: FakeClock) -> None:
+    await increment(store, "key", 5, ttl=60)
+    clock.advance(61)
+    assert await increment(store, "key", ttl=30) == 1
+    assert await store.ttl("key") == ({"count": 1}, 30)
+
+
+@pytest.mark.usefixtures("expires_by_our_clock")
+async def test_a_counter_that_expires_between_read_and_write_starts_again(
+    watched: Watched, store: Any, clock: FakeClock
+) -> None:
+    async def pass_time() -> None:
+        clock.advance(30)
+
+    await increment(watched, "key", 5, ttl=60)
+    clock.advance(50)
+    watched.before_write = pass_time
+    assert await increment(watched, "key", ttl=60) == 1
+    assert await store.ttl("key") == ({"count": 1}, 60)
+
+
+NOT_COUNTERS = [{}, {"count": "1"}, {"count": 1.0}, {"count": True}, {"count": None}, {"count": 1, "name": "a"}]
+
+
+@pytest.mark.parametrize("value", NOT_COUNTERS, ids=str)
+async def test_incrementing_what_is_no_counter_is_an_error_and_leaves_it(store: Any, value: Mapping[str, Any]) -> None:
+    await store.put("key", value)
+    with pytest.raises(DeserializationError, match=r"no counter.*'key'"):
+        await increment(store, "key")
+    assert await store.get("key") == value
+
+
+@pytest.mark.parametrize("by", [1.0, True, "1", None])
+async def test_an_increment_by_what_is_no_int_is_a_type_error(watched: Watched, by: Any) -> None:
+    with pytest.raises(TypeError, match="by must be an int"):
+        await increment(watched, "key", by)
+    assert watched.calls == []
+
+
+# take
+
+
+async def test_take_removes_the_entry_and_returns_its_value(store: Any) -> None:
+    await store.put("key", {"digits": "123456"}, ttl=60)
+    assert await take(store, "key") == {"digits": "123456"}
+    assert await store.get("key") is None
+    assert await take(store, "key") is None
+
+
+async def test_take_answers_none_where_the_entry_has_expired(store: Any, clock: FakeClock) -> None:
+    await store.put("key", {"digits": "123456"}, ttl=60)
+    clock.advance(60)
+    assert await take(store, "key") is None
+
+
+async def test_take_gives_what_somebody_wrote_meanwhile(store: Any, watched: Watched) -> None:
+    await store.put("key", {"digits": "old"})
+    watched.before_write = lambda: store.put("key", {"digits": "new"})
+    assert await take(watched, "key") == {"digits": "new"}
+    assert await store.get("key") is None
+
+
+async def test_take_answers_none_when_another_took_it_meanwhile(store: Any, watched: Watched) -> None:
+    await store.put("key", {"digits": "123456"})
+    watched.before_write = lambda: take(store, "key")
+    assert await take(watched, "key") is None
+
+
+async def test_take_leaves_an_entry_that_reads_as_absent(hiding: SharedStore) -> None:
+    assert await take(hiding, "key") is None
+    hiding.hides = False
+    assert await hiding.get("key") == {"secret": 1}
+
+
+# touch
+
+
+async def test_touch_gives_a_new_ttl_and_leaves_the_value(store: Any, clock: FakeClock) -> None:
+    await store.put("key", {"page": 7}, ttl=60)
+    clock.advance(50)
+    assert await touch(store, "key", 100) is True
+    assert await store.ttl("key") == ({"page": 7}, 100)
+    assert await touch(store, "key", None) is True
+    assert await store.ttl("key") == ({"page": 7}, None)
+
+
+async def test_touch_brings_nothing_into_being(store: Any, clock: FakeClock) -> None:
+    await store.put("key", {"page": 7}, ttl=60)
+    clock.advance(60)
+    assert await touch(store, "key", 60) is False
+    assert await store.get("key") is None
+
+
+async def test_touch_leaves_the_newer_value(store: Any, watched: Watched) -> None:
+    await store.put("key", {"page": 7})
+    watched.before_write = lambda: store.put("key", {"page": 8})
+    assert await touch(watched, "key", None) is True
+    assert await store.get("key") == {"page": 8}
+
+
+# Everything
+
+
+@each_call
+async def test_a_write_whose_outcome_is_unknown_is_raised_and_not_repeated(
+    call: Callable[[Any], Awaitable[object]], store: Any, watched: Watched
+) -> None:
+    await store.put("key", {"count": 1} if call is CALLS["increment"] else {"visits": 1})
+    watched.after_write = raising(StoreTimeoutError("no answer"))
+    with pytest.raises(StoreTimeoutError, match="no answer"):
+        await call(watched)
+    assert len(watched.calls) == 2
+
+
+@each_call
+async def test_a_read_that_fails_is_raised(call: Callable[[Any], Awaitable[object]], watched: Watched) -> None:
+    error = StoreConnectionError("down")
+    watched.before_read = raising(error)
+    with pytest.raises(StoreConnectionError) as raised:
+        await call(watched)
+    assert raised.value is error
+    assert watched.calls == ["get_versioned"]
+
+
+class Unchanging:
+    """Drops writes in silence, as a wrapper for reading only may."""
+
+    def __init__(self, store: Any) -> None:
+        self.get_versioned = store.get_versioned
+
+    async def put_if_version(self, *_: Any, **__: Any) -> bool:
+        return False
+
+    async def delete_if_version(self, *_: Any, **__: Any) -> bool:
+        return False
+
+
+@each_call
+async def test_a_store_that_drops_writes_in_silence_is_an_error(
+    call: Callable[[Any], Awaitable[object]], store: Any
+) -> None:
+    await store.put("key", {"count": 1} if call is CALLS["increment"] else {"visits": 1})
+    with pytest.raises(KeyValueStoreError, match="refused 20 conditional writes"):
+        await call(Unchanging(store))
+
+
+@each_call
+async def test_a_store_without_versions_is_a_type_error_that_names_the_protocol(
+    call: Callable[[Any], Awaitable[object]],
+) -> None:
+    with pytest.raises(TypeError, match="Plain does not satisfy AsyncVersionedProtocol"):
+        await call(Plain())
+
+
+def test_a_lock_in_a_store_without_versions_is_a_type_error_that_names_the_protocol() -> None:
+    with pytest.raises(TypeError, match="Plain does not satisfy AsyncVersionedProtocol"):
+        Lock(Plain(), "key")
+
+
+class Plain:
+    """The eight methods of a store that keeps nothing."""
+
+    def __init__(self) -> None:
+        store = NullStore()
+        self.get, self.ttl, self.put, self.delete = store.get, store.ttl, store.put, store.delete
+        self.get_many, self.ttl_many = store.get_many, store.ttl_many
+        self.put_many, self.delete_many = store.put_many, store.delete_many
+
+
+WRONG: dict[str, tuple[type[Exception], Callable[[Any], Awaitable[object]]]] = {
+    "an empty key": (InvalidKeyError, lambda store: increment(store, "")),
+    "a key that is no str": (TypeError, lambda store: take(store, 7)),  # pyright: ignore[reportArgumentType]
+    "an empty collection": (InvalidKeyError, lambda store: touch(store, "key", 1, collection="")),
+    "a lone surrogate": (InvalidKeyError, lambda store: update(store, "\ud800", add_visit)),
+    "no ttl of touch": (InvalidTTLError, lambda store: touch(store, "key", 0)),
+    "a ttl that is a bool": (InvalidTTLError, lambda store: touch(store, "key", True)),  # noqa: FBT003
+    "an infinite ttl": (InvalidTTLError, lambda store: increment(store, "key", ttl=float("inf"))),
+    "a ttl that is text": (TypeError, lambda store: increment(store, "key", ttl="60")),  # pyright: ignore[reportArgumentType]
+    "no function": (TypeError, lambda store: update(store, "key", {"visits": 1})),  # pyright: ignore[reportArgumentType]
+    "an async function": (TypeError, lambda store: update(store, "key", add_visit_later)),  # pyright: ignore[reportArgumentType]
+}
+
+
+async def add_visit_later(value: Value | None) -> Value:
+    return add_visit(value)
+
+
+@pytest.mark.parametrize(("error", "call"), WRONG.values(), ids=WRONG)
+async def test_wrong_arguments_are_refused_before_any_io(
+    error: type[Exception], call: Callable[[Any], Awaitable[object]], watched: Watched
+) -> None:
+    with pytest.raises(error):
+        await call(watched)
+    assert watched.calls == []

@@ -1,0 +1,205 @@
+"""Requests to a service: what is repeated, and how many are under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from key_value.aio.core import requests
+from key_value.aio.core.clients import LoopClient, in_thread
+from key_value.aio.core.requests import Sender, UnderWay, map_together, waited, work_together
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class RefusalError(Exception):
+    def __init__(self, *, done: bool, fails: bool = False) -> None:
+        super().__init__()
+        self.done = done
+        self.fails = fails
+
+
+class LostError(Exception):
+    pass
+
+
+class Service:
+    """Raises these errors, and then answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.asked = 0
+
+    async def ask(self) -> str:
+        self.asked += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "answer"
+
+
+@pytest.fixture
+def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
+    monkeypatch.setattr(requests, "_FIRST_WAIT", 0.0001)
+    return Sender(
+        2,
+        service_error=RefusalError,
+        lost_connection=LostError,
+        was_not_done=lambda error: not error.done,
+        is_unavailable=lambda error: error.fails,
+    )
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+async def test_what_was_surely_not_done_is_asked_for_again(sender: Sender, *, repeatable: bool) -> None:
+    service = Service(RefusalError(done=False), RefusalError(done=False))
+    assert await sender.send(service.ask, None, repeatable=repeatable) == "answer"
+    assert service.asked == 3
+
+
+async def test_what_nobody_knows_of_is_asked_for_again_only_if_it_is_repeatable(sender: Sender) -> None:
+    for error in (RefusalError(done=True, fails=True), LostError()):
+        service = Service(error)
+        assert await sender.send(service.ask, None, repeatable=True) == "answer"
+        service = Service(error)
+        with pytest.raises(type(error)):
+            await sender.send(service.ask, None, repeatable=False)
+        assert service.asked == 1
+
+
+async def test_a_lost_connection_is_replaced_once(sender: Sender) -> None:
+    service = Service(LostError(), LostError())
+    with pytest.raises(LostError):
+        await sender.send(service.ask, None, repeatable=True)
+    assert service.asked == 2
+
+
+async def test_any_other_answer_is_raised_at_once(sender: Sender) -> None:
+    service = Service(RefusalError(done=True))
+    with pytest.raises(RefusalError):
+        await sender.send(service.ask, None, repeatable=True)
+    assert service.asked == 1
+
+
+async def test_attempts_end(sender: Sender) -> None:
+    service = Service(*(RefusalError(done=False) for _ in range(100)))
+    with pytest.raises(RefusalError):
+        await sender.send(service.ask, None, repeatable=True)
+    assert service.asked == 10
+
+
+async def test_there_is_no_wait_beyond_the_deadline() -> None:
+    assert await waited(5, asyncio.get_running_loop().time() - 1) is False
+
+
+async def test_no_more_are_under_way_than_allowed() -> None:
+    under_way: list[int] = []
+    most = 0
+
+    async def handle(number: int) -> int:
+        nonlocal most
+        under_way.append(number)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0)
+        under_way.remove(number)
+        return number * 2
+
+    assert await map_together(handle, range(20), 3) == [number * 2 for number in range(20)]
+    assert most == 3
+
+
+async def test_the_first_error_ends_the_others() -> None:
+    ended: list[bool] = []
+
+    async def handle(number: int) -> None:
+        if number == 1:
+            raise LostError
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    with pytest.raises(LostError):
+        await map_together(handle, range(2), 2)
+    assert ended == [True]
+
+
+async def test_work_is_shared() -> None:
+    things = iter(range(10))
+    done: list[int] = []
+
+    async def work() -> None:
+        for thing in things:
+            await asyncio.sleep(0)
+            done.append(thing)
+
+    await work_together(work, 3)
+    assert sorted(done) == list(range(10))
+
+
+class Client:
+    def __init__(self) -> None:
+        self.made_in = threading.get_ident()
+        self.entered = self.exited = 0
+
+    async def __aenter__(self) -> Self:
+        self.entered += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.exited += 1
+
+
+async def test_a_client_is_made_once_by_a_thread_and_entered_in_the_loop() -> None:
+    holder = LoopClient(Client)
+    clients = await asyncio.gather(*(holder.get() for _ in range(5)))
+    assert len(set(map(id, clients))) == 1
+    assert clients[0].made_in != threading.get_ident()
+    assert (clients[0].entered, clients[0].exited) == (1, 0)
+    await holder.close()
+    assert clients[0].exited == 1
+    with pytest.raises(ConnectionAbortedError):
+        await holder.get()
+
+
+async def test_making_a_client_is_tried_again_after_a_failure() -> None:
+    made: list[int] = []
+
+    def make() -> Client:
+        made.append(1)
+        if len(made) == 1:
+            raise LostError
+        return Client()
+
+    holder = LoopClient(make)
+    with pytest.raises(LostError):
+        await holder.get()
+    assert (await holder.get()).entered == 1
+    await holder.close()
+
+
+async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
+    assert await in_thread(threading.get_ident) != threading.get_ident()
+
+    def fail() -> None:
+        raise LostError
+
+    with pytest.raises(LostError):
+        await in_thread(fail)
+
+
+async def test_closing_waits_for_every_call_under_way_and_no_longer_than_it_is_told() -> None:
+    under_way = UnderWay()
+    await under_way.wait(0)
+    under_way.begin()
+    under_way.begin()
+    waiting = asyncio.ensure_future(under_way.wait(60))
+    under_way.end()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    under_way.end()
+    await waiting
+    under_way.begin()
+    await under_way.wait(0.01)

@@ -1,0 +1,98 @@
+"""Conditional writes against other stores on the same database, and against what others write by SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+from key_value.aio.stores.duckdb import DuckDBStore
+from rivals import RACES, count_up, winners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WRITERS = 4
+INCREMENTS = 25
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "entries.duckdb"
+
+
+@pytest.fixture
+def raw(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(path) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        """UPDATE kv_entries SET value = '{"n": 2}'""",
+        "UPDATE kv_entries SET created_at = created_at + INTERVAL 1 MICROSECOND",
+        "UPDATE kv_entries SET created_at = NULL",
+        "UPDATE kv_entries SET expires_at = '2100-01-01'",
+        "UPDATE kv_entries SET version = 2",
+        """INSERT OR REPLACE INTO kv_entries VALUES ('default_collection', 'a', '{"n": 1}', now(), NULL, 1)""",
+        "DELETE FROM kv_entries",
+    ],
+)
+async def test_what_others_write_by_sql_in_between_is_noticed(
+    path: Path, raw: duckdb.DuckDBPyConnection, write: str
+) -> None:
+    async with DuckDBStore(database_path=path) as store:
+        await store.put("a", {"n": 1})
+        version = (await store.get_versioned("a")).version
+        assert version is not None
+        raw.execute(write)
+        rows = raw.execute("SELECT * EXCLUDE (created_at, expires_at) FROM kv_entries").fetchall()
+        assert await store.put_if_version("a", {"n": 3}, version) is False
+        assert await store.delete_if_version("a", version) is False
+        assert raw.execute("SELECT * EXCLUDE (created_at, expires_at) FROM kv_entries").fetchall() == rows
+
+
+async def test_an_equal_value_that_is_stored_again_has_another_version() -> None:
+    store = DuckDBStore()
+    versions: set[str | None] = set()
+    for _ in range(50):
+        await store.put("a", {"n": 1})
+        versions.add((await store.get_versioned("a")).version)
+    assert len(versions) == 50
+
+
+async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
+    async with DuckDBStore(database_path=path) as store:
+        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
+        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
+    with duckdb.connect(path) as owner:
+        owner.execute("""UPDATE kv_entries SET value = '{"n": 2}' WHERE key = 'a'""")
+    async with DuckDBStore(database_path=path) as store:
+        stored = [await store.put_if_version(key, {"n": 3}, each) for key, each in zip("ab", versions, strict=True)]
+        assert stored == [False, True]
+        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+
+
+async def test_an_expired_entry_is_none(path: Path, raw: duckdb.DuckDBPyConnection) -> None:
+    async with DuckDBStore(database_path=path) as store:
+        raw.execute("INSERT INTO kv_entries VALUES ('default_collection', 'a', '{}', NULL, '2020-01-01', 1)")
+        assert (await store.get_versioned("a")).version is None
+        assert await store.put_if_version("a", {"n": 2}, None) is True
+        assert await store.put_if_version("a", {"n": 3}, None) is False
+        assert await store.get("a") == {"n": 2}
+
+
+def test_increments_of_many_connections_at_once_are_exact(path: Path) -> None:
+    count_up(lambda: DuckDBStore(database_path=path), WRITERS, INCREMENTS)
+    with duckdb.connect(path) as raw:
+        assert raw.execute("SELECT value::VARCHAR FROM kv_entries").fetchall() == [(f'{{"n":{WRITERS * INCREMENTS}}}',)]
+
+
+@pytest.mark.parametrize("what", RACES)
+def test_one_of_those_that_race_wins(path: Path, what: str) -> None:
+    assert winners(lambda: DuckDBStore(database_path=path), 50, what) == 1
+    with duckdb.connect(path) as raw:
+        left = raw.execute("SELECT count(*) FROM kv_entries").fetchall()
+        assert left == [(what.startswith("put"),)]

@@ -1,0 +1,144 @@
+"""What an error tells: its kind, and in its text the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError
+from key_value.aio.stores.base import resp
+from key_value.aio.stores.redis import RedisStore
+from redis.asyncio import Redis
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from servers.redis import RedisServer
+    from servers.redis_cluster import RedisCluster
+
+SyncRedis: Any = redis.Redis  # which types its answers as those of the sync or of the async client
+Client: Any = Redis  # which leaves its options untyped
+
+
+@pytest.fixture
+async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
+    assert raw.dbsize() == 0
+    async with RedisStore(url=url) as store:
+        yield store
+
+
+async def text_of_failure(store: RedisStore, kind: type[Exception]) -> str:
+    """What `setup` and a call both say."""
+    with pytest.raises(kind) as of_call:
+        await store.get("key")
+    with pytest.raises(kind) as of_setup:
+        await store.setup()
+    assert type(of_call.value) is type(of_setup.value) is kind
+    assert str(of_call.value) == str(of_setup.value)
+    await store.close()
+    return str(of_call.value)
+
+
+async def test_a_refused_connection_is_told(unused_port: int) -> None:
+    store = RedisStore(url=f"redis://user:hunter2@127.0.0.1:{unused_port}/0")
+    assert await text_of_failure(store, StoreConnectionError) == (
+        f"RedisStore(redis://127.0.0.1:{unused_port}/0) cannot be reached: connection refused"
+    )
+
+
+async def test_a_refused_connection_to_a_host_of_several_addresses_is_told(unused_port: int) -> None:
+    store = RedisStore(host="localhost", port=unused_port)
+    assert (await text_of_failure(store, StoreConnectionError)).endswith(": connection refused")
+
+
+async def test_an_unknown_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert (await text_of_failure(RedisStore(host="redis.invalid"), StoreConnectionError)).endswith(": unknown host")
+
+
+async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
+    store = RedisStore(url=f"{url.rpartition('/')[0]}/12345")
+    assert (await text_of_failure(store, StoreSetupError)).endswith("the server has no database of this number")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["absent", "not PEM"])
+async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_text(content)
+    text = await text_of_failure(RedisStore(url="rediss://127.0.0.1", ssl_ca_certs=str(path)), StoreSetupError)
+    assert "the files for TLS cannot be used: " in text
+    assert content is not None or "no such file" in text
+
+
+async def test_a_node_of_a_cluster_given_as_one_server_is_told(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
+    assert raw_cluster.dbsize() == 0
+    store = RedisStore(url=redis_cluster.urls[0])
+    outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(20)), return_exceptions=True)
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    assert failures
+    for failure in failures:
+        assert isinstance(failure, StoreSetupError)
+        assert str(failure).endswith("the server is a node of a cluster: pass its URL in a list, or a RedisCluster")
+    await store.close()
+
+
+async def test_another_type_under_the_name_is_told(store: RedisStore, raw: Any) -> None:
+    raw.hset("default_collection::key", "field", "text")
+    with pytest.raises(KeyValueStoreError, match="another type than a string is stored"):
+        await store.get("key")
+
+
+async def test_a_server_without_memory_is_told_at_setup_too(private_redis: RedisServer) -> None:
+    async with RedisStore(url=private_redis.url) as store:
+        with SyncRedis.from_url(private_redis.url) as raw:
+            raw.config_set("maxmemory", 1)
+        for call in (store.put("key", {"n": 1}), store.setup()):
+            with pytest.raises(KeyValueStoreError, match="out of memory"):
+                await call
+
+
+async def test_a_replica_is_told_at_setup(private_redis: RedisServer) -> None:
+    with SyncRedis.from_url(private_redis.url) as raw:
+        raw.replicaof(private_redis.host, private_redis.port + 1)
+    store = RedisStore(url=private_redis.url)
+    with pytest.raises(StoreConnectionError, match="the server is a replica"):
+        await store.setup()
+    await store.close()
+
+
+async def test_setup_leaves_nothing_behind(store: RedisStore, raw: Any) -> None:
+    await store.setup()
+    assert raw.dbsize() == 0
+
+
+@pytest.mark.parametrize("error", [AttributeError("mistake"), TypeError("mistake")], ids=repr)
+@pytest.mark.parametrize("given", ["url", "client"])
+async def test_a_mistake_of_ours_is_no_lost_connection(
+    url: str, raw: Any, error: Exception, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> Any:
+        raise error
+
+    async with Client.from_url(url) as client:
+        store = RedisStore(client=client) if given == "client" else RedisStore(url=url)
+        await store.put("key", {"n": 1})
+        assert raw.dbsize() == 1
+        monkeypatch.setattr(resp, "load_entry", fail)
+        with pytest.raises(type(error), match="mistake"):
+            await store.get("key")
+        await store.close()
+
+
+@pytest.mark.parametrize("client", [redis.Redis(), "redis://localhost"], ids=["sync", "text"])
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+def test_a_client_that_is_not_for_asyncio_is_refused_at_once(client: Any) -> None:
+    with pytest.raises(TypeError, match=r"redis\.asyncio"):
+        RedisStore(client=client)

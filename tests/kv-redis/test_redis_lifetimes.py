@@ -1,0 +1,126 @@
+"""Connections when a store closes, when an event loop ends in any way, and when the process forks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import StoreConnectionError
+from key_value.aio.stores.redis import RedisStore
+from lifetimes import FORKS, check_closing_under_load, run_strictly
+
+if TYPE_CHECKING:
+    from servers.redis_cluster import RedisCluster
+
+NAME = "lifetimes"
+
+
+def connections(raw: Any) -> int:
+    return sum(client["name"] == NAME for client in raw.client_list())
+
+
+@pytest.fixture
+def named_url(url: str) -> str:
+    return f"{url}?client_name={NAME}"
+
+
+# Closing
+
+
+async def test_calls_under_way_at_close_are_answered_and_later_ones_reopen(named_url: str, raw: Any) -> None:
+    await check_closing_under_load(RedisStore(url=named_url))
+    assert connections(raw) == 0
+
+
+async def test_calls_under_way_at_close_are_answered_on_a_cluster(
+    redis_cluster: RedisCluster, raw_cluster: Any
+) -> None:
+    await check_closing_under_load(RedisStore(url=[f"{url}?client_name={NAME}" for url in redis_cluster.urls]))
+    for node in raw_cluster.get_primaries():
+        clients = raw_cluster.client_list(target_nodes=node)
+        assert [client for client in clients if client["name"] == NAME] == []
+
+
+async def test_a_close_that_is_cancelled_ends_the_connections_at_once(named_url: str, raw: Any) -> None:
+    store = RedisStore(url=named_url)
+    await store.get("key")
+    raw.client_pause(60_000, all=False)
+    put = asyncio.create_task(store.put("key", {"n": 1}))
+    closing = asyncio.create_task(store.close())
+    # As often as it takes until the put is sent and the close waits, however late the event loop is.
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert not put.done()
+    closing.cancel()
+    with pytest.raises(StoreConnectionError, match="the store was closed"):
+        await put
+    raw.client_unpause()
+    assert connections(raw) == 0
+
+
+# Event loops, in programs of their own: a warning is an error that ends up in what they print
+
+BEGINNING = """
+from key_value.aio.stores.redis import RedisStore
+
+store = RedisStore(url={url!r})
+
+async def use():
+    await asyncio.gather(*(store.put("key", {{"n": 1}}) for _ in range(20)))
+    assert await store.get("key") == {{"n": 1}}
+
+def open_files():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+"""
+
+CLOSED_LOOPS = """
+before = open_files()
+for _ in range(10):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+print(open_files() - before)
+asyncio.run(use())
+print(open_files() - before)
+"""
+
+STOPPED_LOOPS = """
+import redis
+raw = redis.Redis.from_url({url!r}.partition("?")[0])
+loops = [asyncio.new_event_loop() for _ in range(5)]
+for loop in loops:
+    loop.run_until_complete(use())
+print(sum(client["name"] == {name!r} for client in raw.client_list()))
+for loop in loops:
+    # It finds the end of its connection, and closes its side.
+    loop.run_until_complete(use())
+    loop.run_until_complete(store.close())
+    loop.close()
+print(sum(client["name"] == {name!r} for client in raw.client_list()))
+raw.close()
+"""
+
+
+def printed_by(program: str, url: str) -> list[str]:
+    text = (BEGINNING + program).format(url=url, name=NAME, forks=10)
+    return run_strictly(text, "DeprecationWarning")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are counted in /proc")
+def test_a_closed_loop_leaves_no_connection_at_the_next_use(named_url: str, raw: Any) -> None:
+    assert printed_by(CLOSED_LOOPS, named_url) == ["1", "0"]
+    assert connections(raw) == 0
+
+
+def test_a_stopped_loop_leaves_no_connection_at_the_next_use_and_may_run_again(named_url: str, raw: Any) -> None:
+    assert raw.ping()
+    assert printed_by(STOPPED_LOOPS, named_url) == ["1", "0"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_the_child_of_a_fork_has_connections_of_its_own(named_url: str, raw: Any) -> None:
+    assert printed_by(FORKS, named_url) == [str([0] * 15)]
+    assert connections(raw) == 0

@@ -1,0 +1,88 @@
+"""Conditional writes against other stores on the same database, and against what others write to it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.rocksdb import RocksDBStore
+from rivals import RACES, count_up, winners
+from rocksdict import Rdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "default_collection::a"
+WRITERS = 4
+INCREMENTS = 100
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Rdict]:
+    with Rdict(str(tmp_path)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'{"version": 1, "value": {"n": 2}}', '{"version": 1, "value": {"n": 1}}', b"no entry", 5, None],
+    ids=["another value", "the same value as str", "no entry", "a number", "nothing"],
+)
+async def test_what_the_owner_of_the_database_writes_in_between_is_noticed(client: Rdict, written: Any) -> None:
+    store = RocksDBStore(db=client)
+    await store.put("a", {"n": 1})
+    version = (await store.get_versioned("a")).version
+    assert version is not None
+    if written is None:
+        del client[NAME]
+    else:
+        client[NAME] = written
+    assert await store.put_if_version("a", {"n": 3}, version) is False
+    assert await store.delete_if_version("a", version) is False
+    assert client.get(NAME) == written
+
+
+async def test_an_equal_value_that_is_stored_again_has_another_version(client: Rdict) -> None:
+    store = RocksDBStore(db=client)
+    versions: set[str | None] = set()
+    for _ in range(100):
+        await store.put("a", {"n": 1})
+        versions.add((await store.get_versioned("a")).version)
+    assert len(versions) == 100
+
+
+async def test_a_version_lasts_until_the_next_opening(tmp_path: Path) -> None:
+    async with RocksDBStore(path=tmp_path) as store:
+        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}])
+        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
+    with Rdict(str(tmp_path)) as owner:
+        owner[NAME] = b'{"version": 1, "value": {"n": 2}}'
+    async with RocksDBStore(path=tmp_path) as store:
+        written = [
+            await store.put_if_version(key, {"n": 3}, version) for key, version in zip("ab", versions, strict=True)
+        ]
+        assert written == [False, True]
+        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+
+
+async def test_an_expired_entry_is_none(client: Rdict) -> None:
+    store = RocksDBStore(db=client)
+    client[NAME] = b'{"version": 1, "value": {"n": 1}, "expires_at": "2020-01-01T00:00:00+00:00"}'
+    assert (await store.get_versioned("a")).version is None
+    assert await store.put_if_version("a", {"n": 2}, None) is True
+    assert await store.put_if_version("a", {"n": 3}, None) is False
+    assert await store.get("a") == {"n": 2}
+
+
+def test_increments_of_many_stores_at_once_are_exact(client: Rdict) -> None:
+    count_up(partial(RocksDBStore, db=client), WRITERS, INCREMENTS)
+    assert asyncio.run(RocksDBStore(db=client).get("a")) == {"n": WRITERS * INCREMENTS}
+
+
+@pytest.mark.parametrize("what", RACES)
+def test_one_of_fifty_that_race_wins(client: Rdict, what: str) -> None:
+    assert winners(partial(RocksDBStore, db=client), 50, what) == 1
+    assert (NAME in client) is what.startswith("put")

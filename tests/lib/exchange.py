@@ -1,0 +1,98 @@
+"""Entries that py-key-value-aio 0.5.0 and a store of ours write for each other, in one place."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = tuple[str, dict[str, Any]]
+    Predecessor = Callable[..., list[Any]]
+    """What makes calls on the predecessor's store."""
+
+COLLECTIONS = {"single": None, "mcp:oauth": 1000, "batch": None, "timed batch": 1000}
+"""Their names, and the seconds that their entries live."""
+
+VALUES: dict[str, dict[str, Any]] = {
+    "empty": {},
+    "leaves": {"null": None, "true": True, "text": "höme é 🌍", "integer": 2**63 - 1, "float": 0.1 + 0.2},
+    "nested": {"items": [1, {"b": 2}, "three", [4.0], None], "3e5": "1E9"},
+}
+# Which the predecessor reads, and stores as 1e22 → an integer and -0.0 → 0.0.
+FLOATS = {"floats": {"large": 1e22, "largest": 1.7976931348623157e308, "small": 5e-324, "negative zero": -0.0}}
+
+
+def named(*names: str) -> dict[str, dict[str, Any]]:
+    return {name: {"name": name} for name in names}
+
+
+def writes(values: dict[str, dict[str, Any]]) -> list[Call]:
+    calls: list[Call] = []
+    for collection, ttl in COLLECTIONS.items():
+        more = {"collection": collection, **({"ttl": ttl} if ttl else {})}
+        if "batch" in collection:
+            calls.append(("put_many", {"keys": list(values), "values": list(values.values()), **more}))
+        else:
+            calls += [("put", {"key": key, "value": value, **more}) for key, value in values.items()]
+    return [*calls, ("put", {"key": "passed", "value": {"n": 1}, "collection": "mcp:oauth", "ttl": 0.001})]
+
+
+def reads(values: dict[str, dict[str, Any]]) -> list[Call]:
+    calls: list[Call] = [("get", {"key": "passed", "collection": "mcp:oauth"})]
+    for collection in COLLECTIONS:
+        calls += [("ttl", {"key": key, "collection": collection}) for key in values]
+        calls.append(("get_many", {"keys": list(values), "collection": collection}))
+    return calls
+
+
+def check_reads(values: dict[str, dict[str, Any]], answers: list[Any]) -> None:
+    """The answers to `reads` are the values to the last digit, and the seconds that are left."""
+    passed, *rest = answers
+    assert passed is None
+    for ttl in COLLECTIONS.values():
+        singles, many, rest = rest[: len(values)], rest[len(values)], rest[len(values) + 1 :]
+        assert exact(many) == exact(list(values.values())) == exact([value for value, _ in singles])
+        left = [seconds for _, seconds in singles]
+        assert all(500 < seconds <= ttl for seconds in left) if ttl else left == [None] * len(left)
+
+
+def exact(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+async def made(store: Any, calls: list[Call]) -> list[Any]:
+    """The answers of a store of ours."""
+    return [await getattr(store, method)(**arguments) for method, arguments in calls]
+
+
+async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
+    """The store finds all that the predecessor writes, and replaces it under the names it has."""
+    predecessor(*writes(values))
+    check_reads(values, await made(store, reads(values)))
+    for collection in COLLECTIONS:
+        assert sorted(await store.keys(collection)) == sorted(values)
+    assert sorted(await store.collections()) == sorted(COLLECTIONS)
+    await made(store, writes(values))
+    for collection in COLLECTIONS:
+        assert sorted(await store.keys(collection)) == sorted(values)
+
+
+async def check_predecessor_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
+    """The predecessor finds all that the store writes."""
+    await made(store, writes(values))
+    check_reads(values, predecessor(*reads(values)))
+
+
+async def check_versions(store: Any, predecessor: Predecessor) -> None:
+    """A write of the predecessor, of an equal value too, changes the version."""
+    await store.put("key", {"n": 1}, collection="single")
+    version = (await store.get_versioned("key", collection="single")).version
+    assert version is not None
+    predecessor(("put", {"key": "key", "value": {"n": 1}, "collection": "single"}))
+    assert await store.put_if_version("key", {"n": 2}, version, collection="single") is False
+    assert await store.put_if_absent("key", {"n": 2}, collection="single") is False
+    version = (await store.get_versioned("key", collection="single")).version
+    assert version is not None
+    assert await store.put_if_version("key", {"n": 2}, version, collection="single") is True

@@ -1,0 +1,137 @@
+"""What a store on a server does when it closes and when the process forks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from typing import Any
+
+from workspace import run
+
+_BEGINNING = """
+import asyncio, gc, logging, os, signal, threading, time
+
+# Without the warnings of a slow machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+"""
+
+_LOOPS = """
+async def main(number):
+    await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for _ in range(20)))
+    assert await store.get(f"key {number}") == {"n": number}
+    ENDING
+
+for number in range(3):
+    asyncio.run(main(number))
+    gc.collect()
+"""
+
+
+_CHILD = """
+loop = asyncio.new_event_loop()
+
+async def use(name):
+    await store.put(name, {"n": 1})
+    return await asyncio.gather(*(store.get("parent") for _ in range(20))) == [{"n": 1}] * 20
+
+print(loop.run_until_complete(use("parent")), flush=True)
+child = os.fork()
+if child == 0:
+    print(CHILD_LOOP(use("child")), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], loop.run_until_complete(use("parent")), loop.run_until_complete(store.get("child")))
+loop.run_until_complete(store.close())
+loop.close()
+"""
+
+
+def run_strictly(program: str, *but: str) -> list[str]:
+    """The lines that the program prints, in Python's development mode. A warning is an error, unless told to ignore."""
+    ignored = [part for each in but for part in ("-W", f"ignore::{each}")]
+    return run(sys.executable, "-X", "dev", "-W", "error", *ignored, "-c", _BEGINNING + program).splitlines()
+
+
+async def check_loops_one_after_another(beginning: str, ending: str, *, strict: bool = True) -> None:
+    """Use `store`, which the beginning makes, in three event loops, each of which ends with `ending`."""
+    program = beginning + _LOOPS.replace("ENDING", ending)
+    if strict:
+        assert await asyncio.to_thread(run_strictly, program) == []
+    else:
+        assert await asyncio.to_thread(run, sys.executable, "-c", _BEGINNING + program) == ""
+
+
+async def check_forked_child(beginning: str, child_loop: str) -> None:
+    """Use `store`, which the beginning makes, before a fork and after it in both, in the child with `child_loop`."""
+    program = _BEGINNING + beginning + _CHILD.replace("CHILD_LOOP", child_loop)
+    printed = await asyncio.to_thread(run, sys.executable, "-c", program)
+    assert printed == "True\nTrue\n0 True {'n': 1}\n"
+
+
+async def check_closing_under_load(store: Any) -> None:
+    """Every call has its answer, before a close and after it."""
+    outcomes: Counter[bool] = Counter()
+    done = asyncio.Event()
+
+    async def use(key: str) -> None:
+        await store.put(key, {"key": key})
+        while not done.is_set():
+            outcomes[await store.get(key) == {"key": key}] += 1
+
+    users = [asyncio.create_task(use(f"key {number}")) for number in range(20)]
+    for _ in range(5):
+        await asyncio.sleep(0.05)
+        await store.close()
+    done.set()
+    await asyncio.gather(*users)
+    await store.close()
+    assert set(outcomes) == {True}
+
+
+# Behind a beginning with the imports, `store`, and `use()`, which calls it. Prints the exit codes of the children, five
+# forked between calls and `forks` under load.
+FORKS = """
+def in_child(work):
+    child = os.fork()
+    if child:
+        return child
+    signal.alarm(120)
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+async def under_load():
+    done = asyncio.Event()
+
+    async def use_on(key):
+        await store.put(key, {{"key": key}})
+        while not done.is_set():
+            assert await store.get(key) == {{"key": key}}
+
+    def work():
+        asyncio._set_running_loop(None)
+        asyncio.run(use())
+
+    users = [asyncio.create_task(use_on(f"key {{number}}")) for number in range(20)]
+    children = []
+    for _ in range({forks}):
+        await asyncio.sleep(0.01)
+        children.append(in_child(work))
+    await asyncio.sleep(0.1)
+    done.set()
+    await asyncio.gather(*users)
+    return children
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(use())
+children = [in_child(lambda: loop.run_until_complete(use())) for _ in range(5)]
+for _ in range(20):
+    loop.run_until_complete(use())
+children += loop.run_until_complete(under_load())
+print([os.waitpid(child, 0)[1] for child in children])
+loop.run_until_complete(store.close())
+loop.close()
+"""

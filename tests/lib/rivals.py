@@ -1,0 +1,74 @@
+"""Several stores on the same data of one process, each with a thread and an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+RACES = ["put_if_absent", "put_if_version", "delete", "delete_many", "delete_if_version"]
+
+
+def at_once(open_store: Callable[[], Any], times: int, act: Callable[[Any, int], Awaitable[Any]]) -> list[Any]:
+    """What each of so many got."""
+    together = threading.Barrier(times)
+
+    async def one(number: int) -> Any:
+        async with open_store() as store:
+            together.wait(60)
+            return await act(store, number)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(asyncio.run, map(one, range(times))))
+
+
+def count_up(open_store: Callable[[], Any], writers: int, increments: int) -> None:
+    """Increment `n` of the entry `a`, each of the writers so many times."""
+
+    async def count(store: Any, _: int) -> None:
+        for _ in range(increments):
+            stored = False
+            while not stored:
+                value, _ttl, version = await store.get_versioned("a")
+                stored = await store.put_if_version("a", {"n": 1 + (value["n"] if value else 0)}, version)
+
+    at_once(open_store, writers, count)
+
+
+def winners(open_store: Callable[[], Any], times: int, what: str) -> int:
+    """For how many of those that make one of the RACES for the entry `a` it succeeds."""
+
+    async def prepare() -> str:
+        async with open_store() as store:
+            if what != "put_if_absent":
+                await store.put("a", {"n": 1})
+            return (await store.get_versioned("a")).version or ""
+
+    version = asyncio.run(prepare())
+
+    async def act(store: Any, number: int) -> bool:
+        if what == "put_if_absent":
+            return await store.put_if_absent("a", {"n": number})
+        if what == "put_if_version":
+            return await store.put_if_version("a", {"n": number}, version)
+        if what == "delete_if_version":
+            return await store.delete_if_version("a", version)
+        return bool(await (store.delete("a") if what == "delete" else store.delete_many(["a"])))
+
+    return sum(at_once(open_store, times, act))
+
+
+async def all_keys(store: Any, limit: int, prefix: str = "") -> list[str]:
+    """The keys of all pages."""
+    keys: list[str] = []
+    cursor = None
+    while True:
+        page = await store.scan(prefix=prefix, cursor=cursor, limit=limit)
+        keys += page.keys
+        cursor = page.cursor
+        if cursor is None:
+            return keys

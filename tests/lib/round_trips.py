@@ -1,0 +1,24 @@
+"""How often a call waits for its server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+ROUND_TRIP = 5.0
+"""Seconds by which a proxy delays each answer: more than a busy machine adds to two round trips."""
+
+
+async def round_trips_of(*calls: Awaitable[object]) -> list[int]:
+    """How many round trips each call takes through a proxy that delays by ROUND_TRIP. They are made at once."""
+    return await asyncio.gather(*map(_round_trips_of, calls))
+
+
+async def _round_trips_of(call: Awaitable[object]) -> int:
+    start = time.monotonic()
+    await call
+    return int((time.monotonic() - start) / ROUND_TRIP)
