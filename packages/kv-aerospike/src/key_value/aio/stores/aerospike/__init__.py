@@ -1,0 +1,5 @@
+"""A store in Aerospike."""
+
+from key_value.aio.stores.aerospike.store import AerospikeStore
+
+__all__ = ["AerospikeStore"]

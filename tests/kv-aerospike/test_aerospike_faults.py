@@ -1,0 +1,322 @@
+"""Faults, load and lifetimes that concern the C client and the threads that call it, beyond what the kit tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import StoreConnectionError, StoreTimeoutError
+from key_value.aio.stores.aerospike import AerospikeStore
+from key_value.aio.testing import FaultProxy
+from key_value.aio.testing.contract import eventually
+from key_value.aio.testing.load import Load
+from workspace import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from servers.aerospike import AerospikeServer
+
+    from .conftest import Raw
+
+TIMEOUT = 3.0
+# A busy machine may add to it; a call without a limit takes forever.
+LOAD = Load(200, seconds=TIMEOUT + 30.0)
+
+
+@pytest.fixture
+async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
+    async with AerospikeStore(**raw.options) as store:
+        yield store
+
+
+def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
+    return AerospikeStore(hosts=[(server.host, server.port)], **options)
+
+
+# Servers that die
+
+
+async def serves_again(store: AerospikeStore) -> bool:
+    """The client asks a server that failed often again after up to a second."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(StoreConnectionError):
+            return await LOAD.is_served(store)
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
+    private_aerospike: AerospikeServer,
+) -> None:
+    async with store_of(private_aerospike, timeout=TIMEOUT) as store:
+        errors = await LOAD.errors_after(store, private_aerospike.pause)
+        assert any(isinstance(error, StoreTimeoutError) for error in errors)
+        # Once many calls have failed, the client refuses others for up to a second.
+        assert {type(error) for error in errors} <= {StoreTimeoutError, StoreConnectionError}
+        private_aerospike.resume()
+        assert await serves_again(store)
+
+
+async def test_the_first_use_after_a_restart_finds_no_dead_connection(private_aerospike: AerospikeServer) -> None:
+    # The client does not look at the server itself meanwhile, however long a start takes.
+    async with store_of(private_aerospike, timeout=60.0, client_config={"tend_interval": 300_000}) as store:
+        assert await LOAD.is_served(store)
+        # Not in a thread: neither the event loop nor a call learns of it.
+        private_aerospike.restart()
+        assert await LOAD.is_served(store)
+
+
+async def test_every_call_fails_once_the_client_knows_no_server_any_more(private_aerospike: AerospikeServer) -> None:
+    # Of batches and listings the client then says that all went well, in their parts.
+    async with store_of(private_aerospike, client_config={"tend_interval": 250}) as store:
+        await store.put("key", {"n": 1})
+        version = (await store.get_versioned("key")).version
+        assert version is not None
+        private_aerospike.kill()
+
+        async def is_given_up() -> bool:
+            with pytest.raises(StoreConnectionError) as refusal:
+                await store.get("key")
+            return "no server is left" in str(refusal.value)
+
+        assert await eventually(is_given_up, within=60)
+        calls: list[Awaitable[object]] = [
+            store.setup(),
+            store.put("key", {"n": 1}),
+            store.put("key", {"n": 1}, ttl=5),
+            store.delete("key"),
+            store.get_many(["key", "other"]),
+            store.put_many(["key", "other"], [{"n": 1}] * 2),
+            store.put_many(["key", "other"], [{"n": 1}] * 2, ttl=5),
+            store.delete_many(["key", "other"]),
+            store.get_versioned("key"),
+            store.put_if_absent("key", {"n": 1}),
+            store.put_if_version("key", {"n": 1}, version),
+            store.delete_if_version("key", version),
+            store.keys(),
+            store.scan(),
+            store.collections(),
+            store.destroy_collection("default_collection"),
+            store.destroy(),
+        ]
+        for call in calls:
+            with pytest.raises(StoreConnectionError):
+                await call
+        await asyncio.to_thread(private_aerospike.restart)
+
+        async def serves() -> bool:
+            with suppress(StoreConnectionError):
+                await store.put("key", {"n": 2})
+                return await LOAD.is_served(store)
+            return False
+
+        assert await eventually(serves, within=60)
+
+
+# Threads and time
+
+
+async def cancel_at_random(calls: list[Awaitable[object]]) -> None:
+    chance = random.Random(7)  # noqa: S311 — the same every time
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    while any(not task.done() for task in tasks):
+        for task in chance.sample(tasks, 50):
+            task.cancel()
+        await asyncio.sleep(chance.choice([0, 0, 0.001]))
+
+
+async def test_a_cancelled_call_harms_no_other(store: AerospikeStore) -> None:
+    keys = [f"key {number}" for number in range(300)]
+    await store.put_many(keys, [{"key": key} for key in keys])
+    for _ in range(3):
+        await cancel_at_random([store.get(key) for key in keys])
+        await cancel_at_random([store.get_many([key, "absent"]) for key in keys])
+        await cancel_at_random([store.put(key, {"key": key}, ttl=600) for key in keys])
+        await cancel_at_random([store.put_many([key], [{"key": key}], ttl=600) for key in keys])
+    assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
+
+
+async def test_a_single_operation_does_not_wait_behind_batches(raw: Raw) -> None:
+    values = [{"text": "x" * 900_000}] * 20
+    async with AerospikeStore(**raw.options, max_connections=1) as store:
+        await store.put("key", {"n": 1})
+        batches = [
+            asyncio.ensure_future(store.put_many([f"{batch} {number}" for number in range(20)], values))
+            for batch in range(12)
+        ]
+        await asyncio.sleep(0)
+        assert await store.get("key") == {"n": 1}
+        assert not all(batch.done() for batch in batches)
+        await asyncio.gather(*batches)
+
+
+async def test_calls_that_wait_for_a_thread_fail_at_their_own_time_limit(raw: Raw) -> None:
+    async with FaultProxy(raw.host, raw.port) as proxy:
+        options = raw.options_with(hosts=[(proxy.host, proxy.port)], timeout=TIMEOUT, max_connections=2)
+        async with AerospikeStore(**options) as store:
+            await store.put("key", {"n": 1})
+            proxy.black_hole()
+            start = time.monotonic()
+            for error in await asyncio.gather(*(store.get("key") for _ in range(50)), return_exceptions=True):
+                assert isinstance(error, StoreTimeoutError)
+            # Not one after the other.
+            assert time.monotonic() - start < TIMEOUT * 25
+            proxy.pass_through()
+
+
+async def test_calls_under_way_when_the_store_is_closed_are_answered(store: AerospikeStore) -> None:
+    answers: list[object] = []
+
+    async def use(number: int) -> None:
+        while len(answers) < LOAD.users:
+            await store.put(f"key {number}", {"n": number})
+            answers.append(await store.get_many([f"key {number}", "absent"]) == [{"n": number}, None])
+
+    users = [asyncio.ensure_future(use(number)) for number in range(50)]
+    await asyncio.sleep(0.01)
+    await asyncio.gather(*(store.close() for _ in range(3)))
+    await asyncio.gather(*users)
+    assert set(answers) == {True}
+    assert await LOAD.is_served(store)
+
+
+async def test_closing_ends_every_thread_and_the_next_use_starts_one(store: AerospikeStore) -> None:
+    await store.close()
+    before = threads()
+    assert await LOAD.is_served(store)
+    await store.get_many(["key 1", "key 2"])
+    assert threads() > before
+    await store.close()
+
+    async def ended() -> bool:
+        return threads() <= before
+
+    assert await eventually(ended, within=60)
+
+
+def threads() -> int:
+    """Of Python and, where the system tells, of the C client."""
+    tasks = "/proc/self/task"
+    return len(os.listdir(tasks)) if os.path.isdir(tasks) else threading.active_count()  # noqa: PTH112, PTH208 — as above
+
+
+@pytest.mark.parametrize("ending", ["await store.close()", "pass"])
+async def test_event_loops_one_after_another_use_a_store_and_the_program_ends(raw: Raw, ending: str) -> None:
+    program = f"""
+import asyncio, atexit, gc
+from key_value.aio.stores.aerospike import AerospikeStore
+
+store = AerospikeStore(**{raw.options!r})
+
+async def main(number):
+    await asyncio.gather(*(store.put(f"key {{number}}", {{"n": number}}) for _ in range(20)))
+    assert await store.get_many([f"key {{number}}"]) == [{{"n": number}}]
+    {ending}
+
+def at_exit():
+    asyncio.run(main(7))
+    print("done")
+
+atexit.register(at_exit)
+for number in range(3):
+    asyncio.run(main(number))
+    gc.collect()
+"""
+    assert await asyncio.to_thread(run, sys.executable, "-W", "error", "-c", program) == "done\n"
+
+
+# Forks
+
+
+FORKING = """
+import asyncio, json, os, sys
+from key_value.aio.stores.aerospike import AerospikeStore
+
+store = AerospikeStore(**json.loads(sys.argv[1]))
+
+async def use(who):
+    for number in range(200):
+        key = f"{who} {number}"
+        await store.put(key, {"key": key})
+        assert await store.get(key) == {"key": key}
+        assert await store.get_many([key]) == [{"key": key}]
+
+async def use_and_close(who):
+    await use(who)
+    await store.close()
+
+def child(run):
+    code = 1
+    try:
+        run(use_and_close("child"))
+        code = 0
+    finally:
+        os._exit(code)
+
+def wait_for(process):
+    print(os.waitpid(process, 0)[1])
+"""
+
+FORKS = {
+    "in a call, for another event loop": """
+async def main():
+    await use("idle")
+    under_way = asyncio.ensure_future(use("before"))
+    await asyncio.sleep(0.01)
+    process = os.fork() or child(asyncio.run)
+    await asyncio.gather(use("parent"), under_way)
+    await asyncio.to_thread(wait_for, process)
+
+asyncio.run(main())
+""",
+    # Both at once cannot use it: asyncio's threads wake it through one socket, which both would read.
+    "between calls, for the same event loop": """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(use("idle"))
+process = os.fork() or child(loop.run_until_complete)
+wait_for(process)
+loop.run_until_complete(use("parent"))
+""",
+}
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+
+
+@needs_fork
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+async def test_a_forked_child_and_its_parent_have_clients_of_their_own(raw: Raw, fork: str) -> None:
+    arguments = ("-W", "ignore", "-c", FORKING + fork, json.dumps(raw.options))
+    assert await asyncio.to_thread(run, sys.executable, *arguments) == "0\n"
+
+
+@needs_fork
+async def test_a_client_that_was_passed_in_is_refused_in_a_child(raw: Raw) -> None:
+    program = f"""
+import asyncio, os, aerospike
+from key_value.aio.errors import StoreSetupError
+from key_value.aio.stores.aerospike import AerospikeStore
+
+store = AerospikeStore(client=aerospike.client({{"hosts": [({raw.host!r}, {raw.port})]}}), set_name="kv-test")
+process = os.fork()
+if not process:
+    code = 1
+    try:
+        asyncio.run(store.put("key", {{"n": 1}}))
+    except StoreSetupError as error:
+        code = 0 if "fork" in str(error) else 2
+    finally:
+        os._exit(code)
+asyncio.run(store.put("key", {{"n": 1}}))
+print(os.waitpid(process, 0)[1])
+"""
+    assert await asyncio.to_thread(run, sys.executable, "-W", "ignore", "-c", program) == "0\n"

@@ -1,0 +1,454 @@
+"""What an AerospikeStore stores, asks for and relies on, as the raw client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.core.codec import encode_value
+from key_value.aio.core.entry import ManagedEntry
+from key_value.aio.core.envelope import dump_entry
+from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreSetupError, ValueTooLargeError
+from key_value.aio.stores.aerospike import AerospikeStore
+from key_value.aio.stores.aerospike.client import Records
+from key_value.aio.stores.aerospike.names import original_names, stored_names, stored_prefix
+from key_value.aio.testing.contract import eventually
+from servers.aerospike import AerospikeServer
+
+from .conftest import CONNECTING, Driver, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.conftest import RunServer
+
+YEAR = 365 * 24 * 60 * 60
+NEVER = 2**32 - 1
+
+
+@pytest.fixture
+async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
+    async with AerospikeStore(**raw.options) as store:
+        yield store
+
+
+def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
+    limits: dict[str, Any] = {"timeout": 60.0, "client_config": CONNECTING}
+    return AerospikeStore(hosts=[(server.host, server.port)], **limits, **options)
+
+
+# Records
+
+
+async def test_an_entry_is_the_envelope_in_a_bin_under_collection_and_key(store: AerospikeStore, raw: Raw) -> None:
+    await store.put("ada", {"name": "Ada", "é": ["🌍", None]}, collection="users", ttl=100)
+    bins = raw.bins("users::ada")
+    assert bins is not None
+    assert list(bins) == ["value"]
+    envelope = json.loads(bins["value"])
+    assert envelope.keys() == {"version", "collection", "key", "created_at", "expires_at", "value"}
+    assert (envelope["version"], envelope["collection"], envelope["key"]) == (1, "users", "ada")
+    assert envelope["value"] == {"name": "Ada", "é": ["🌍", None]}
+
+
+async def test_a_put_leaves_no_bin_of_another_application(store: AerospikeStore, raw: Raw) -> None:
+    raw.put("users::ada", {"value": "text", "other": 1})
+    await store.put("ada", {"n": 1}, collection="users")
+    assert list(raw.bins("users::ada") or ()) == ["value"]
+
+
+async def test_the_key_is_stored_with_the_record_and_stays_when_others_write_it(
+    store: AerospikeStore, raw: Raw
+) -> None:
+    await store.put("ada", {"n": 1}, collection="users")
+    await store.put_many(["eve"], [{"n": 1}], collection="users")
+    assert sorted(map(str, raw.names())) == ["users::ada", "users::eve"]
+    bins = raw.bins("users::ada")
+    assert bins is not None
+    raw.put("users::ada", bins)
+    assert sorted(map(str, raw.names())) == ["users::ada", "users::eve"]
+    assert sorted(await store.keys("users")) == ["ada", "eve"]
+
+
+async def test_an_entry_without_a_stored_key_is_listed_and_gets_one_when_it_is_put(
+    store: AerospikeStore, raw: Raw
+) -> None:
+    envelope = {"collection": "users", "key": "ada", "value": {"n": 1}, "version": 1}
+    raw.put("users::ada", {"value": json.dumps(envelope)})
+    raw.put("users::moved", {"value": json.dumps(envelope)})
+    raw.put("users::corrupt", {"value": "text"})
+    raw.put("users::number", {"value": 5})
+    await store.put("eve", {"n": 1}, collection="users")
+    assert raw.names().count(None) == 4
+    assert sorted(await store.keys("users")) == ["ada", "eve"]
+    assert (await store.scan("users", prefix="a")).keys == ["ada"]
+    assert await store.keys("others") == []
+    assert await store.collections() == ["users"]
+    await store.put("ada", {"n": 2}, collection="users")
+    assert raw.names().count(None) == 3
+    assert await store.destroy_collection("users") is True
+    assert len(raw.names()) == 3
+
+
+@pytest.mark.parametrize("stored", [b"\xff\xfe", 5, ["text"], "text", '{"value": 1}'])
+async def test_a_bin_that_holds_no_entry_is_corrupt(store: AerospikeStore, raw: Raw, stored: object) -> None:
+    raw.put("users::ada", {"value": stored})
+    with pytest.raises(DeserializationError):
+        await store.get("ada", collection="users")
+    with pytest.raises(DeserializationError):
+        await store.get_many(["ada"], collection="users")
+    with pytest.raises(DeserializationError):
+        await store.get_versioned("ada", collection="users")
+
+
+async def test_a_record_without_the_bin_is_corrupt(store: AerospikeStore, raw: Raw) -> None:
+    raw.put("users::ada", {"other": "text"})
+    with pytest.raises(DeserializationError):
+        await store.get("ada", collection="users")
+
+
+# Names
+
+
+NAMES = ["plain", "a\0b", "a", "a\uffff0b", "\0", "\uffff", "\uffff0", "\uffff1", "a::b", "é\0🌍", "n" * 65_536]
+
+
+def test_names_are_kept_apart_and_come_back() -> None:
+    pairs = [(collection, key) for collection in NAMES[:-1] for key in NAMES]
+    stored = {stored_names(collection, [key])[0]: (collection, key) for collection, key in pairs}
+    assert len(stored) == len(pairs)
+    assert {name: original_names(name) for name in stored} == stored
+    assert [name for name in stored if "\0" in name] == []
+
+
+@pytest.mark.parametrize("prefix", ["a", "a\0", "\0", "\uffff", "a\uffff", "a\uffff0", "é\0"])
+def test_the_stored_names_of_a_prefix_begin_with_the_stored_prefix_and_no_others(prefix: str) -> None:
+    stored = stored_prefix("shelf", prefix)
+    for name in NAMES:
+        assert stored_names("shelf", [name])[0].startswith(stored) == name.startswith(prefix)
+
+
+def test_a_stored_name_that_this_store_does_not_give_is_none_of_an_entry() -> None:
+    for name in ("text", "::", "users::", "::users", "users::a\uffff", "users::a\uffff2", "users::a\uffff0\0"):
+        assert original_names(name) is None
+
+
+async def test_a_name_with_nul_is_another_record_than_what_is_before_it(store: AerospikeStore, raw: Raw) -> None:
+    # The C client ends a key at a NUL.
+    await store.put("a\0b", {"n": 1}, collection="shelf")
+    await store.put("a", {"n": 2}, collection="shelf")
+    assert await store.get_many(["a\0b", "a\0c", "a"], collection="shelf") == [{"n": 1}, None, {"n": 2}]
+    assert sorted(map(str, raw.names())) == ["shelf::a", "shelf::a\uffff0b"]
+
+
+# Expiry
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [(100, 100), (99.1, 100), (0.2, 1), (10 * YEAR - 1, 10 * YEAR - 1)])
+async def test_aerospike_expires_an_entry_at_the_next_whole_second(
+    store: AerospikeStore, raw: Raw, ttl: float, seconds: int
+) -> None:
+    lives: set[int] = set()
+    for _ in range(20):  # until the second does not end between the two
+        start = int(time.time())
+        await store.put("one", {"n": 1}, collection="shelf", ttl=ttl)
+        await store.put_many(["two"], [{"n": 1}], collection="shelf", ttl=ttl)
+        with suppress(Driver.exception.RecordNotFound):  # it ended while the machine stalled
+            lives = {raw.meta(f"shelf::{key}")["ttl"] for key in ("one", "two")}
+        if int(time.time()) == start:
+            break
+    assert lives == {seconds}
+
+
+async def test_an_entry_without_a_ttl_never_expires_whatever_the_namespace_sets(run_server: RunServer) -> None:
+    with run_server(AerospikeServer("--default-ttl", "100")) as server:
+        async with store_of(server) as store:
+            await store.put("one", {"n": 1}, ttl=50)
+            await store.put("one", {"n": 1})
+            await store.put_many(["two"], [{"n": 1}])
+        raw = Raw(server.url, "kv-store")
+        assert {raw.meta(f"default_collection::{key}")["ttl"] for key in ("one", "two")} == {NEVER}
+        raw.close()
+
+
+async def test_a_ttl_beyond_ten_years_is_the_stores_own_to_keep(store: AerospikeStore, raw: Raw) -> None:
+    await store.put("one", {"n": 1}, collection="shelf", ttl=11 * YEAR)
+    await store.put_many(["two"], [{"n": 1}], collection="shelf", ttl=7000 * YEAR)
+    assert {raw.meta(f"shelf::{key}")["ttl"] for key in ("one", "two")} == {NEVER}
+    assert (await store.ttl("one", collection="shelf"))[1] == pytest.approx(11 * YEAR, abs=60)
+
+
+async def test_aerospike_removes_what_has_expired(store: AerospikeStore, raw: Raw) -> None:
+    await store.put("one", {"n": 1}, collection="shelf", ttl=0.1)
+
+    async def gone() -> bool:
+        return raw.bins("shelf::one") is None
+
+    assert await eventually(gone, within=60)
+
+
+async def test_a_namespace_that_takes_no_ttl_is_told_with_what_to_set(run_server: RunServer) -> None:
+    with run_server(AerospikeServer("--nsup-period", "0")) as server:
+        async with store_of(server) as store:
+            await store.put("key", {"n": 1})
+            for call in (
+                lambda: store.put("key", {"n": 2}, ttl=5),
+                lambda: store.put_many(["key"], [{"n": 2}], ttl=5),
+                lambda: store.put_if_absent("absent", {"n": 2}, ttl=5),
+            ):
+                with pytest.raises(StoreSetupError, match=r"nsup-period.*allow-ttl-without-nsup"):
+                    await call()
+            assert await store.get("key") == {"n": 1}
+
+
+# Sizes
+
+
+async def test_the_largest_entry_fits_and_one_byte_more_is_refused_before_it_is_sent(
+    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
+) -> None:
+    await store.put("key", {"text": ""})
+    stored = await store.get_versioned("key")
+    assert stored.version is not None
+    # Of the record: 256 bytes, and the name.
+    rest = 1024 * 1024 - 256 - len("default_collection::key") - len(envelope_of("key"))
+    requests_made()
+    await store.put("key", {"text": "x" * rest})
+    assert requests_made() == {"client_write_success": 1}
+    for call in (
+        store.put("key", {"text": "x" * (rest + 1)}),
+        store.put_many(["other", "key"], [{"n": 1}, {"text": "x" * (rest + 1)}]),
+        store.put_if_absent("key", {"text": "x" * (rest + 1)}),
+        store.put_if_version("key", {"text": "x" * (rest + 1)}, stored.version),
+    ):
+        with pytest.raises(ValueTooLargeError):
+            await call
+    assert requests_made() == {}
+    assert await store.get("key") == {"text": "x" * rest}
+
+
+def envelope_of(key: str) -> bytes:
+    created_at = datetime(2026, 1, 1, 1, 1, 1, 123456, tzinfo=timezone.utc)
+    value = encode_value({"text": ""})
+    return dump_entry(ManagedEntry.from_encoded(value, created_at, None, key, "default_collection"))
+
+
+async def test_a_namespace_with_smaller_records_says_how_to_tell_the_store(run_server: RunServer) -> None:
+    with run_server(AerospikeServer("--max-record-size", "65536")) as server:
+        async with store_of(server) as store, store_of(server, max_record_bytes=65_536) as told:
+            for put in (
+                lambda: store.put("key", {"text": "x" * 70_000}),
+                lambda: store.put_many(["key"], [{"text": "x" * 70_000}]),
+            ):
+                with pytest.raises(KeyValueStoreError, match="max_record_bytes"):
+                    await put()
+            with pytest.raises(ValueTooLargeError):
+                await told.put("key", {"text": "x" * 70_000})
+
+
+# Versions
+
+
+async def test_a_version_is_none_of_an_entry_that_was_removed_and_put_again(store: AerospikeStore, raw: Raw) -> None:
+    await store.put("key", {"n": 1}, collection="shelf")
+    version = (await store.get_versioned("key", collection="shelf")).version
+    assert version is not None
+    await store.delete("key", collection="shelf")
+    await store.put("key", {"n": 2}, collection="shelf")
+    assert raw.meta("shelf::key")["gen"] == 1
+    assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
+    assert not await store.delete_if_version("key", version, collection="shelf")
+    assert await store.get("key", collection="shelf") == {"n": 2}
+
+
+async def test_a_plain_write_of_the_same_text_is_another_version(store: AerospikeStore, raw: Raw) -> None:
+    await store.put("key", {"n": 1}, collection="shelf")
+    version = (await store.get_versioned("key", collection="shelf")).version
+    assert version is not None
+    raw.put("shelf::key", raw.bins("shelf::key") or {})
+    assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
+    assert not await store.delete_if_version("key", version, collection="shelf")
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["put again", "removed"])
+async def test_a_record_that_changes_between_the_look_and_the_write_is_left(
+    store: AerospikeStore, raw: Raw, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
+) -> None:
+    await store.put("key", {"n": 1}, collection="shelf")
+    version = (await store.get_versioned("key", collection="shelf")).version
+    assert version is not None
+    look = Records.get
+
+    def look_and_be_late(records: Records, deadline: float | None, name: str) -> Any:
+        found = look(records, deadline, name)
+        raw.client.remove(raw.key(name))
+        if replaced:
+            # With the number of writes that the record had before.
+            raw.put(name, {"value": '{"value": {"n": 2}}'})
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "get", look_and_be_late)
+        assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
+    assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
+    if replaced:
+        assert raw.meta("shelf::key")["gen"] == 1
+    await store.delete("key", collection="shelf")
+    await store.put("key", {"n": 1}, collection="shelf")
+    version = (await store.get_versioned("key", collection="shelf")).version
+    assert version is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "get", look_and_be_late)
+        assert not await store.delete_if_version("key", version, collection="shelf")
+    assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
+
+
+@pytest.mark.parametrize(
+    "version", ["1", "0-" + "a" * 40, "1-" + "A" * 40, "123456-" + "a" * 40, "1-" + "a" * 39, "x", "-1-" + "a" * 40]
+)
+async def test_a_version_that_aerospike_cannot_give_is_refused(store: AerospikeStore, version: str) -> None:
+    await store.put("key", {"n": 1})
+    given = (await store.get_versioned("key")).version
+    assert given is not None
+    forged = given[:9] + version
+    with pytest.raises(ValueError, match="version"):
+        await store.put_if_version("key", {"n": 2}, forged)
+    with pytest.raises(ValueError, match="version"):
+        await store.delete_if_version("key", forged)
+
+
+async def test_an_entry_that_expired_by_our_clock_alone_is_replaced_if_absent(store: AerospikeStore, raw: Raw) -> None:
+    envelope = {"key": "key", "collection": "shelf", "value": {"n": 1}, "expires_at": "2020-01-01T00:00:00+00:00"}
+    raw.put("shelf::key", {"value": json.dumps(envelope)})
+    assert await store.put_if_absent("key", {"n": 2}, collection="shelf")
+    assert not await store.put_if_absent("key", {"n": 3}, collection="shelf")
+    assert await store.get("key", collection="shelf") == {"n": 2}
+
+
+# Requests
+
+
+async def test_each_operation_is_one_request_and_a_write_by_version_two(
+    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
+) -> None:
+    await store.put("key", {"n": 1}, ttl=60)
+    assert requests_made() == {"client_write_success": 1}
+    await store.get("key")
+    await store.ttl("key")
+    assert requests_made() == {"client_read_success": 2}
+    assert await store.put_if_absent("new", {"n": 1})
+    assert requests_made() == {"client_write_success": 1}
+    version = (await store.get_versioned("key")).version
+    assert version is not None
+    requests_made()
+    assert await store.put_if_version("key", {"n": 2}, version)
+    assert requests_made() == {"client_read_success": 1, "client_write_success": 1}
+    assert await store.delete("key")
+    assert requests_made() == {"client_delete_success": 1}
+
+
+async def test_a_batch_of_thousands_is_one_request_and_an_empty_one_none(
+    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
+) -> None:
+    keys = [f"key {number}" for number in range(5000)]
+    await store.put_many(keys, [{"n": 1}] * 5000, ttl=600)
+    assert requests_made() == {"batch_index_initiate": 1}
+    assert await store.get_many(keys) == [{"n": 1}] * 5000
+    assert requests_made() == {"batch_index_initiate": 1}
+    assert await store.delete_many(keys) == 5000
+    assert requests_made() == {"batch_index_initiate": 1}
+    await store.put_many([], [])
+    assert await store.get_many([]) == []
+    assert await store.delete_many([]) == 0
+    assert requests_made() == {}
+
+
+async def test_a_batch_beyond_what_a_server_takes_is_cut(
+    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
+) -> None:
+    keys = [f"key {number}" for number in range(5002)]
+    await store.put_many(keys, [{"n": 1}] * 5002)
+    assert requests_made() == {"batch_index_initiate": 2}
+    assert await store.get_many(keys) == [{"n": 1}] * 5002
+    assert await store.delete_many(keys) == 5002
+    values = [{"text": "x" * 1_000_000}] * 40
+    await store.put_many(keys[:40], values)
+    assert await store.get_many(keys[:40]) == values
+
+
+async def test_a_small_collection_is_listed_with_few_requests(
+    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
+) -> None:
+    await store.put_many(["a", "b"], [{"n": 1}] * 2, collection="shelf")
+    requests_made()
+    assert sorted(await store.keys("shelf")) == ["a", "b"]
+    # Of 1, 16, 256 and all other partitions.
+    assert requests_made() == {"pi_query_long_basic_complete": 4}
+
+
+async def test_pages_are_about_as_large_as_asked_for(store: AerospikeStore) -> None:
+    keys = [f"key {number}" for number in range(20_000)]
+    for start in range(0, 20_000, 5000):
+        await store.put_many(keys[start : start + 5000], [{"n": 1}] * 5000, collection="shelf")
+    sizes: list[int] = []
+    cursor = None
+    while not sizes or cursor is not None:
+        page = await store.scan("shelf", cursor=cursor, limit=1000)
+        sizes.append(len(page.keys))
+        cursor = page.cursor
+    assert sum(sizes) == 20_000
+    assert max(sizes) < 1500
+    assert len(sizes) <= 41  # each half full at least, but for the last
+
+
+@pytest.mark.parametrize(
+    "cursor", ["0/1", "4096/1/", "0/0/", "0/4097/", "1/1/" + "0" * 40, "0/2/" + "0" * 40, "0/1/zz"]
+)
+async def test_a_cursor_that_is_no_position_is_refused(store: AerospikeStore, cursor: str) -> None:
+    await store.put_many([f"key {number}" for number in range(100)], [{"n": 1}] * 100)
+    given = (await store.scan(limit=1)).cursor
+    assert given is not None
+    with pytest.raises(ValueError, match="cursor"):
+        await store.scan(cursor=given[:9] + cursor)
+
+
+# Destroying
+
+
+async def test_destroying_empties_the_set_of_the_store_and_no_other(store: AerospikeStore, raw: Raw) -> None:
+    others = ("kv-test-2", "kv-tes", "kv")
+    for name in others:
+        raw.put("shelf::a", {"value": "text"}, name)
+    await store.put("a", {"n": 1}, collection="shelf")
+    raw.put("shelf::b", {"value": "text"})
+    assert await store.destroy() is True
+    assert raw.names() == []
+    for name in others:
+        assert raw.bins("shelf::a", name) == {"value": "text"}
+        raw.truncate(name)
+    # Truncating goes by the time of the last write.
+    await store.put("a", {"n": 2}, collection="shelf")
+    assert await store.get("a", collection="shelf") == {"n": 2}
+
+
+async def test_sets_of_one_namespace_are_stores_of_their_own(store: AerospikeStore, raw: Raw) -> None:
+    async with AerospikeStore(**raw.options_with(set_name="kv-test-2")) as other:
+        await store.put("a", {"n": 1})
+        assert await other.get("a") is None
+        assert await other.keys() == []
+        await other.put("a", {"n": 2})
+        assert await store.get("a") == {"n": 1}
+        await other.destroy()
+        assert await store.get("a") == {"n": 1}
+
+
+async def test_calls_of_many_tasks_are_made_at_once(raw: Raw) -> None:
+    async with AerospikeStore(**raw.options, max_connections=3) as store:
+        await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for number in range(500)))
+        found = await asyncio.gather(*(store.get(f"key {number}") for number in range(500)))
+        assert found == [{"n": number} for number in range(500)]
