@@ -1,0 +1,84 @@
+"""Azurite, tables with nothing stored, and the raw client that looks into them."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableClient
+from azure.data.tables.aio import TableClient as AsyncTableClient
+from key_value.aio.stores.azure_tables import AzureTablesStore
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from servers.azure_tables import AzureTablesServer
+
+
+# They leave parts of their methods untyped.
+Client: Any = TableClient
+AsyncClient: Any = AsyncTableClient
+
+
+class Raw(NamedTuple):
+    client: Any
+
+    def put(self, collection: str, key: str, **properties: Any) -> None:
+        self.client.upsert_entity({"PartitionKey": collection, "RowKey": key, **properties}, mode="replace")
+
+    def get(self, collection: str, key: str) -> Any:
+        try:
+            return self.client.get_entity(collection, key)
+        except ResourceNotFoundError:
+            return None
+
+    def names(self) -> list[tuple[str, str]]:
+        return sorted((entity["PartitionKey"], entity["RowKey"]) for entity in self.client.list_entities())
+
+
+@contextmanager
+def table_of(server: AzureTablesServer) -> Generator[Raw]:
+    """A table that does not exist yet, and is gone afterwards."""
+    with Client.from_connection_string(server.connection_string, f"kv{uuid.uuid4().hex}") as client:
+        yield Raw(client)
+        client.delete_table()
+
+
+def options_of(server: AzureTablesServer, table_name: str) -> dict[str, Any]:
+    return {"connection_string": server.connection_string, "table_name": table_name}
+
+
+def through(server: AzureTablesServer, place: dict[str, Any], host: str, port: int) -> dict[str, Any]:
+    """The same place, behind what listens there."""
+    name, key = server.account
+    endpoint = urlsplit(server.url)._replace(netloc=f"{host}:{port}").geturl()
+    connection_string = f"AccountName={name};AccountKey={key};TableEndpoint={endpoint};"
+    return {**place, "connection_string": connection_string}
+
+
+@pytest.fixture
+def raw(azure_tables_server: AzureTablesServer) -> Iterator[Raw]:
+    with table_of(azure_tables_server) as raw:
+        yield raw
+
+
+@pytest.fixture
+def place(azure_tables_server: AzureTablesServer, raw: Raw) -> dict[str, Any]:
+    return options_of(azure_tables_server, raw.client.table_name)
+
+
+@pytest.fixture
+def store(place: dict[str, Any]) -> AzureTablesStore:
+    return AzureTablesStore(**place)
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -1,0 +1,45 @@
+"""A fake Azure that does what the emulator never does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from http_service import HTTPService
+from typing_extensions import override
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from http_service import Asked
+
+
+def refusal(status: int, code: str) -> web.Response:
+    """The answer with an error, as Azure gives it."""
+    body = {"odata.error": {"code": code, "message": {"lang": "en-US", "value": "hunter2"}}}
+    return web.json_response(body, status=status, headers={"Retry-After": "0"})
+
+
+class Service(HTTPService):
+    """One whose operations are the method and what it is for: `GET entity`."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(str(URL(server).origin()))
+        self.change: Callable[[bytes], bytes] = lambda answer: answer
+
+    def refuse(self, status: int, *, times: int = 1000, code: str = "ServerBusy") -> None:
+        """Answer the next requests with an error."""
+        self.answer(lambda: refusal(status, code), times=times)
+
+    @override
+    def changed(self, asked: Asked, answer: bytes) -> bytes:
+        return self.change(answer)
+
+    @override
+    def operation_of(self, request: web.Request) -> tuple[str, str]:
+        path = request.path
+        last = path.rpartition("/")[2] if "(" not in path else path.partition("(")[2]
+        kinds = {"$batch": "$batch", "Tables": "Tables", ")": "query"}
+        kind = "entity" if last.startswith("PartitionKey=") else kinds.get(last, "table")
+        return f"{request.method} {kind}", path
