@@ -1,0 +1,70 @@
+"""Conditional writes against other stores on the same directory, and against what its owner writes by SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from key_value.aio.stores.chdb import ChDBStore
+from rivals import RACES, count_up, winners
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raw_chdb import RawChDB
+
+WRITERS = 4
+INCREMENTS = 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "'{\"n\": 2}' AS value, now64(9) AS inserted_at",
+        "now64(9) AS inserted_at",
+        "'2100-01-01T00:00:00+00:00' AS expires_at, now64(9) AS inserted_at",
+        "'{\"n\": 2}' AS value",
+    ],
+)
+async def test_what_the_owner_writes_in_between_is_noticed(path: Path, raw: RawChDB, change: str) -> None:
+    async with ChDBStore(database_path=path) as store:
+        await store.put("a", {"n": 1})
+        version = (await store.get_versioned("a")).version
+        assert version is not None
+        raw.rows(f"INSERT INTO kv_entries SELECT * REPLACE ({change}) FROM kv_entries")  # noqa: S608 — ours
+        rows = raw.rows("SELECT * FROM kv_entries FINAL")
+        assert await store.put_if_version("a", {"n": 3}, version) is False
+        assert await store.delete_if_version("a", version) is False
+        assert raw.rows("SELECT * FROM kv_entries FINAL") == rows
+
+
+async def test_an_equal_value_that_is_stored_again_has_another_version(path: Path) -> None:
+    versions: set[str | None] = set()
+    async with ChDBStore(path=path) as store:
+        for _ in range(20):
+            await store.put("a", {"n": 1})
+            versions.add((await store.get_versioned("a")).version)
+    assert len(versions) == 20
+
+
+async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
+    async with ChDBStore(database_path=path) as store:
+        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
+        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
+        await store.put("a", {"n": 2})
+    async with ChDBStore(database_path=path) as store:
+        stored = [await store.put_if_version(key, {"n": 3}, each) for key, each in zip("ab", versions, strict=True)]
+        assert stored == [False, True]
+        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+
+
+def test_increments_of_many_stores_at_once_are_exact(path: Path, raw: RawChDB) -> None:
+    count_up(lambda: ChDBStore(database_path=path), WRITERS, INCREMENTS)
+    assert raw.rows("SELECT value FROM kv_entries FINAL") == [(f'{{"n":{WRITERS * INCREMENTS}}}',)]
+
+
+@pytest.mark.parametrize("what", RACES)
+def test_one_of_those_that_race_wins(path: Path, raw: RawChDB, what: str) -> None:
+    assert winners(lambda: ChDBStore(database_path=path), 20, what) == 1
+    left = raw.rows("SELECT key FROM kv_entries FINAL WHERE expires_at = ''")
+    assert left == ([("a",)] if what.startswith("put") else [])
