@@ -1,0 +1,5 @@
+"""A store on Amazon DynamoDB."""
+
+from key_value.aio.stores.dynamodb.store import DynamoDBStore
+
+__all__ = ["DynamoDBStore"]
