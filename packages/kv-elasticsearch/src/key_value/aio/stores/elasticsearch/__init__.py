@@ -1,0 +1,5 @@
+"""A store on Elasticsearch."""
+
+from key_value.aio.stores.elasticsearch.store import ElasticsearchStore
+
+__all__ = ["ElasticsearchStore"]

@@ -1,0 +1,33 @@
+"""The contracts of a store, on Elasticsearch, of which a proxy before OpenSearch is the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.elasticsearch import ElasticsearchStore
+from key_value.aio.testing import StoreTests
+from search_cases import SearchContract, SearchFaultTests, check_search_against_dict
+
+if TYPE_CHECKING:
+    from servers.elasticsearch import ElasticsearchServer
+
+
+class TestElasticsearchStore(SearchContract[ElasticsearchStore], StoreTests[ElasticsearchStore]):
+    store_type = ElasticsearchStore
+    # Each attempt is three requests, of two milliseconds of the CPU each.
+    contenders = 8
+    increments = 4
+    many_keys = 25_000
+
+
+class TestElasticsearchStoreUnderFaults(SearchFaultTests[ElasticsearchStore]):
+    store_type = ElasticsearchStore
+
+    @pytest.fixture
+    def private_server(self, private_elasticsearch: ElasticsearchServer) -> ElasticsearchServer:
+        return private_elasticsearch
+
+
+def test_an_elasticsearch_store_behaves_like_a_dict(place: dict[str, Any]) -> None:
+    check_search_against_dict(ElasticsearchStore, place)
