@@ -1,0 +1,103 @@
+"""What leads to a database. The driver is imported when a store is made."""
+
+import os
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from key_value.aio.core.urls import StoreURL, redacted
+
+if TYPE_CHECKING:
+    from key_value.aio.stores.firestore.database import Database
+
+__all__ = ["Access", "GivenClient", "check_access", "database_in_url", "emulator_host_of", "import_driver"]
+
+# https://cloud.google.com/firestore/docs/manage-databases; a project may have a domain before it.
+_PROJECT = re.compile(r"[A-Za-z0-9.-]{1,100}(:[A-Za-z0-9-]{1,100})?")
+_DATABASE = re.compile(r"\(default\)|[A-Za-z][A-Za-z0-9-]{0,62}")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+
+_EMULATOR = "FIRESTORE_EMULATOR_HOST"
+
+
+class Access(NamedTuple):
+    """Makes clients of a database, in any thread. `timeout` is in seconds."""
+
+    project: str | None
+    database: str | None
+    credentials: Any
+    emulator_host: str | None
+    timeout: float | None
+
+    def make(self) -> "Database":
+        """A database that no event loop has used yet. To look for credentials may block for seconds."""
+        from key_value.aio.stores.firestore.channel import OwnChannel
+        from key_value.aio.stores.firestore.database import Database
+
+        return Database(OwnChannel(self), self.timeout)
+
+    @property
+    def place(self) -> str:
+        return f"{self.project or 'default project'}/{self.database or '(default)'}" + (
+            f" at {self.emulator_host}" if self.emulator_host else ""
+        )
+
+
+class GivenClient:
+    """The database of a client that was passed in, which is its owner's to close."""
+
+    def __init__(self, client: Any, timeout: float | None) -> None:
+        from key_value.aio.stores.firestore.channel import GivenChannel
+        from key_value.aio.stores.firestore.database import Database
+
+        self._database = Database(GivenChannel(client), timeout)
+
+    async def get(self) -> "Database":
+        self._database.open()
+        return self._database
+
+    async def close(self) -> None:
+        pass
+
+
+def import_driver() -> None:
+    """Import Google's client, which takes a second. A process that forks does it once for all of its children."""
+    import_module("key_value.aio.stores.firestore.database")
+
+
+def emulator_host_of(option: str | None) -> str | None:
+    """Where the emulator is, if there is one: the option, or else what the environment says."""
+    return option or os.environ.get(_EMULATOR) or None
+
+
+def check_access(client: Any, access: Access) -> None:
+    """Raise ValueError, which shows no credential, for what cannot be or not together."""
+    if client is not None and any(option is not None for option in access[:-1]):
+        message = "pass a client or what leads to the database, not both"
+        raise ValueError(message)
+    for name, value, pattern, example in (
+        ("project", access.project, _PROJECT, "my-project"),
+        ("database", access.database, _DATABASE, "my-database or (default)"),
+        ("emulator_host", access.emulator_host, _HOST, "127.0.0.1:8080"),
+    ):
+        if value is not None and not pattern.fullmatch(value):
+            message = f"{name} must be one such as {example}, not {value!r:.100}"
+            raise ValueError(message)
+    if access.timeout is not None and not access.timeout > 0:
+        message = f"timeout must be above zero, not {access.timeout}"
+        raise ValueError(message)
+
+
+def database_in_url(url: StoreURL) -> dict[str, Any]:
+    """Project and database in `firestore://project/database`. Raises ValueError for a URL that has more."""
+    # Not the host of the URL, which is in lower case.
+    project = unquote(urlsplit(url.url).netloc)
+    database = url.path.strip("/")
+    if url.username is not None or url.port is not None or "/" in database:
+        message = (
+            f"{redacted(url.url)} must be firestore://project or firestore://project/database, with further options "
+            "behind a question mark"
+        )
+        raise ValueError(message)
+    return {name: value for name, value in (("project", project), ("database", database)) if value}

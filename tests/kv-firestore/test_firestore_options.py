@@ -1,0 +1,354 @@
+"""What a FirestoreStore is constructed with, what it shows of that, and the clients it makes and takes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.cloud import firestore
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from key_value.aio.stores.firestore import FirestoreStore
+from key_value.aio.testing.contract import eventually
+from key_value.aio.urls import open_store
+from workspace import run
+
+from .conftest import EMULATOR, Credentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Raw
+
+Firestore: Any = firestore  # which leaves its clients untyped
+
+SECRET = "hunter2"  # noqa: S105 — looked for in messages
+
+BAD_OPTIONS: dict[str, dict[str, Any]] = {
+    "project: a slash": {"project": "a/b"},
+    "project: empty": {"project": ""},
+    "database: a slash": {"database": "a/b"},
+    "database: begins with a digit": {"database": "1a"},
+    "emulator: no port": {"emulator_host": "localhost"},
+    "emulator: a scheme": {"emulator_host": "http://localhost:8080"},
+    "emulator: a user": {"emulator_host": "user:hunter2@localhost:8080"},
+    "timeout": {"timeout": 0.0},
+    "timeout not a number": {"timeout": float("nan")},
+    "client and project": {"client": object(), "project": "p"},
+    "client and credentials": {"client": object(), "credentials": SECRET},
+}
+
+
+def text_of(error: BaseException) -> str:
+    return f"{error!r} {''.join(traceback.format_exception(type(error), error, error.__traceback__))}"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No credentials and no project on this machine."""
+    for name in [name for name in os.environ if name.startswith(("GOOGLE_", "GCLOUD_", "CLOUDSDK_", "FIRESTORE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    return monkeypatch
+
+
+# Options
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        FirestoreStore(**options)
+
+
+def test_the_driver_is_imported_when_a_store_is_made_and_not_before() -> None:
+    program = """
+import asyncio, sys
+from key_value.aio.urls import open_store
+from key_value.aio.stores.firestore import FirestoreStore, FirestoreV1KeySanitizationStrategy
+from key_value.aio.stores.firestore.store import FirestoreStore
+print([name for name in sys.modules if name.split(".")[0] in ("google", "grpc")])
+FirestoreStore(project="project")
+print("google.cloud.firestore_v1" in sys.modules, "grpc" in sys.modules)
+"""
+    assert run(sys.executable, "-W", "ignore", "-c", program) == "[]\nTrue True\n"
+
+
+def test_a_constructor_needs_no_event_loop_and_no_server() -> None:
+    program = """
+import socket
+from key_value.aio.stores.firestore import FirestoreStore
+FirestoreStore(project="project")
+for name in ("socket", "getaddrinfo"):
+    delattr(socket, name)
+print(FirestoreStore(project="project", emulator_host="localhost:1"))
+"""
+    shown = "FirestoreStore(project/(default) at localhost:1)\n"
+    assert run(sys.executable, "-W", "ignore", "-c", program) == shown
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({}, "default project/(default)"),
+        ({"project": "p", "database": "d"}, "p/d"),
+        ({"project": "p", "emulator_host": "localhost:8080"}, "p/(default) at localhost:8080"),
+        ({"project": "p", "credentials": SECRET}, "p/(default)"),
+    ],
+)
+def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str, environment: pytest.MonkeyPatch) -> None:
+    assert environment
+    assert repr(FirestoreStore(**options)) == f"FirestoreStore({shown})"
+
+
+async def test_the_emulator_is_found_where_google_s_client_finds_it(raw: Raw, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(EMULATOR, raw.address)
+    environment.setenv("GOOGLE_CLOUD_PROJECT", raw.project)
+    store = FirestoreStore()
+    environment.delenv(EMULATOR)
+    async with store:
+        await store.put("key", {"n": 1})
+    assert raw.ids() == [("default_collection", "key")]
+
+
+async def test_a_database_of_another_name_is_another(raw: Raw, place: dict[str, Any]) -> None:
+    async with FirestoreStore(**place, database="other") as other, FirestoreStore(**place) as store:
+        await other.put("key", {"n": 1})
+        assert await store.get("key") is None
+        assert await other.get("key") == {"n": 1}
+    assert raw.ids() == []
+
+
+# URLs
+
+
+async def test_a_url_names_project_and_database(raw: Raw) -> None:
+    for url in (f"firestore://{raw.project}", f"firestore://{raw.project}/(default)"):
+        async with open_store(f"{url}?emulator_host={raw.address}&timeout=90&default_collection=shelf") as store:
+            assert isinstance(store, FirestoreStore)
+            await store.put(url, {"n": 1})
+    assert {collection for collection, _ in raw.ids()} == {"shelf"}
+
+
+def test_a_url_may_name_a_project_of_a_domain_and_leave_out_everything() -> None:
+    assert "example.com:P/(default)" in repr(open_store("firestore://example.com%3AP"))
+    assert "default project/db" in repr(open_store("firestore:///db"))
+    assert "default project/(default)" in repr(open_store("firestore://"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "firestore://project/database/collection",
+        "firestore://project:8080",
+        "firestore://user:hunter2@project",
+        "firestore://project?region=europe",
+        "firestore://project?timeout=hunter2",
+        "firestore://project?credentials=hunter2",
+    ],
+)
+def test_a_url_with_parts_that_mean_nothing_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refusal:
+        open_store(url)
+    assert SECRET not in str(refusal.value)
+
+
+# What is missing, wrong or out of reach
+
+
+async def test_no_credentials_are_a_setup_error(environment: pytest.MonkeyPatch) -> None:
+    assert environment
+    store = FirestoreStore(project="project")
+    with pytest.raises(StoreSetupError, match="no credentials"):
+        await store.setup()
+    await store.close()
+
+
+async def test_no_project_is_a_setup_error(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    user = {"type": "authorized_user", "client_id": "id", "client_secret": SECRET, "refresh_token": SECRET}
+    (tmp_path / "credentials.json").write_text(json.dumps(user))
+    environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    environment.setenv("PATH", "")  # where gcloud would be, which knows a project
+    store = FirestoreStore()
+    with pytest.raises(StoreSetupError, match="no project") as failure:
+        await store.setup()
+    assert SECRET not in text_of(failure.value)
+    await store.close()
+
+
+async def test_credentials_that_are_no_file_of_google_s_are_a_setup_error(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials.json").write_text(f'{{"type": "{SECRET}"}}')
+    environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    store = FirestoreStore(project="project")
+    with pytest.raises(StoreSetupError) as failure:
+        await store.setup()
+    assert SECRET not in str(failure.value)
+    await store.close()
+
+
+async def test_a_refused_connection_is_told_at_once_and_nothing_else_is(
+    unused_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="key_value")
+    store = FirestoreStore(project="p", emulator_host=f"localhost:{unused_port}", timeout=60)
+    start = time.monotonic()
+    for call in (store.get("key"), store.put_many(["key"], [{"password": SECRET}]), store.keys(), store.destroy()):
+        with pytest.raises(StoreConnectionError, match="connection refused") as failure:
+            await call
+        assert SECRET not in text_of(failure.value)
+    # Four times the limit, where it is waited for.
+    assert time.monotonic() - start < 60
+    await store.close()
+    assert SECRET not in caplog.text
+
+
+async def test_an_unknown_host_is_a_connection_error_that_says_so() -> None:
+    store = FirestoreStore(project="p", emulator_host="host.invalid:8080", timeout=60)
+    with pytest.raises(StoreConnectionError, match="unknown host"):
+        await store.setup()
+    await store.close()
+
+
+async def test_a_server_that_is_no_firestore_is_told() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        store = FirestoreStore(project="p", emulator_host=f"127.0.0.1:{port}", timeout=5)
+        with pytest.raises((StoreConnectionError, StoreSetupError)):
+            await store.setup()
+        await store.close()
+
+
+# Clients
+
+
+def test_a_client_that_blocks_is_refused() -> None:
+    client: Any = Firestore.Client(project="p", credentials=Credentials())
+    with pytest.raises(TypeError, match=r"client must be google\..*AsyncClient, not google.*\.Client"):
+        FirestoreStore(client)
+
+
+async def test_a_client_of_the_caller_s_is_used_and_not_closed(raw: Raw) -> None:
+    client = raw.async_client()
+    async with FirestoreStore(client) as store:
+        await store.put("key", {"n": 1})
+        assert await store.get_many(["key", "absent"]) == [{"n": 1}, None]
+        assert await store.keys() == ["key"]
+        assert await store.collections() == ["default_collection"]
+        version = (await store.get_versioned("key")).version
+        assert await store.put_if_version("key", {"n": 2}, version) is True
+        assert await store.delete_many(["key"]) == 1
+    assert not (await client.document("default_collection", "key").get()).exists
+    await store.put("key", {"n": 3})
+    assert (await client.document("default_collection", "key").get()).exists
+    await client._firestore_api.transport.close()  # noqa: SLF001 — it has no other way to close
+    with pytest.raises(StoreSetupError, match="has been closed"):
+        await store.get("key")
+
+
+async def test_credentials_of_the_caller_s_are_used(raw: Raw, place: dict[str, Any]) -> None:
+    async with FirestoreStore(**place, credentials=Credentials()) as store:
+        await store.put("key", {"n": 1})
+    assert raw.ids() == [("default_collection", "key")]
+
+
+async def test_closing_ends_the_connection_and_the_next_use_opens_another(raw: Raw) -> None:
+    begun = ended = 0
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while octets := await reader.read(65_536):
+            writer.write(octets)
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun, ended
+        begun += 1
+        host, _, port = raw.address.rpartition(":")
+        server = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pump(reader, server[1]), pump(server[0], writer), return_exceptions=True)
+        ended += 1
+
+    async with await asyncio.start_server(forward, "127.0.0.1") as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        store = FirestoreStore(project=raw.project, emulator_host=f"127.0.0.1:{port}")
+        for number in range(1, 4):
+            await store.put("key", {"n": number})
+            assert await store.get("key") == {"n": number}
+            assert (begun, ended) == (number, number - 1)
+            await store.close()
+
+            async def has_ended(number: int = number) -> bool:
+                return ended == number
+
+            assert await eventually(has_ended, within=60)
+
+
+def test_an_event_loop_that_ends_takes_its_client_with_it(store: FirestoreStore) -> None:
+    for number in range(3):
+        asyncio.run(store.put("key", {"n": number}))
+        assert asyncio.run(store.get("key")) == {"n": number}
+    gc.collect()
+
+
+FORKING = """
+import asyncio, os, signal, sys, threading
+from key_value.aio.errors import StoreSetupError
+from key_value.aio.stores.firestore import FirestoreStore
+
+kind, place = sys.argv[1], dict(project=sys.argv[2], emulator_host=sys.argv[3])
+store = FirestoreStore(**place)
+
+def use_in_child(run):
+    child = os.fork()
+    if child == 0:
+        # Only a child that hangs meets it.
+        signal.alarm(120)
+        try:
+            run()
+        except StoreSetupError as exc:
+            print("refused" if "fork" in str(exc) else str(exc), flush=True)
+        else:
+            print("used", flush=True)
+        sys.exit()
+    assert os.waitpid(child, 0)[1] == 0
+
+if kind == "unused":
+    use_in_child(lambda: asyncio.run(store.put("child", {"n": 1})))
+elif kind == "running loop":
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    asyncio.run_coroutine_threadsafe(store.put("parent", {"n": 1}), loop).result()
+    use_in_child(lambda: asyncio.run(store.get("parent")))
+    assert asyncio.run_coroutine_threadsafe(store.get("parent"), loop).result() == {"n": 1}
+else:
+    asyncio.run(store.put("parent", {"n": 1}))
+    used = FirestoreStore(**place) if kind == "other store" else store
+    use_in_child(lambda: asyncio.run(used.get("parent")))
+asyncio.run(store.put("after", {"n": 1}))
+asyncio.run(store.close())
+print("parent", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("unused", "used"), ("same store", "refused"), ("other store", "refused"), ("running loop", "refused")],
+)
+def test_a_child_has_a_client_of_its_own_unless_its_parent_has_used_one(raw: Raw, kind: str, told: str) -> None:
+    printed = run(sys.executable, "-W", "ignore", "-c", FORKING, kind, raw.project, raw.address)
+    # gRPC itself says in the child that it does nothing about the fork.
+    assert [line for line in printed.splitlines() if "fork_posix" not in line] == [told, "parent"]
