@@ -1,0 +1,223 @@
+"""Clients, event loops and processes, and servers that die, beyond what the kit tests on every store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import StoreConnectionError, StoreSetupError, StoreTimeoutError
+from key_value.aio.stores.mongodb import MongoDBStore
+from key_value.aio.testing import FaultProxy
+from key_value.aio.testing.contract import eventually
+from key_value.aio.testing.load import Load
+from lifetimes import FORKS, check_closing_under_load, check_loops_one_after_another, run_strictly
+from pymongo import AsyncMongoClient
+
+if TYPE_CHECKING:
+    from servers.mongodb import MongoDBServer
+
+TIMEOUT = 5.0
+# A busy machine may add to it; a call without a limit takes forever.
+LOAD = Load(20, seconds=TIMEOUT + 30.0)
+
+
+class CountingProxy(FaultProxy):
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://{self.host}:{self.port}"
+
+    async def has_none(self) -> bool:
+        """Whether the last connection ends within a moment."""
+
+        async def is_none() -> bool:
+            return self.connections == 0
+
+        return await eventually(is_none, within=60)
+
+
+def proxy_of(server: MongoDBServer) -> CountingProxy:
+    return CountingProxy(*server.address)
+
+
+async def is_served(store: MongoDBStore) -> bool:
+    try:
+        return await LOAD.is_served(store)
+    except StoreConnectionError:
+        return False
+
+
+# Servers that die
+
+
+async def test_a_store_fails_in_time_when_its_server_is_killed_and_has_all_after_the_restart(
+    private_mongodb: MongoDBServer,
+) -> None:
+    async with MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT) as store:
+        await store.put_many([f"{number}" for number in range(100)], [{"n": 1}] * 100, collection="acknowledged")
+        for error in await LOAD.errors_after(store, private_mongodb.kill):
+            assert isinstance(error, StoreConnectionError)
+        await asyncio.to_thread(private_mongodb.restart)
+        assert await eventually(partial(is_served, store), within=60)
+        assert len(await store.keys("acknowledged")) == 100
+
+
+async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
+    private_mongodb: MongoDBServer,
+) -> None:
+    async with MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT) as store:
+        for error in await LOAD.errors_after(store, private_mongodb.pause):
+            assert isinstance(error, StoreTimeoutError)
+        private_mongodb.resume()
+        assert await eventually(partial(is_served, store), within=60)
+
+
+async def test_closing_does_not_wait_for_a_frozen_server(private_mongodb: MongoDBServer) -> None:
+    store = MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT)
+    await store.put("key", {"n": 1})
+    private_mongodb.pause()
+    calls = [asyncio.ensure_future(store.get("key")) for _ in range(5)]
+    await asyncio.sleep(0)
+    start = time.monotonic()
+    await store.close()
+    assert time.monotonic() - start < 30
+    assert all(isinstance(each, StoreTimeoutError) for each in await asyncio.gather(*calls, return_exceptions=True))
+    private_mongodb.resume()
+
+
+async def test_a_connection_that_was_reset_while_idle_is_opened_again(mongodb_server: MongoDBServer, raw: Any) -> None:
+    async with (
+        proxy_of(mongodb_server) as proxy,
+        MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30) as store,
+    ):
+        assert await LOAD.is_served(store)
+        proxy.reset()
+        await asyncio.sleep(0.5)  # in which the event loop learns of it
+        proxy.pass_through()
+        # Reads are repeated by pymongo, and writes to a replica set, which this server is not.
+        assert await store.get("key 1") == {"key": "key 1"}
+        assert await eventually(partial(is_served, store), within=60)
+
+
+# Cancellation
+
+
+async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(url: str, raw: Any) -> None:
+    chance = random.Random(7)  # noqa: S311 — the same every time
+    keys = [f"key {number}" for number in range(40)]
+    # One connection, which is there before the first call is cancelled.
+    place = f"{url}{'&' if '?' in url else '/?'}maxPoolSize=1"
+    async with MongoDBStore(url=place, db_name=raw.name, timeout=30) as store:
+        await store.put_many(keys, [{"key": key} for key in keys])
+        tasks = [asyncio.ensure_future(store.get(key)) for key in keys]
+        await asyncio.gather(*tasks[:5])
+        for task in chance.sample(tasks[6:], 20):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
+
+
+# Closing
+
+
+async def test_closing_under_load_lets_calls_end_and_closes_every_connection(
+    mongodb_server: MongoDBServer, raw: Any
+) -> None:
+    async with proxy_of(mongodb_server) as proxy:
+        store = MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30)
+        await store.put("key", {"n": 1})
+        calls = [asyncio.ensure_future(store.get("key")) for _ in range(LOAD.users)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert await asyncio.gather(*calls) == [{"n": 1}] * LOAD.users
+        await store.close()
+        assert await proxy.has_none()
+        assert await store.get("key") == {"n": 1}
+        await store.close()
+        assert await proxy.has_none()
+
+
+async def test_closing_again_and_again_under_load_breaks_no_call(mongodb_server: MongoDBServer, raw: Any) -> None:
+    async with proxy_of(mongodb_server) as proxy:
+        await check_closing_under_load(MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30))
+        assert await proxy.has_none()
+
+
+# Clients of the caller's
+
+
+async def test_a_client_that_was_passed_in_is_never_closed(url: str, raw: Any) -> None:
+    async with AsyncMongoClient[Any](url) as client:
+        async with MongoDBStore(client=client, db_name=raw.name, timeout=30) as store:
+            await store.put("key", {"n": 1})
+        assert await client[raw.name]["default_collection"].count_documents({}) == 1
+        assert await store.get("key") == {"n": 1}
+    with pytest.raises(StoreSetupError, match="has been closed"):
+        await store.get("key")
+
+
+def test_a_client_of_another_event_loop_is_a_setup_error(url: str, raw: Any) -> None:
+    stores: list[MongoDBStore] = []
+
+    async def make() -> None:
+        async with AsyncMongoClient[Any](url) as client:
+            stores.append(MongoDBStore(client=client, db_name=raw.name, timeout=30))
+            await stores[0].put("key", {"n": 1})
+
+    async def use() -> None:
+        with pytest.raises(StoreSetupError, match="another event loop"):
+            await stores[0].get("key")
+
+    asyncio.run(make())
+    asyncio.run(use())
+
+
+async def test_a_client_keeps_its_write_concern_and_read_preference(url: str, raw: Any) -> None:
+    async with AsyncMongoClient[Any](url, w=1, readPreference="secondaryPreferred") as client:
+        store = MongoDBStore(client=client, db_name=raw.name, timeout=30)
+        assert await store.put_if_absent("key", {"n": 1}) is True
+        version = (await store.get_versioned("key")).version
+        assert version is not None
+        assert await store.put_if_version("key", {"n": 2}, version) is True
+        assert await store.get("key") == {"n": 2}
+
+
+# Event loops and processes
+
+
+BEGINNING = """
+from key_value.aio.stores.mongodb import MongoDBStore
+
+store = MongoDBStore(url=URL, db_name=NAME, timeout=30)
+
+async def use():
+    await store.put("used", {"n": 1})
+    assert await store.get("used") == {"n": 1}
+"""
+
+
+def beginning(url: str, name: str) -> str:
+    return f"URL, NAME = {url!r}, {name!r}\n{BEGINNING}"
+
+
+@pytest.mark.parametrize("ending", ["await store.close()", "pass"])
+async def test_event_loops_one_after_another_leave_nothing_open(
+    mongodb_server: MongoDBServer, raw: Any, ending: str
+) -> None:
+    async with proxy_of(mongodb_server) as proxy:
+        await check_loops_one_after_another(beginning(proxy.url, raw.name), ending)
+        assert await proxy.has_none()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_the_child_of_a_fork_has_a_client_of_its_own(url: str, raw: Any) -> None:
+    program = FORKS.format(forks=5)
+    assert run_strictly(beginning(url, raw.name) + program) == [str([0] * 10)]
