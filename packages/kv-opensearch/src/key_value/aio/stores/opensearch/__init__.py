@@ -1,0 +1,5 @@
+"""A store on OpenSearch."""
+
+from key_value.aio.stores.opensearch.store import OpenSearchStore
+
+__all__ = ["OpenSearchStore"]

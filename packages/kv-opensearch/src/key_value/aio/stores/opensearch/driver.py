@@ -1,0 +1,81 @@
+"""The one module that talks to opensearch-py. Importing it takes most of a second."""
+
+from copy import copy
+from io import BytesIO
+from typing import Any
+
+from key_value.aio.core.driver_errors import DriverErrors
+from key_value.aio.core.search.driver import ClientOptions, Refusal, Request
+from key_value.aio.core.search.errors import SEARCH_ERRORS, lost_reason, meaning_of
+from key_value.aio.errors import StoreConnectionError, StoreSetupError, StoreTimeoutError
+from opensearchpy import AsyncOpenSearch, JSONSerializer, exceptions
+
+__all__ = ["DRIVER", "DRIVER_ERRORS"]
+
+_LARGEST_PIECE = 2**20
+
+
+class _AsTheyAre(JSONSerializer):
+    """Sends what is encoded and gives what is not decoded: the store does both."""
+
+    def dumps(self, data: Any) -> Any:
+        # A file: aiohttp warns that it would block the event loop with large bytes.
+        return BytesIO(data) if isinstance(data, bytes) and len(data) > _LARGEST_PIECE else data
+
+    def loads(self, s: str) -> Any:
+        return s
+
+
+class _OwnClient(AsyncOpenSearch):
+    """Without a limit of time of its own, which takes a twentieth of a request: the store's is enough."""
+
+
+class _OpenSearchDriver:
+    client_type: type[Any] = AsyncOpenSearch
+    errors: tuple[type[Exception], ...] = (exceptions.OpenSearchException, exceptions.ImproperlyConfigured)
+
+    def make_client(self, options: ClientOptions) -> AsyncOpenSearch:
+        serializer = _AsTheyAre()
+        return _OwnClient(
+            hosts=[options.url],
+            headers={} if options.api_key is None else {"authorization": f"ApiKey {options.api_key}"},
+            serializer=serializer,
+            serializers={serializer.mimetype: serializer},
+            maxsize=options.max_connections,
+            timeout=None,
+            max_retries=0,
+        )
+
+    async def send(self, client: AsyncOpenSearch, request: Request, seconds: float | None) -> Any:
+        transport: Any = client.transport
+        if not request.repeatable and transport.max_retries:
+            # With the same connections, which there are by now.
+            transport = copy(transport)
+            transport.max_retries = 0
+        return await transport.perform_request(
+            request.method,
+            request.path,
+            params=dict(request.params) if request.params else None,
+            body=request.body,
+            timeout=None if isinstance(client, _OwnClient) else seconds,
+            headers={"content-type": request.content_type},
+        )
+
+    def refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, exceptions.ConnectionTimeout):
+            return Refusal(408)
+        if isinstance(error, exceptions.ConnectionError) or not isinstance(error, exceptions.TransportError):
+            return Refusal(0)
+        return Refusal(int(error.status_code), str(error.error))
+
+
+DRIVER = _OpenSearchDriver()
+
+DRIVER_ERRORS: DriverErrors = {
+    **SEARCH_ERRORS,
+    exceptions.TransportError: lambda error: meaning_of(DRIVER.refusal(error)),
+    exceptions.ConnectionError: (StoreConnectionError, lost_reason),
+    exceptions.ConnectionTimeout: (StoreTimeoutError, "the limit `timeout` was reached"),
+    exceptions.SerializationError: (StoreSetupError, "what answers is no OpenSearch"),
+    exceptions.ImproperlyConfigured: (StoreSetupError, "opensearch-py does not take these options"),
+}

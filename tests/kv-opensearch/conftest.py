@@ -1,0 +1,39 @@
+"""Indices with nothing stored, and the raw client that looks into them."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.opensearch import OpenSearchStore
+from search_cases import Raw, raw_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers.opensearch import OpenSearchServer
+
+__all__ = ["Raw"]
+
+
+@pytest.fixture
+def raw(opensearch_server: OpenSearchServer) -> Iterator[Raw]:
+    yield from raw_of(opensearch_server)
+
+
+@pytest.fixture
+def place(raw: Raw) -> dict[str, Any]:
+    return {"url": raw.server.url, "index_prefix": raw.prefix}
+
+
+@pytest.fixture
+def store(place: dict[str, Any]) -> OpenSearchStore:
+    return OpenSearchStore(**place)
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
