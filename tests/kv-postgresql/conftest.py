@@ -1,0 +1,81 @@
+"""Servers with nothing stored, and the raw client that looks into them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+    from servers.postgresql import PostgreSQLServer
+
+
+Driver: Any = asyncpg  # which is untyped
+
+
+class Raw:
+    """A PostgreSQL server, asked through asyncpg by a connection for each statement."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[Any]:
+        connection = await Driver.connect(self.url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        async with self.connected() as connection:
+            return await connection.fetch(statement, *parameters)
+
+    async def value(self, statement: str, *parameters: Any) -> Any:
+        """The first column of the first row; None without one."""
+        rows = await self.fetch(statement, *parameters)
+        return rows[0][0] if rows else None
+
+    def run(self, *statements: str) -> None:
+        """For fixtures and tests without an event loop."""
+
+        async def run() -> None:
+            for statement in statements:
+                await self.fetch(statement)
+
+        asyncio.run(run())
+
+
+@pytest.fixture
+def url(postgresql_server: PostgreSQLServer) -> str:
+    return postgresql_server.url
+
+
+@pytest.fixture
+def raw_at() -> Callable[[str], Raw]:
+    """Gives the raw client of a URL, with nothing stored there."""
+
+    def raw_at(url: str) -> Raw:
+        raw = Raw(url)
+        raw.run("DROP TABLE IF EXISTS kv_test CASCADE")
+        return raw
+
+    return raw_at
+
+
+@pytest.fixture
+def raw(url: str, raw_at: Callable[[str], Raw]) -> Raw:
+    return raw_at(url)
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -1,0 +1,360 @@
+"""Faults, load and lifetimes that concern PostgreSQL and its driver, beyond what the kit tests on every store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import pytest
+from key_value.aio.errors import (
+    DeserializationError,
+    StoreConnectionError,
+    StoreTimeoutError,
+)
+from key_value.aio.stores.postgresql import PostgreSQLStore
+from key_value.aio.testing import FaultProxy
+from key_value.aio.testing.contract import eventually
+from key_value.aio.testing.load import Load
+from lifetimes import check_loops_one_after_another
+from workspace import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from conftest import Raw
+    from servers.postgresql import PostgreSQLServer
+
+Driver: Any = asyncpg  # which is untyped
+
+TIMEOUT = 2.0
+# A busy machine may add to it.
+LOAD = Load(50, seconds=TIMEOUT + 20.0)
+
+
+@pytest.fixture
+async def store(url: str, raw: Raw) -> AsyncIterator[PostgreSQLStore]:
+    assert raw.url == url
+    async with PostgreSQLStore(url=url, table_name="kv_test") as store:
+        yield store
+
+
+async def connections_named(raw: Raw, name: str) -> int:
+    return await raw.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name)
+
+
+async def eventually_none(raw: Raw, name: str) -> bool:
+    """A server notices after a moment that its client has left."""
+
+    async def is_none() -> bool:
+        return await connections_named(raw, name) == 0
+
+    return await eventually(is_none, within=60)
+
+
+async def eventually_waiting(raw: Raw, number: int) -> bool:
+    """Whether as many statements come to wait for a lock."""
+
+    async def is_number() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return await raw.value(query) == number
+
+    return await eventually(is_number, within=60)
+
+
+# Servers that die
+
+
+async def test_a_store_fails_in_time_when_its_server_is_killed_and_serves_after_the_restart(
+    private_postgresql: PostgreSQLServer,
+) -> None:
+    async with PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT) as store:
+        for error in await LOAD.errors_after(store, private_postgresql.kill):
+            assert isinstance(error, StoreConnectionError)
+        await asyncio.to_thread(private_postgresql.restart)
+        assert await LOAD.is_served(store)
+
+
+async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
+    private_postgresql: PostgreSQLServer,
+) -> None:
+    async with PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT) as store:
+        for error in await LOAD.errors_after(store, private_postgresql.pause):
+            assert isinstance(error, StoreTimeoutError)
+            assert f"timeout={TIMEOUT:g} s" in str(error)
+        private_postgresql.resume()
+        assert await LOAD.is_served(store)
+
+
+async def test_a_store_with_a_pool_fails_when_the_server_is_killed_and_serves_after_the_restart(
+    private_postgresql: PostgreSQLServer,
+) -> None:
+    async with Driver.create_pool(private_postgresql.url, min_size=0) as pool:
+        store = PostgreSQLStore(pool=pool, timeout=TIMEOUT)
+        await store.setup()
+        for error in await LOAD.errors_after(store, private_postgresql.kill):
+            assert isinstance(error, StoreConnectionError)
+        await asyncio.to_thread(private_postgresql.restart)
+        assert await LOAD.is_served(store)
+
+
+async def test_the_first_use_after_a_restart_finds_no_dead_connection(private_postgresql: PostgreSQLServer) -> None:
+    async with PostgreSQLStore(url=private_postgresql.url) as store:
+        assert await LOAD.is_served(store)
+        await asyncio.to_thread(private_postgresql.restart)
+        assert await LOAD.is_served(store)
+
+
+async def test_an_acknowledged_entry_survives_a_killed_server(private_postgresql: PostgreSQLServer) -> None:
+    async with PostgreSQLStore(url=private_postgresql.url) as store:
+        await store.put_many([f"{number}" for number in range(100)], [{"n": 1}] * 100)
+        await asyncio.to_thread(private_postgresql.kill)
+        await asyncio.to_thread(private_postgresql.restart)
+        assert len(await store.keys()) == 100
+
+
+async def test_a_connection_that_was_reset_while_idle_is_opened_again(url: str, raw: Raw) -> None:
+    assert raw.url == url
+    place = urlsplit(url)
+    async with FaultProxy(place.hostname or "", place.port or 5432) as proxy:
+        through = place._replace(netloc=f"{place.username}@{proxy.host}:{proxy.port}").geturl()
+        async with PostgreSQLStore(url=through, table_name="kv_test") as store:
+            assert await LOAD.is_served(store)
+            proxy.reset()
+            # As often as it takes until the event loop has learnt of it, however late it is.
+            for _ in range(50):
+                await asyncio.sleep(0.002)
+            proxy.pass_through()
+            assert await LOAD.is_served(store)
+
+
+# Answers of the server
+
+
+async def test_a_statement_that_a_lock_holds_up_is_a_timeout_and_is_not_done_later(url: str, raw: Raw) -> None:
+    async with PostgreSQLStore(url=url, table_name="kv_test", timeout=TIMEOUT) as store, raw.connected() as other:
+        await store.put("a", {"n": 1})
+        async with other.transaction():
+            await other.execute("UPDATE kv_test SET value = value")
+            with pytest.raises(StoreTimeoutError, match=f"timeout={TIMEOUT:g} s"):
+                await store.put("a", {"n": 2})
+            assert await store.get("a") == {"n": 1}
+            # Otherwise it would still be done when the lock is free, and undo what was written since.
+            assert await eventually_waiting(raw, 0)
+        await store.put("a", {"n": 3})
+        assert await store.get("a") == {"n": 3}
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+async def test_a_limit_of_the_server_is_told_as_one(store: PostgreSQLStore, url: str, raw: Raw, limit: str) -> None:
+    await store.put("a", {"n": 1})
+    limited = PostgreSQLStore(url=f"{url}?{limit}=1000", table_name="kv_test", timeout=60)
+    async with limited, raw.connected() as other, other.transaction():
+        await other.execute("UPDATE kv_test SET value = value")
+        with pytest.raises(StoreTimeoutError, match=limit):
+            await limited.put("a", {"n": 2})
+
+
+async def test_a_server_without_connections_is_a_connection_error(url: str, raw: Raw) -> None:
+    await raw.fetch("DROP ROLE IF EXISTS single")
+    await raw.fetch("CREATE ROLE single LOGIN SUPERUSER PASSWORD 'pass-of-single' CONNECTION LIMIT 1")
+    await raw.fetch("ALTER ROLE single NOSUPERUSER")
+    await raw.fetch("GRANT ALL ON SCHEMA public TO single")
+    place = urlsplit(url)._replace(netloc=f"single:pass-of-single@{urlsplit(url).netloc.rpartition('@')[2]}").geturl()
+    async with PostgreSQLStore(url=place, table_name="kv_test", max_connections=1) as first:
+        await first.put("a", {"n": 1})
+        second = PostgreSQLStore(url=place, table_name="kv_test")
+        with pytest.raises(StoreConnectionError, match="too many connections"):
+            await second.get("a")
+    assert await second.get("a") == {"n": 1}
+    await second.close()
+    await raw.fetch("DROP OWNED BY single")
+
+
+async def test_transactions_that_postgresql_cannot_put_in_an_order_are_a_connection_error(url: str, raw: Raw) -> None:
+    strict = f"{url}?default_transaction_isolation=serializable"
+    async with PostgreSQLStore(url=strict, table_name="kv_test") as store, raw.connected() as other:
+        await store.put("a", {"n": 1})
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("""UPDATE kv_test SET value = '{"n": 2}'""")
+        put = asyncio.ensure_future(store.put("a", {"n": 3}))
+        assert await eventually_waiting(raw, 1)
+        await transaction.commit()
+        with pytest.raises(StoreConnectionError, match="another transaction was in the way"):
+            await put
+
+
+async def test_a_date_beyond_python_is_corrupt(store: PostgreSQLStore, raw: Raw) -> None:
+    await store.put_many(["a", "b"], [{"n": 1}] * 2)
+    await raw.fetch("UPDATE kv_test SET expires_at = '20000-01-01' WHERE key = 'a'")
+    for read in (store.get("a"), store.get_many(["a", "b"]), store.get_versioned("a")):
+        with pytest.raises(DeserializationError, match="date"):
+            await read
+    assert await store.get("b") == {"n": 1}
+
+
+# Cancellation
+
+
+async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: PostgreSQLStore) -> None:
+    chance = random.Random(7)  # noqa: S311 — the same every time
+    keys = [f"key {number}" for number in range(100)]
+    await store.put_many(keys, [{"key": key} for key in keys])
+    for _ in range(3):
+        tasks = [asyncio.ensure_future(store.get(key)) for key in keys]
+        while any(not task.done() for task in tasks):
+            for task in chance.sample(tasks, 10):
+                task.cancel()
+            await asyncio.sleep(chance.choice([0, 0, 0.001]))
+    assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
+
+
+async def test_cancelled_calls_leave_no_connection_behind(url: str, raw: Raw) -> None:
+    async with PostgreSQLStore(url=f"{url}?application_name=cancelled", table_name="kv_test") as store:
+        await store.put("a", {"n": 1})
+        for steps in range(30):
+            task = asyncio.ensure_future(store.get("a"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert await store.get("a") == {"n": 1}
+        assert await connections_named(raw, "cancelled") <= 10
+    assert await eventually_none(raw, "cancelled")
+
+
+# Load and lifetimes
+
+
+async def test_no_more_connections_are_opened_than_allowed(url: str, raw: Raw) -> None:
+    async with PostgreSQLStore(
+        url=f"{url}?application_name=limited", table_name="kv_test", max_connections=3, timeout=30
+    ) as store:
+        await asyncio.gather(*(store.put(f"{number}", {"n": number}) for number in range(500)))
+        assert await connections_named(raw, "limited") == 3
+
+
+async def test_a_connection_that_nobody_needs_is_closed(url: str, raw: Raw) -> None:
+    async with PostgreSQLStore(
+        url=f"{url}?application_name=idle", table_name="kv_test", max_connections=5, max_idle=3, timeout=30
+    ) as store:
+        await asyncio.gather(*(store.put(f"{number}", {"n": number}) for number in range(50)))
+        assert await connections_named(raw, "idle") == 5
+
+        async def is_one_left() -> bool:
+            await store.get("1")
+            return await connections_named(raw, "idle") == 1
+
+        assert await eventually(is_one_left, within=60)
+
+
+async def test_a_small_pool_carries_the_load(url: str, raw: Raw) -> None:
+    assert raw.url == url
+    async with Driver.create_pool(url, min_size=1, max_size=1) as pool:
+        assert await LOAD.is_served(PostgreSQLStore(pool=pool, table_name="kv_test", timeout=30))
+
+
+async def test_a_pool_that_was_passed_in_is_never_closed(url: str, raw: Raw) -> None:
+    assert raw.url == url
+    async with Driver.create_pool(url, min_size=1, max_size=1) as pool:
+        before = await pool.fetchval("SELECT pg_backend_pid()")
+        async with PostgreSQLStore(pool=pool, table_name="kv_test") as store:
+            await store.put("key", {"n": 1})
+        assert await pool.fetchval("SELECT pg_backend_pid()") == before
+        assert await store.get("key") == {"n": 1}
+
+
+async def test_closing_under_load_lets_calls_end_and_closes_every_connection(url: str, raw: Raw) -> None:
+    store = PostgreSQLStore(url=f"{url}?application_name=closing", table_name="kv_test", timeout=30)
+    await store.put("key", {"n": 1})
+    calls = [asyncio.ensure_future(store.get("key")) for _ in range(LOAD.users)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*calls) == [{"n": 1}] * LOAD.users
+    await store.close()
+    assert await eventually_none(raw, "closing")
+    assert await store.get("key") == {"n": 1}
+    await store.close()
+    assert await eventually_none(raw, "closing")
+
+
+async def test_closing_again_and_again_under_load_breaks_no_call(url: str, raw: Raw) -> None:
+    store = PostgreSQLStore(url=f"{url}?application_name=flapping", table_name="kv_test", timeout=30)
+    done = False
+
+    async def use(number: int) -> None:
+        while not done:
+            await store.put(f"{number}", {"n": number})
+            assert await store.get(f"{number}") == {"n": number}
+
+    users = [asyncio.create_task(use(number)) for number in range(20)]
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        await store.close()
+    done = True
+    await asyncio.gather(*users)
+    await store.close()
+    assert await eventually_none(raw, "flapping")
+
+
+async def test_closing_does_not_wait_for_a_frozen_server(private_postgresql: PostgreSQLServer) -> None:
+    store = PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT)
+    await store.put("key 1", {"n": 1})
+    private_postgresql.pause()
+    calls = [asyncio.ensure_future(store.get("key 1")) for _ in range(5)]
+    await asyncio.sleep(0)
+    start = time.monotonic()
+    await store.close()
+    assert time.monotonic() - start < 30
+    assert all(isinstance(each, StoreTimeoutError) for each in await asyncio.gather(*calls, return_exceptions=True))
+    private_postgresql.resume()
+
+
+@pytest.mark.parametrize("ending", ["await store.close()", "pass"])
+async def test_event_loops_one_after_another_leave_nothing_open(url: str, raw: Raw, ending: str) -> None:
+    beginning = f"""
+from key_value.aio.stores.postgresql import PostgreSQLStore
+store = PostgreSQLStore(url={url!r} + "?application_name=loops", table_name="kv_test", auto_cull=60)
+"""
+    await check_loops_one_after_another(beginning, ending)
+    assert await eventually_none(raw, "loops")
+
+
+async def test_a_forked_child_has_connections_of_its_own(url: str, raw: Raw) -> None:
+    program = f"""
+import asyncio, os
+from key_value.aio.stores.postgresql import PostgreSQLStore
+
+store = PostgreSQLStore(url={url!r}, table_name="kv_test")
+
+async def use(name):
+    for number in range(20):
+        await store.put(name, {{"n": number}})
+        assert await store.get(name) == {{"n": number}}
+    return True
+
+async def main():
+    under_way = [asyncio.ensure_future(use(f"parent {{number}}")) for number in range(5)]
+    await asyncio.sleep(0.01)
+    child = os.fork()
+    if not child:
+        asyncio.set_event_loop(None)
+        asyncio._set_running_loop(None)
+        try:
+            os._exit(not asyncio.run(use("child")))
+        finally:
+            os._exit(2)
+    assert await asyncio.gather(*under_way) == [True] * 5
+    assert await use("parent")
+    print(os.waitpid(child, 0)[1])
+    await store.close()
+
+asyncio.run(main())
+"""
+    assert await asyncio.to_thread(run, sys.executable, "-W", "ignore", "-c", program) == "0\n"
+    assert await raw.value("SELECT count(*) FROM kv_test") == 7

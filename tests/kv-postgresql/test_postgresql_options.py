@@ -1,0 +1,294 @@
+"""What a PostgreSQLStore is constructed with, and what a wrong one says."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import pytest
+from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreSetupError
+from key_value.aio.stores.postgresql import PostgreSQLStore
+from key_value.aio.urls import open_store
+from servers.postgresql import PostgreSQLServer
+from workspace import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Raw
+    from servers.pgbouncer import PgBouncer
+
+    from tests.conftest import RunServer
+
+Driver: Any = asyncpg  # which is untyped
+
+SECRET = "hunter2"  # noqa: S105 — of a role of the test
+PASSWORD = f"{SECRET}@:/#%?&é"
+
+BAD_URLS: dict[str, str] = {
+    "another scheme": "mysql://user:hunter2@localhost",
+    "SQLAlchemy's scheme": "postgresql+asyncpg://user:hunter2@localhost",
+    "no scheme": "user:hunter2@localhost:5432",
+    "port that is no number": "postgresql://user:hunter2@localhost:port",
+    "password with a slash": "postgresql://user:a/hunter2@localhost",
+    "password with a hash": "postgresql://user:a#hunter2@localhost",
+    "password with a question mark": "postgresql://user:a?hunter2@localhost",
+    "user and password without a host": "postgresql://user:hunter2",
+    "no slashes": "postgresql:user:hunter2@localhost",
+    "nothing": "",
+}
+
+SHOWN: dict[str, tuple[dict[str, Any], str]] = {
+    "url": ({"url": "postgresql://user:hunter2@example.com:7000/app"}, "postgresql://example.com:7000/app"),
+    "short scheme": ({"url": "postgres://user:hunter2@example.com/app"}, "postgresql://example.com:5432/app"),
+    "option in the url": ({"url": "postgresql://h/app?password=hunter2&sslmode=require"}, "postgresql://h:5432/app"),
+    "hosts": ({"url": "postgresql://u:hunter2@a:1,b:2/app"}, "postgresql://a:1,b:2/app"),
+    "socket": ({"url": "postgresql:///app?host=/run/postgresql&user=u"}, "postgresql:///run/postgresql/app"),
+    "IPv6": ({"url": "postgresql://u:hunter2@[::1]:7000/app"}, "postgresql://[::1]:7000/app"),
+    "options": ({"host": "example.com", "user": "user", "password": SECRET}, "postgresql://example.com:5432/postgres"),
+}
+
+
+async def serves(store: PostgreSQLStore) -> bool:
+    async with store:
+        await store.put("key", {"n": 1})
+        return await store.get("key") == {"n": 1}
+
+
+def text_of(error: BaseException) -> str:
+    return f"{error!r} {''.join(traceback.format_exception(type(error), error, error.__traceback__))}"
+
+
+@pytest.fixture
+def guarded(url: str, raw: Raw) -> dict[str, Any]:
+    """The options of a user who needs a password."""
+    raw.run(
+        'DO $$ BEGIN CREATE ROLE "app:user" LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$',
+        f"ALTER ROLE \"app:user\" PASSWORD '{PASSWORD}'",
+    )
+    place = urlsplit(url)
+    return {"host": place.hostname, "port": place.port, "table_name": "kv_test"}
+
+
+def url_of(
+    options: dict[str, Any], user: str = "app:user", password: str = PASSWORD, database: str = "postgres"
+) -> str:
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return f"postgresql://{credentials}@{options['host']}:{options['port']}/{database}"
+
+
+# Where the server is, and who asks
+
+
+async def test_a_url_carries_percent_encoded_credentials(guarded: dict[str, Any]) -> None:
+    assert await serves(PostgreSQLStore(url=url_of(guarded), table_name="kv_test"))
+
+
+async def test_options_carry_credentials(guarded: dict[str, Any]) -> None:
+    assert await serves(PostgreSQLStore(**guarded, user="app:user", password=PASSWORD))
+
+
+async def test_a_password_may_be_asked_for_at_each_connection(guarded: dict[str, Any]) -> None:
+    async def password() -> str:
+        return PASSWORD
+
+    assert await serves(PostgreSQLStore(**guarded, user="app:user", password=password))
+
+
+async def test_options_carry_the_credentials_that_a_url_leaves_out(guarded: dict[str, Any]) -> None:
+    url = f"postgresql://{guarded['host']}:{guarded['port']}/postgres"
+    assert await serves(PostgreSQLStore(url=url, user="app:user", password=PASSWORD, table_name="kv_test"))
+
+
+async def test_a_url_opens_a_store(url: str, raw: Raw) -> None:
+    for scheme in ("postgresql", "postgres"):
+        place = urlsplit(url)._replace(scheme=scheme).geturl()
+        store: Any = open_store(f"{place}?table_name=kv_test&timeout=7&max_connections=3&application_name=opened")
+        async with store:
+            await store.put("key", {"n": 1})
+            assert await raw.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'opened'") == 1
+        assert await raw.value("SELECT count(*) FROM kv_test") == 1
+
+
+@pytest.mark.parametrize("option", ["max_connections=many", "timeout=long", "auto_create=perhaps"])
+def test_an_option_of_another_type_is_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=option.partition("=")[0]):
+        open_store(f"postgresql://user:hunter2@localhost/app?{option}")
+
+
+@pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
+def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="url must be") as refusal:
+        PostgreSQLStore(url=url)
+    assert SECRET not in text_of(refusal.value)
+
+
+@pytest.mark.parametrize(("options", "shown"), SHOWN.values(), ids=SHOWN)
+def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str) -> None:
+    assert repr(PostgreSQLStore(**options)) == f"PostgreSQLStore({shown})"
+
+
+def test_a_constructor_needs_no_event_loop_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("socket", "getaddrinfo", "gethostbyname"):
+        monkeypatch.delattr(socket, name)
+    assert "host.invalid" in repr(PostgreSQLStore(url="postgresql://host.invalid"))
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"timeout": 0.0},
+        {"timeout": float("nan")},
+        {"max_connections": 0},
+        {"max_idle": -1.0},
+        {"auto_cull": 0.0},
+        {"statement_cache_size": -1},
+    ],
+    ids=repr,
+)
+def test_a_limit_that_is_none_is_refused(limit: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="above zero"):
+        PostgreSQLStore(**limit)
+
+
+async def test_a_pool_and_a_url_are_refused(url: str) -> None:
+    pool = Driver.create_pool(url, min_size=0)
+    with pytest.raises(ValueError, match="not both"):
+        PostgreSQLStore(pool=pool, url=url)
+
+
+# What a wrong one says
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason", "kind"),
+    [
+        ({"password": SECRET}, "wrong user name or password", StoreSetupError),
+        ({"user": "nobody"}, "wrong user name or password", StoreSetupError),
+        ({"database": "hunter3"}, "unknown database", StoreSetupError),
+    ],
+)
+async def test_what_the_server_refuses_is_told_by_its_reason_at_once(
+    guarded: dict[str, Any], wrong: dict[str, str], reason: str, kind: type[BaseKeyValueError]
+) -> None:
+    store = PostgreSQLStore(url=url_of(guarded, **wrong), table_name="kv_test", timeout=60)
+    start = time.monotonic()
+    for call in (store.setup(), store.get("key"), store.put_many(["key"], [{"n": 1}])):
+        with pytest.raises(kind, match=reason) as refusal:
+            await call
+        assert not isinstance(refusal.value, StoreConnectionError)
+        assert SECRET not in text_of(refusal.value)
+    assert time.monotonic() - start < 30
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"), [("host.invalid", "unknown host"), ("localhost:{port}", "connection refused")]
+)
+async def test_a_server_that_is_not_there_is_a_connection_error(unused_port: int, place: str, reason: str) -> None:
+    store = PostgreSQLStore(url=f"postgresql://user:hunter2@{place.format(port=unused_port)}/app")
+    for call in (store.setup(), store.get("key")):
+        with pytest.raises(StoreConnectionError, match=reason) as failure:
+            await call
+        assert SECRET not in text_of(failure.value)
+    await store.close()
+
+
+async def test_an_option_that_neither_side_knows_is_a_setup_error(url: str) -> None:
+    for option in ("colour=red", "sslmode=perhaps"):
+        store = PostgreSQLStore(url=f"{url}?{option}")
+        with pytest.raises(StoreSetupError) as refusal:
+            await store.setup()
+        assert not isinstance(refusal.value, StoreConnectionError)
+        await store.close()
+
+
+async def test_a_pool_that_is_closed_says_so(url: str) -> None:
+    async with Driver.create_pool(url, min_size=0) as pool:
+        store = PostgreSQLStore(pool=pool, table_name="kv_test")
+        assert await serves(store)
+    with pytest.raises(StoreSetupError, match="pool that was passed in has been closed"):
+        await store.get("key")
+
+
+async def test_prepared_statements_through_a_pooler_say_which_option_helps(pgbouncer: PgBouncer) -> None:
+    async with PostgreSQLStore(url=pgbouncer.url, max_connections=16) as store:
+        calls = [store.put(f"{number}", {"n": number}) for number in range(200)]
+        errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
+    assert errors
+    assert all(isinstance(error, StoreSetupError) and "statement_cache_size=0" in str(error) for error in errors)
+
+
+# TLS
+
+OPENSSL_CONFIG = """
+[req]
+distinguished_name = name
+[name]
+[server]
+basicConstraints = critical, CA:TRUE
+subjectAltName = DNS:localhost
+"""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate of `localhost`, which signed itself, beside its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    folder = tmp_path_factory.mktemp("certificate")
+    (folder / "openssl.cnf").write_text(OPENSSL_CONFIG)
+    run(
+        *("openssl", "req", "-x509", "-config", folder / "openssl.cnf", "-days", "2", "-subj", "/CN=localhost"),
+        *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-extensions", "server"),
+        *("-keyout", folder / "server.key", "-out", folder / "server.crt"),
+    )
+    return folder / "server.crt"
+
+
+class TlsServer(PostgreSQLServer):
+    def __init__(self, certificate: Path) -> None:
+        super().__init__("-c", "ssl=on", private=True)
+        self._certificate = certificate
+
+    def prepare(self) -> None:
+        super().prepare()
+        for name in ("server.crt", "server.key"):
+            file = self.directory / "data" / name
+            shutil.copy(self._certificate.with_name(name), file)
+            file.chmod(0o600)
+            owner = self.directory.stat()
+            shutil.chown(file, owner.st_uid, owner.st_gid)
+
+
+@pytest.fixture(scope="module")
+def tls(run_server: RunServer, certificate: Path) -> Iterator[TlsServer]:
+    with run_server(TlsServer(certificate)) as server:
+        yield server
+
+
+async def test_tls_is_asked_for_by_url_or_option(tls: TlsServer, certificate: Path) -> None:
+    url = f"postgresql://kv@localhost:{tls.port}/postgres"
+    assert await serves(PostgreSQLStore(url=f"{url}?sslmode=verify-full&sslrootcert={quote(str(certificate))}"))
+    assert await serves(PostgreSQLStore(url=url, ssl="require"))
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: TlsServer) -> None:
+    store = PostgreSQLStore(url=f"postgresql://kv@localhost:{tls.port}/postgres", ssl=True)
+    with pytest.raises(StoreSetupError, match="the certificate was refused"):
+        await store.setup()
+    await store.close()
+
+
+async def test_tls_of_a_server_that_has_none_is_a_setup_error(url: str) -> None:
+    store = PostgreSQLStore(url=url, ssl="require")
+    with pytest.raises(StoreSetupError, match="does not offer TLS"):
+        await store.setup()
+    await store.close()
