@@ -1,0 +1,154 @@
+"""Servers of S3, buckets with nothing stored, and the raw client that looks into them."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] — it has none
+from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — it has none
+from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — it has none
+from key_value.aio.stores.s3 import S3Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers.ceph import CephGateway
+    from servers.s3 import S3Server
+
+
+REGION = "us-east-1"
+
+BotocoreSession: Any = Session  # which leaves its methods untyped
+
+
+class Raw(NamedTuple):
+    """The raw client, and the bucket that the test is about."""
+
+    client: Any
+    bucket: str
+
+    def put(self, name: str, data: bytes = b"", **options: Any) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=name, Body=data, **options)
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
+        except (self.client.exceptions.NoSuchKey, self.client.exceptions.NoSuchBucket):
+            return None
+
+    def metadata(self, name: str) -> dict[str, str]:
+        return self.client.head_object(Bucket=self.bucket, Key=name)["Metadata"]
+
+    def delete(self, name: str) -> None:
+        self.client.delete_object(Bucket=self.bucket, Key=name)
+
+    def names(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [each["Key"] for page in pages for each in page.get("Contents", ())]
+
+    def exists(self) -> bool:
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except ClientError:
+            return False
+        return True
+
+    def create(self) -> None:
+        self.client.create_bucket(Bucket=self.bucket)
+
+    def remove(self) -> None:
+        if self.exists():
+            # XML cannot hold the others.
+            together = [name for name in self.names() if name.isprintable()]
+            for start in range(0, len(together), 1000):
+                objects = [{"Key": name} for name in together[start : start + 1000]]
+                self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+            for name in self.names():
+                self.delete(name)
+            self.client.delete_bucket(Bucket=self.bucket)
+
+
+def raw_client(server: S3Server | CephGateway) -> Any:
+    access_key, secret = server.credentials
+    return BotocoreSession().create_client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=server.endpoint,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret,
+        config=Config(
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def options_of(server: S3Server | CephGateway, bucket: str) -> dict[str, Any]:
+    access_key, secret = server.credentials
+    return {
+        "bucket_name": bucket,
+        "region_name": REGION,
+        "endpoint_url": server.endpoint,
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret,
+    }
+
+
+def at(place: dict[str, Any], url: str) -> dict[str, Any]:
+    """The same bucket, reached by another URL."""
+    return {**place, "endpoint_url": url}
+
+
+@pytest.fixture(scope="session")
+def client(s3_server: S3Server) -> Iterator[Any]:
+    client = raw_client(s3_server)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def ceph_client(ceph: CephGateway) -> Iterator[Any]:
+    client = raw_client(ceph)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def raw(client: Any) -> Iterator[Raw]:
+    """A bucket that does not exist yet, and is gone after the test."""
+    raw = Raw(client, f"kv-{uuid.uuid4().hex}")
+    yield raw
+    raw.remove()
+
+
+@pytest.fixture
+def raw_ceph(ceph_client: Any) -> Iterator[Raw]:
+    raw = Raw(ceph_client, f"kv-{uuid.uuid4().hex}")
+    yield raw
+    raw.remove()
+
+
+@pytest.fixture
+def place(s3_server: S3Server, raw: Raw) -> dict[str, Any]:
+    return options_of(s3_server, raw.bucket)
+
+
+@pytest.fixture
+def ceph_place(ceph: CephGateway, raw_ceph: Raw) -> dict[str, Any]:
+    return options_of(ceph, raw_ceph.bucket)
+
+
+@pytest.fixture
+def store(place: dict[str, Any]) -> S3Store:
+    return S3Store(**place)
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -1,0 +1,201 @@
+"""The contracts of a store, on servers that keep names apart and that fold them, with options and with clients."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aioboto3  # pyright: ignore[reportMissingTypeStubs] — it has none
+import pytest
+from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — it has none
+from key_value.aio.stores.s3 import S3Store
+from key_value.aio.testing import StoreTests
+from key_value.aio.testing.batches import BatchTests
+from key_value.aio.testing.contract import StoreContract
+from key_value.aio.testing.corruption import CorruptionTests
+from key_value.aio.testing.destruction import DestructionTests
+from key_value.aio.testing.enumeration import EnumerationTests
+from key_value.aio.testing.expiry import ExpiryTests
+from key_value.aio.testing.fault_tests import FaultTests
+from key_value.aio.testing.names import NameTests
+from key_value.aio.testing.stateful import check_against_dict
+from key_value.aio.testing.versioned import VersionedTests
+from typing_extensions import override
+
+from .conftest import REGION, at, options_of
+
+if TYPE_CHECKING:
+    from servers.s3 import S3Server
+
+    from .conftest import Raw
+
+
+Session: Any = aioboto3.Session  # which leaves its methods untyped
+
+
+class S3Contract(StoreContract[S3Store]):
+    time_limit = 200.0
+    secrets = ("correct/horse+battery", "hunter2hunter2")
+    raw: Raw
+    place: dict[str, Any]
+    """What the fixture `store` sets."""
+
+    @override
+    def reopen(self, store: S3Store) -> S3Store:
+        return S3Store(**self.place)
+
+    @override
+    def address(self, store: S3Store) -> tuple[str, dict[str, Any]]:
+        return "key_value.aio.stores.s3:S3Store", self.place
+
+    @override
+    async def read_stored(self, store: S3Store, collection: str, key: str) -> bytes | None:
+        return await asyncio.to_thread(self.raw.get, f"{collection}/{key}")
+
+    @override
+    async def corrupt_stored(self, store: S3Store, collection: str, key: str, data: bytes) -> None:
+        await asyncio.to_thread(self.raw.put, f"{collection}/{key}", data)
+
+    @override
+    async def put_foreign(self, store: S3Store) -> None:
+        await store.setup()
+        await asyncio.to_thread(self.raw.put, "foreign/page.html", b"<html>")
+        await asyncio.to_thread(self.raw.put, "foreign.json", b"{}")
+
+    @override
+    async def has_foreign(self, store: S3Store) -> bool:
+        return (self.raw.get("foreign/page.html"), self.raw.get("foreign.json")) == (b"<html>", b"{}")
+
+
+class TestS3Store(S3Contract, StoreTests[S3Store]):
+    """On a server that keeps objects as files."""
+
+    # More than a page of S3; each takes two requests, and the kit's tests have a minute.
+    many_keys = 1_200
+
+    @pytest.fixture
+    def store(self, place: dict[str, Any], raw: Raw) -> S3Store:
+        self.raw, self.place = raw, place
+        return S3Store(**place)
+
+
+class TestS3StoreWithClient(S3Contract, VersionedTests[S3Store]):
+    """What depends on how requests are sent, with a client that is passed in. It takes milliseconds of CPU for each."""
+
+    any_event_loop = False
+    secrets = ()
+
+    @pytest.fixture
+    def store(self, place: dict[str, Any], raw: Raw) -> S3Store:
+        self.raw, self.place = raw, place
+        return self._open()
+
+    @override
+    def reopen(self, store: S3Store) -> S3Store:
+        return self._open()
+
+    async def test_batches_and_names_work(self, store: S3Store) -> None:
+        keys = [f"key {number}" for number in range(30)]
+        await store.put_many(keys, [{"key": key} for key in keys])
+        assert await store.get_many([*keys, "absent"]) == [*({"key": key} for key in keys), None]
+        assert sorted(await store.keys()) == sorted(keys)
+        assert await store.collections() == ["default_collection"]
+        assert await store.delete_many([*keys[:20], "absent"]) == 20
+        assert await store.delete(keys[20]) is True
+        assert await store.destroy_collection("default_collection") is True
+        assert await store.collections() == []
+
+    def _open(self) -> S3Store:
+        return StoreWithClient({name: value for name, value in self.place.items() if name != "bucket_name"}, self.raw)
+
+
+class StoreWithClient(S3Store):
+    """Makes the client when the event loop runs, and closes it."""
+
+    def __init__(self, place: dict[str, Any], raw: Raw) -> None:
+        self._made = LateClient(place)
+        super().__init__(client=self._made, bucket_name=raw.bucket)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        await self._made.close()
+
+
+class LateClient:
+    """A client that is opened by its first request."""
+
+    def __init__(self, place: dict[str, Any]) -> None:
+        self.meta: Any = SimpleNamespace(region_name=REGION, service_model=SimpleNamespace(service_name="s3"))
+        self._place = place
+        self._opening = asyncio.Lock()
+        self._entered: tuple[Any, Any] | None = None
+
+    def __getattr__(self, operation: str) -> Any:
+        async def ask(**parameters: Any) -> Any:
+            async with self._opening:
+                if self._entered is None:
+                    config: Any = AioConfig(s3={"addressing_style": "path"})
+                    creator = Session().client("s3", config=config, **self._place)
+                    self._entered = creator, await creator.__aenter__()
+            return await getattr(self._entered[1], operation)(**parameters)
+
+        return ask
+
+    async def close(self) -> None:
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            await entered[0].__aexit__(None, None, None)
+
+
+class TestS3StoreOnCeph(
+    S3Contract,
+    NameTests[S3Store],
+    BatchTests[S3Store],
+    EnumerationTests[S3Store],
+    DestructionTests[S3Store],
+    ExpiryTests[S3Store],
+    CorruptionTests[S3Store],
+):
+    """On a server that keeps all names apart, and does not hold to conditions."""
+
+    many_keys = 1_200
+
+    @pytest.fixture
+    def store(self, ceph_place: dict[str, Any], raw_ceph: Raw) -> S3Store:
+        self.raw, self.place = raw_ceph, ceph_place
+        return S3Store(**ceph_place)
+
+
+class TestS3StoreUnderFaults(FaultTests[S3Store]):
+    secrets = ("correct/horse+battery",)
+    time_limit = 200.0
+    answer_limit = 30.0
+    timeout = 4.0
+
+    @pytest.fixture
+    def server_address(self, s3_server: S3Server, raw: Raw) -> tuple[str, int]:
+        self.place = options_of(s3_server, raw.bucket)
+        return s3_server.address
+
+    @pytest.fixture
+    @override
+    def killable_server(self, private_s3: S3Server) -> S3Server:
+        self.place = options_of(private_s3, "kv-killed")
+        # All users at once take a server that has just started seconds.
+        self.timeout = 10.0
+        return private_s3
+
+    @override
+    def store_at(self, host: str, port: int) -> S3Store:
+        return S3Store(**at(self.place, f"http://{host}:{port}"), timeout=self.timeout)
+
+
+def test_an_s3_store_behaves_like_a_dict(place: dict[str, Any], raw: Raw) -> None:
+    def make_store() -> S3Store:
+        for name in raw.names() if raw.exists() else ():
+            raw.delete(name)
+        return S3Store(**place)
+
+    check_against_dict(make_store)
