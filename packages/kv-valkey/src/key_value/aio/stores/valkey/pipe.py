@@ -1,0 +1,55 @@
+"""The pipe through which the answers to all clients of a process come, and the event loop that reads it.
+
+That is the loop in which the first client was made, whose end or halt the driver does not notice while others wait.
+"""
+
+import os
+import socket
+import threading
+from asyncio import AbstractEventLoop
+from typing import Any
+
+from glide import glide_client
+from key_value.aio.core.forks import AcrossForks
+
+__all__ = ["have_answers_read"]
+
+_driver: Any = glide_client  # which keeps the pipe to itself
+
+
+def have_answers_read(loop: AbstractEventLoop) -> None:
+    """Have the pipe read by the running loop, unless another that runs does it already."""
+    reader: AbstractEventLoop | None = _driver._async_pipe_loop  # noqa: SLF001 — see above, and so below
+    if reader is not loop and reader is not None and not reader.is_running():
+        _take_over(reader, loop)
+
+
+def _take_over(reader: AbstractEventLoop, loop: AbstractEventLoop) -> None:
+    with _driver._async_pipe_lock:  # noqa: SLF001
+        if _driver._async_pipe_loop is not reader or reader.is_running():  # noqa: SLF001
+            return
+        descriptor = _driver._async_pipe_read_fd  # noqa: SLF001
+        if not reader.is_closed():
+            reader.remove_reader(descriptor)
+        loop.add_reader(descriptor, _driver._on_async_pipe_readable)  # noqa: SLF001
+        _driver._async_pipe_loop = loop  # noqa: SLF001
+
+
+class _Pipe(AcrossForks):
+    def after_fork_in_child(self) -> None:
+        """Leave the pipe to the parent, so that the driver makes one of its own."""
+        _driver._async_pipe_lock = threading.Lock()  # noqa: SLF001 — a thread that is no more may hold it
+        reader: AbstractEventLoop | None = _driver._async_pipe_loop  # noqa: SLF001
+        descriptor = _driver._async_pipe_read_fd  # noqa: SLF001
+        if reader is None or descriptor < 0:
+            return
+        # An inherited event loop shares its list of files with the parent's: taking the pipe off it would take it off
+        # there. So the number is given to another file first.
+        near, far = socket.socketpair()
+        with near, far:
+            os.dup2(near.fileno(), descriptor, inheritable=False)
+        if not reader.is_closed():
+            reader.remove_reader(descriptor)
+
+
+_pipe = _Pipe()

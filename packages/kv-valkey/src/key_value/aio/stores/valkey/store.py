@@ -1,0 +1,120 @@
+"""ValkeyStore: entries as strings under `collection::key`."""
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from key_value.aio.core.lifecycle import PerLoop
+from key_value.aio.core.secret_text import Text, plain
+from key_value.aio.core.type_checks import warn_types
+from key_value.aio.stores.base.resp import BaseRespStore, resp_capabilities
+from key_value.aio.stores.valkey.driver import (
+    DRIVER_ERRORS,
+    Client,
+    Configuration,
+    check_configuration,
+    check_kind,
+    configuration_of,
+    is_cluster,
+)
+from key_value.aio.stores.valkey.options import Place, check_place, describe, make_configuration, options_in_url
+from key_value.aio.stores.valkey.session import ClientSession, OwnSession
+
+if TYPE_CHECKING:
+    from key_value.aio.core.capabilities import Capabilities
+    from key_value.aio.core.urls import StoreURL
+
+__all__ = ["ValkeyStore"]
+
+
+class ValkeyStore(BaseRespStore):
+    """Entries in Valkey, with native expiry in milliseconds; one round trip for each operation and each batch.
+
+    In a cluster a batch is one round trip to each node that holds some of its keys, and not atomic.
+    """
+
+    driver_errors = DRIVER_ERRORS
+
+    @warn_types
+    def __init__(
+        self,
+        *,
+        client: Client | None = None,
+        config: Configuration | None = None,
+        default_collection: str | None = None,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        username: Text | None = None,
+        password: Text | None = None,
+        cluster: bool = False,
+        ssl: bool = False,
+        ssl_ca_certs: str | None = None,
+        ssl_certfile: str | None = None,
+        ssl_keyfile: str | None = None,
+        ssl_verify: bool = True,
+        timeout: float | None = 5.0,
+    ) -> None:
+        """Take a client, a configuration for clients, or the options of one server.
+
+        `client` is a GlideClient or GlideClusterClient; it stays the caller's to close, and belongs to one event loop.
+        `config` is what such a client is made from, with all that valkey-glide can do; the kind tells whether it is a
+        cluster. Otherwise `host` and `port` name the server, or with `cluster` any node of a cluster. Without a client,
+        each event loop gets one of its own, made at its first use. pydantic's SecretStr serves for a name or password.
+
+        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
+        again for each full thousand of its entries. A client or configuration has limits of its own besides: where it
+        sets no `request_timeout`, a quarter of a second.
+
+        TLS is on with `ssl` and with any of the files for it, which are PEM; `ssl_verify=False` accepts any
+        certificate.
+
+        Raises ValueError for both client and config, for options that cannot be, and for a limit that is not above
+        zero; TypeError for a client or config of another kind.
+        """
+        if client is not None and config is not None:
+            message = "pass a client or a config, not both"
+            raise ValueError(message)
+        if timeout is not None and not timeout > 0:
+            message = f"timeout must be above zero, not {timeout}"
+            raise ValueError(message)
+        seconds = None if timeout == inf else timeout
+        if client is not None:
+            check_kind(client)
+            own = configuration_of(client)
+            self._sessions = _sessions(lambda: ClientSession(own, seconds, client))
+            where, in_cluster = describe(own), is_cluster(client)
+        elif config is not None:
+            check_configuration(config)
+            self._sessions = _sessions(lambda: OwnSession(config, seconds))
+            where, in_cluster = describe(config), is_cluster(config)
+        else:
+            place = Place(
+                *(host, port, db, plain(username), plain(password), cluster),
+                *(ssl, ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_verify),
+            )
+            check_place(place)
+            self._sessions = _sessions(lambda: OwnSession(make_configuration(place, seconds), seconds))
+            where, in_cluster = place.shown, cluster
+        self._where = where
+        self.capabilities: Capabilities = resp_capabilities(atomic_put_many=not in_cluster)
+        super().__init__(default_collection=default_collection)
+
+    @classmethod
+    def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
+        return options_in_url(url)
+
+    def __repr__(self) -> str:
+        return f"ValkeyStore({self._where})"
+
+    def _session(self) -> ClientSession:
+        return self._sessions.get()
+
+    async def _close(self) -> None:
+        await self._sessions.close()
+
+
+def _sessions(create: Callable[[], ClientSession]) -> PerLoop[ClientSession]:
+    return PerLoop(
+        create, lambda session: session.close(), lambda session: session.release(), lambda session: session.idle
+    )

@@ -1,0 +1,119 @@
+"""Servers with nothing stored, and the raw clients that look into them: redis-py, a driver other than the store's."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from glide import GlideClientConfiguration, GlideClusterClientConfiguration, NodeAddress
+from key_value.aio.stores.valkey import diagnosis
+from redis import Redis
+from redis.cluster import RedisCluster as RawCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from servers.valkey import ValkeyServer
+    from servers.valkey_cluster import ValkeyCluster
+
+# Not 0, which an application on the same server would use.
+DATABASE = 9
+
+# What a client runs to open a connection, and what it takes to ask.
+CONNECTING = frozenset(
+    {"hello", "auth", "select", "client|setinfo", "client|setname", "info", "client|id", "cluster|slots", "readonly"}
+)
+
+RawValkey: Any = Redis  # which types its answers as those of the sync or of the async client
+
+
+def as_redis(url: str) -> str:
+    return url.replace("valkey", "redis", 1)
+
+
+def address_in(url: str) -> NodeAddress:
+    place = urlsplit(url)
+    return NodeAddress(str(place.hostname), int(place.port or 0))
+
+
+@pytest.fixture
+def url(valkey_server: ValkeyServer) -> str:
+    return urlsplit(valkey_server.url)._replace(path=f"/{DATABASE}").geturl()
+
+
+@pytest.fixture
+def config(url: str) -> GlideClientConfiguration:
+    return GlideClientConfiguration([address_in(url)], database_id=DATABASE, request_timeout=5000)
+
+
+@pytest.fixture
+def cluster_config(valkey_cluster: ValkeyCluster) -> GlideClusterClientConfiguration:
+    return GlideClusterClientConfiguration([*map(address_in, valkey_cluster.urls)], request_timeout=5000)
+
+
+@pytest.fixture
+def patient_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what a store says when it cannot reach its server, which it finds out within a second."""
+    monkeypatch.setattr(diagnosis, "_SECONDS", 5)
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[Any]:
+    with RawValkey.from_url(as_redis(url)) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def commands_run(raw: Any) -> Callable[[], dict[str, int]]:
+    """Gives the commands that the server has run since it was last asked, and how often."""
+    return counter_of(raw)
+
+
+def counter_of(*nodes: Any) -> Callable[[], dict[str, int]]:
+    seen: Counter[str] = Counter()
+
+    def since_last() -> dict[str, int]:
+        calls: Counter[str] = Counter()
+        for node in nodes:
+            for name, each in node.info("commandstats").items():
+                calls[name.removeprefix("cmdstat_")] += each["calls"]
+        new = calls - seen
+        seen.update(new)
+        return {name: count for name, count in new.items() if name not in CONNECTING}
+
+    since_last()
+    return since_last
+
+
+@pytest.fixture
+def private_raw(private_valkey: ValkeyServer) -> Iterator[Any]:
+    with RawValkey.from_url(as_redis(private_valkey.url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def cluster_client(valkey_cluster: ValkeyCluster) -> Iterator[Any]:
+    with RawCluster.from_url(as_redis(valkey_cluster.url)) as client:
+        yield client
+
+
+@pytest.fixture
+def raw_cluster(cluster_client: Any) -> Any:
+    cluster_client.flushall(target_nodes=RawCluster.PRIMARIES)
+    return cluster_client
+
+
+@pytest.fixture
+def cluster_commands_run(raw_cluster: Any) -> Callable[[], dict[str, int]]:
+    return counter_of(*(raw_cluster.get_redis_connection(node) for node in raw_cluster.get_primaries()))
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

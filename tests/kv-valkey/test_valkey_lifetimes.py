@@ -1,0 +1,260 @@
+"""Clients when a store closes, when an event loop ends in any way, and when the process forks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from glide import GlideClient, GlideClientConfiguration
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from key_value.aio.stores.valkey import ValkeyStore
+from lifetimes import FORKS, check_closing_under_load, run_strictly
+
+if TYPE_CHECKING:
+    from glide import GlideClusterClientConfiguration
+
+NAME = "lifetimes"
+
+
+def connections(raw: Any) -> int:
+    return sum(client["name"] == NAME for client in raw.client_list())
+
+
+def has_connections(raw: Any, number: int) -> bool:
+    """Whether there are as many, within a minute: the driver ends them in a thread of its own."""
+    deadline = time.monotonic() + 60
+    while connections(raw) != number:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture
+def named(config: GlideClientConfiguration) -> GlideClientConfiguration:
+    config.client_name = NAME
+    return config
+
+
+# Opening and closing
+
+
+async def test_nothing_is_contacted_before_the_first_use(named: GlideClientConfiguration, raw: Any) -> None:
+    store = ValkeyStore(config=named)
+    assert connections(raw) == 0
+    await store.get("key")
+    assert connections(raw) == 1
+    await store.close()
+
+
+async def test_calls_at_the_same_time_open_one_client(named: GlideClientConfiguration, raw: Any) -> None:
+    async with ValkeyStore(config=named) as store:
+        await store.close()
+        await asyncio.gather(*(store.get(f"key {number}") for number in range(50)))
+        assert connections(raw) == 1
+
+
+async def test_the_caller_may_use_the_configuration_as_before(config: GlideClientConfiguration, raw: Any) -> None:
+    assert raw.ping()
+    before = dict(vars(config))
+    async with ValkeyStore(config=config):
+        assert vars(config) == before
+
+
+async def test_calls_under_way_at_close_are_answered_and_later_ones_reopen(
+    named: GlideClientConfiguration, raw: Any
+) -> None:
+    await check_closing_under_load(ValkeyStore(config=named))
+    assert has_connections(raw, 0)
+
+
+async def test_calls_under_way_at_close_are_answered_on_a_cluster(
+    cluster_config: GlideClusterClientConfiguration, raw_cluster: Any
+) -> None:
+    cluster_config.client_name = NAME
+    await check_closing_under_load(ValkeyStore(config=cluster_config))
+    for node in raw_cluster.get_primaries():
+        clients = raw_cluster.client_list(target_nodes=node)
+        assert [client for client in clients if client["name"] == NAME] == []
+
+
+async def test_a_close_that_is_cancelled_ends_the_connections_at_once(
+    named: GlideClientConfiguration, raw: Any
+) -> None:
+    store = ValkeyStore(config=named)
+    await store.get("key")
+    raw.client_pause(60_000, all=False)
+    put = asyncio.create_task(store.put("key", {"n": 1}))
+    closing = asyncio.create_task(store.close())
+    # As often as it takes until the put is sent and the close waits, however late the event loop is.
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert not put.done()
+    closing.cancel()
+    with pytest.raises(StoreConnectionError, match="the client was closed"):
+        await put
+    raw.client_unpause()
+    assert has_connections(raw, 0)
+
+
+async def test_a_client_that_has_closed_itself_is_replaced(named: GlideClientConfiguration, raw: Any) -> None:
+    async with ValkeyStore(config=named) as store:
+        await store.put("key", {"n": 1})
+        inside: Any = store
+        # Nothing else makes it close by itself.
+        await inside._session()._client.close("out of luck")  # noqa: SLF001 — see above
+        with pytest.raises(StoreConnectionError, match="the client was closed"):
+            await store.get("key")
+        assert await store.get("key") == {"n": 1}
+        assert has_connections(raw, 1)
+
+
+async def test_a_client_that_was_passed_in_stays_open(config: GlideClientConfiguration, raw: Any) -> None:
+    client = await GlideClient.create(config)
+    async with ValkeyStore(client=client) as store:
+        await store.put("key", {"n": 1})
+    assert await client.get("default_collection::key") == raw.get("default_collection::key")
+    await client.close()
+
+
+def test_a_client_of_another_event_loop_is_told(config: GlideClientConfiguration, raw: Any) -> None:
+    assert raw.ping()
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(GlideClient.create(config))
+    try:
+        with pytest.raises(StoreSetupError, match="its client belongs to another event loop"):
+            asyncio.run(ValkeyStore(client=client).get("key"))
+    finally:
+        loop.run_until_complete(client.close())
+        loop.close()
+
+
+# Event loops, in programs of their own: a warning is an error that ends up in what they print
+
+BEGINNING = """
+from glide import GlideClientConfiguration, NodeAddress
+from key_value.aio.stores.valkey import ValkeyStore
+
+config = GlideClientConfiguration(
+    [NodeAddress({host!r}, {port!r})], database_id={database!r}, client_name={name!r}, request_timeout=30000
+)
+store = ValkeyStore(config=config)
+
+async def use():
+    await asyncio.gather(*(store.put("key", {{"n": 1}}) for _ in range(20)))
+    assert await store.get("key") == {{"n": 1}}
+
+import redis
+raw = redis.Redis(host={host!r}, port={port!r}, db={database!r})
+
+def connections(expected):
+    gc.collect()
+    # The driver ends them in a thread of its own.
+    deadline = time.monotonic() + 60
+    while True:
+        found = sum(client["name"] == {name!r} for client in raw.client_list())
+        if found == expected or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+"""
+
+ONE_AFTER_ANOTHER = """
+for _ in range(5):
+    asyncio.run(use())
+print(connections(0))
+"""
+
+CLOSED_LOOPS = """
+for _ in range(10):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+print(connections(1))
+asyncio.run(use())
+print(connections(0))
+"""
+
+STOPPED_LOOPS = """
+loops = [asyncio.new_event_loop() for _ in range(5)]
+for loop in loops:
+    loop.run_until_complete(use())
+print(connections(1))
+for loop in loops:
+    loop.run_until_complete(use())
+    loop.run_until_complete(store.close())
+    loop.close()
+print(connections(0))
+"""
+
+DROPPED_STORES = """
+async def drop():
+    global store
+    for _ in range(5):
+        store = ValkeyStore(config=config)
+        await use()
+    store = None
+    gc.collect()
+    # The loop closes what was dropped.
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    print(connections(0))
+asyncio.run(drop())
+"""
+
+# The first loop reads the answers of all clients, and ends while another waits.
+THREADS = """
+async def wait_for_answers(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await use()
+
+first = threading.Thread(target=lambda: asyncio.run(wait_for_answers(0.5)))
+first.start()
+time.sleep(0.2)
+others = [threading.Thread(target=lambda: asyncio.run(wait_for_answers(1.5))) for _ in range(3)]
+begun = time.monotonic()
+for thread in others:
+    thread.start()
+for thread in (first, *others):
+    thread.join()
+print(time.monotonic() - begun < 20)
+print(connections(0))
+"""
+
+
+def printed_by(program: str, config: GlideClientConfiguration) -> list[str]:
+    [address] = config.addresses
+    text = (BEGINNING + program).format(
+        host=address.host, port=address.port, database=config.database_id, name=NAME, forks=5
+    )
+    text += "\nraw.close()\n"
+    return run_strictly(text, "DeprecationWarning")
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        (ONE_AFTER_ANOTHER, ["0"]),
+        (CLOSED_LOOPS, ["1", "0"]),
+        (STOPPED_LOOPS, ["1", "0"]),
+        (DROPPED_STORES, ["0"]),
+        (THREADS, ["True", "0"]),
+    ],
+    ids=["one after another", "closed", "stopped", "dropped stores", "threads"],
+)
+def test_event_loops_leave_no_connection_behind(
+    config: GlideClientConfiguration, raw: Any, program: str, expected: list[str]
+) -> None:
+    assert raw.ping()
+    assert printed_by(program, config) == expected
+    assert has_connections(raw, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_the_child_of_a_fork_has_a_client_of_its_own(config: GlideClientConfiguration, raw: Any) -> None:
+    assert raw.ping()
+    assert printed_by(FORKS, config) == [str([0] * 10)]
+    assert has_connections(raw, 0)

@@ -1,0 +1,315 @@
+"""Where a ValkeyStore finds its server, who it is there, and what it says when that is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import time
+import traceback
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from glide import GlideClientConfiguration, GlideClusterClientConfiguration, NodeAddress, ServerCredentials
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from key_value.aio.stores.valkey import ValkeyStore
+from key_value.aio.urls import open_store
+from pydantic import SecretStr
+from redis import Redis
+from servers.valkey import ValkeyServer
+from workspace import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers.valkey_cluster import ValkeyCluster
+
+    from tests.conftest import RunServer
+
+RawValkey: Any = Redis  # which types its answers as those of the sync or of the async client
+
+pytestmark = pytest.mark.usefixtures("patient_diagnosis")
+
+USERNAME, PASSWORD = "ada", "p@ss:w/rd"
+
+
+async def failure_of(store: ValkeyStore, kind: type[Exception], reason: str) -> str:
+    """What a call and `setup` both say, without what is secret."""
+    with pytest.raises(kind, match=reason) as of_call:
+        await store.get("key")
+    with pytest.raises(kind, match=reason) as of_setup:
+        await store.setup()
+    await store.close()
+    assert type(of_call.value) is type(of_setup.value) is kind
+    shown = "".join(traceback.format_exception_only(of_call.value)) + repr(store) + str(of_setup.value)
+    assert "hunter2" not in shown
+    assert PASSWORD not in shown
+    return str(of_call.value)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("valkey://db.example.com", "valkey://db.example.com:6379/0"),
+        ("valkey://db.example.com:6380/3", "valkey://db.example.com:6380/3"),
+        ("valkeys://ada:hunter2@db.example.com/", "valkeys://db.example.com:6379/0"),
+        ("valkey://:hunter2@[::1]:6380/1?timeout=2&cluster=true", "valkey://::1:6380/1"),
+        ("valkey://db?ssl_ca_certs=/tmp/authority.pem", "valkeys://db:6379/0"),
+    ],
+)
+def test_a_url_names_the_server(url: str, shown: str) -> None:
+    assert repr(open_store(url)) == repr(ValkeyStore.from_url(url)) == f"ValkeyStore({shown})"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "valkey:///0",
+        "valkey://db/name",
+        "valkey://db/0/1",
+        "valkey://db/-1",
+        "valkey://db:0",
+        "valkey://db:70000",
+        "valkey://ada@db",
+        "valkey://db?timeout=never",
+        "valkey://db?timeout=0",
+        "valkey://db?client_name=ada",
+        "valkey://db/0#fragment",
+        "valkeys://db?ssl=false",
+        "valkeys://db?ssl_certfile=/tmp/client.crt",
+    ],
+)
+def test_a_url_with_a_part_that_means_nothing_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"port": 0},
+        {"port": 65536},
+        {"db": -1},
+        {"host": ""},
+        {"timeout": 0},
+        {"timeout": -1.0},
+        {"username": "ada"},
+        {"ssl_certfile": "client.crt"},
+        {"config": GlideClientConfiguration([NodeAddress()]), "client": object()},
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        ValkeyStore(**options)
+
+
+@pytest.mark.parametrize("options", [{"client": RawValkey()}, {"config": "valkey://db"}], ids=repr)
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+def test_a_client_or_config_of_another_kind_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=r"must be glide.*Glide.+, not "):
+        ValkeyStore(**options)
+
+
+def test_a_constructor_needs_no_event_loop_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("socket", "getaddrinfo", "gethostbyname"):
+        monkeypatch.delattr(socket, name)
+    assert "host.invalid" in repr(ValkeyStore(host="host.invalid", ssl_ca_certs="/absent.pem"))
+
+
+def test_a_repr_shows_neither_user_nor_password() -> None:
+    credentials = ServerCredentials("hunter2", "ada")
+    config = GlideClusterClientConfiguration([NodeAddress("one", 1), NodeAddress("two", 2)], credentials=credentials)
+    assert repr(ValkeyStore(config=config)) == "ValkeyStore(valkey://one:1,two:2/0)"
+    assert repr(ValkeyStore.from_url("valkey://ada:hunter2@one")) == "ValkeyStore(valkey://one:6379/0)"
+
+
+def test_a_cluster_promises_no_atomic_batch() -> None:
+    assert ValkeyStore().capabilities.atomic_put_many is True
+    assert ValkeyStore(cluster=True).capabilities.atomic_put_many is False
+    config = GlideClusterClientConfiguration([NodeAddress()])
+    assert ValkeyStore(config=config).capabilities.atomic_put_many is False
+
+
+async def test_a_copied_store_opens_a_client_of_its_own(url: str, raw: Any) -> None:
+    assert raw.dbsize() == 0
+    async with ValkeyStore.from_url(url) as store:
+        await store.put("key", {"n": 1})
+        async with copy(store) as other:
+            assert await other.get("key") == {"n": 1}
+
+
+# Users and their rights
+
+
+@pytest.fixture(scope="module")
+def guarded_valkey(run_server: RunServer) -> Iterator[ValkeyServer]:
+    with run_server(ValkeyServer(username=USERNAME, password=PASSWORD)) as server:
+        yield server
+
+
+@pytest.fixture
+def guarded_raw(guarded_valkey: ValkeyServer) -> Iterator[Any]:
+    place = {"host": guarded_valkey.host, "port": guarded_valkey.port}
+    with RawValkey(**place, username=USERNAME, password=PASSWORD) as client:
+        client.flushall()
+        yield client
+
+
+def at(server: ValkeyServer, username: str | None, password: Any, **options: Any) -> ValkeyStore:
+    return ValkeyStore(host=server.host, port=server.port, username=username, password=password, **options)
+
+
+async def test_user_and_password_are_used(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+    assert guarded_raw.ping()
+    config = GlideClientConfiguration(
+        [NodeAddress(guarded_valkey.host, guarded_valkey.port)], credentials=ServerCredentials(PASSWORD, USERNAME)
+    )
+    for store in (
+        ValkeyStore.from_url(guarded_valkey.url),
+        at(guarded_valkey, USERNAME, PASSWORD),
+        at(guarded_valkey, USERNAME, SecretStr(PASSWORD)),
+        ValkeyStore(config=config),
+    ):
+        async with store:
+            await store.put("key", {"n": 1})
+            assert await store.delete("key") is True
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [(USERNAME, "hunter2"), ("nobody", "hunter2"), (None, "hunter2"), (None, None)]
+)
+async def test_a_wrong_user_or_password_is_told_at_once(
+    guarded_valkey: ValkeyServer, username: str | None, password: str | None
+) -> None:
+    start = time.monotonic()
+    store = at(guarded_valkey, username, password, timeout=60)
+    await failure_of(store, StoreSetupError, "wrong user name or password")
+    assert time.monotonic() - start < 30
+
+
+async def test_a_command_that_the_user_may_not_run_is_told(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+    guarded_raw.execute_command("ACL", "SETUSER", "reader", "reset", "on", ">hunter2", "~*", "+get", "+info")
+    store = at(guarded_valkey, "reader", "hunter2")
+    assert await store.get("absent") is None
+    for call in (store.put("key", {"n": 1}), store.put_many(["key"], [{"n": 1}]), store.setup()):
+        with pytest.raises(StoreSetupError, match="lacks the right"):
+            await call
+    await store.close()
+
+
+async def test_names_that_the_user_may_not_use_are_told(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+    guarded_raw.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">hunter2", "~users::*", "+@all")
+    async with at(guarded_valkey, "narrow", "hunter2", default_collection="users") as store:
+        await store.put("key", {"n": 1})
+        with pytest.raises(StoreSetupError, match="lacks the right"):
+            await store.put("key", {"n": 1}, collection="others")
+    await failure_of(at(guarded_valkey, "narrow", "hunter2"), StoreSetupError, "lacks the right")
+
+
+async def test_the_documented_rights_are_enough(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+    guarded_raw.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *documented_rights())
+    async with at(guarded_valkey, "app", "hunter2") as store:
+        await use_everything(store)
+    guarded_raw.execute_command("ACL", "SETUSER", "app", "+select")
+    async with at(guarded_valkey, "app", "hunter2", db=1) as store:
+        await use_everything(store)
+
+
+async def test_the_documented_rights_are_enough_on_a_cluster(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
+    everywhere = {"target_nodes": raw_cluster.PRIMARIES}
+    rights = [*documented_rights(), "+cluster|slots", "+ping"]
+    raw_cluster.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *rights, **everywhere)
+    try:
+        url = valkey_cluster.url.replace("valkey://", "valkey://app:hunter2@")
+        async with ValkeyStore.from_url(f"{url}?cluster=true") as store:
+            await use_everything(store)
+    finally:
+        raw_cluster.execute_command("ACL", "DELUSER", "app", **everywhere)
+
+
+def documented_rights() -> list[str]:
+    [rights] = re.findall(r"`ACL SETUSER app on >… ~\* ([^`]+)`", (ROOT / "docs/backends/valkey.md").read_text())
+    return rights.split()
+
+
+async def use_everything(store: ValkeyStore) -> None:
+    await store.put("key", {"n": 1}, ttl=60)
+    await store.put_many(["a", "b"], [{"n": 2}] * 2)
+    await store.put_many(["c", "d"], [{"n": 3}] * 2, ttl=60)
+    assert await store.get_many(["key", "a", "c"]) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert await store.put_if_absent("e", {"n": 4}) is True
+    version = (await store.get_versioned("e")).version
+    assert version is not None
+    assert await store.delete_if_version("e", version) is True
+    assert len(await store.keys()) == 5
+    assert await store.collections() == ["default_collection"]
+    assert await store.delete("key") is True
+    assert await store.delete_many(["a", "b"]) == 2
+    assert await store.destroy_collection("default_collection") is True
+    assert await store.destroy() is True
+
+
+# What cannot be reached
+
+
+async def test_a_refused_connection_is_told(unused_port: int) -> None:
+    store = ValkeyStore.from_url(f"valkey://:hunter2@127.0.0.1:{unused_port}", timeout=10)
+    assert await failure_of(store, StoreConnectionError, "connection refused") == (
+        f"ValkeyStore(valkey://127.0.0.1:{unused_port}/0) cannot be reached: connection refused"
+    )
+
+
+async def test_a_refused_connection_to_a_cluster_is_told(unused_port: int) -> None:
+    store = ValkeyStore(host="127.0.0.1", port=unused_port, cluster=True, timeout=10)
+    await failure_of(store, StoreConnectionError, "connection refused")
+
+
+async def test_an_unknown_host_is_told() -> None:
+    # RFC 6761: no resolver knows a name under .invalid
+    await failure_of(ValkeyStore(host="valkey.invalid", timeout=2), StoreConnectionError, "unknown host")
+
+
+async def test_many_calls_that_cannot_be_made_fail_in_time(unused_port: int) -> None:
+    store = ValkeyStore(host="127.0.0.1", port=unused_port, timeout=10)
+    start = time.monotonic()
+    outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(200)), return_exceptions=True)
+    assert time.monotonic() - start < 40
+    assert all(isinstance(outcome, StoreConnectionError) for outcome in outcomes)
+    assert any("connection refused" in str(outcome) for outcome in outcomes)
+    await store.close()
+
+
+async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
+    store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}/12345", timeout=2)
+    await failure_of(store, StoreSetupError, "the server has no database of this number")
+
+
+async def test_a_server_that_is_no_node_of_a_cluster_is_told(url: str) -> None:
+    store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}?cluster=true")
+    await failure_of(store, StoreSetupError, "no node of a cluster")
+
+
+async def test_a_node_of_a_cluster_given_as_one_server_is_told(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
+    assert raw_cluster.dbsize() == 0
+    store = ValkeyStore.from_url(valkey_cluster.url)
+    outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(20)), return_exceptions=True)
+    await store.close()
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    assert failures
+    for failure in failures:
+        assert isinstance(failure, StoreSetupError)
+        assert "the server is a node of a cluster: pass cluster=True" in str(failure)
+
+
+async def test_another_type_under_the_name_is_told(url: str, raw: Any) -> None:
+    raw.hset("default_collection::key", "field", "text")
+    async with ValkeyStore.from_url(url) as store:
+        with pytest.raises(Exception, match="another type than a string is stored") as refusal:
+            await store.get("key")
+    assert not isinstance(refusal.value, (StoreConnectionError, StoreSetupError))

@@ -1,0 +1,176 @@
+"""The contracts of a store, on Valkey and on a cluster of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+from glide import GlideClient, GlideClusterClient
+from key_value.aio.stores.valkey import ValkeyStore
+from key_value.aio.testing import StoreTests
+from key_value.aio.testing.batches import BatchTests
+from key_value.aio.testing.concurrency import ConcurrencyTests
+from key_value.aio.testing.contract import StoreContract
+from key_value.aio.testing.destruction import DestructionTests
+from key_value.aio.testing.enumeration import EnumerationTests
+from key_value.aio.testing.fault_tests import FaultTests
+from key_value.aio.testing.stateful import check_against_dict
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator, Iterator
+
+    from glide import GlideClientConfiguration, GlideClusterClientConfiguration
+    from servers.valkey import ValkeyServer
+    from servers.valkey_cluster import ValkeyCluster
+
+T = TypeVar("T")
+
+
+class ValkeyContract(StoreContract[ValkeyStore]):
+    raw: Any
+    """The raw client, which the fixture `store` sets."""
+
+    @override
+    async def read_stored(self, store: ValkeyStore, collection: str, key: str) -> bytes | None:
+        return self.raw.get(f"{collection}::{key}")
+
+    @override
+    async def corrupt_stored(self, store: ValkeyStore, collection: str, key: str, data: bytes) -> None:
+        self.raw.set(f"{collection}::{key}", data)
+
+    @override
+    async def put_foreign(self, store: ValkeyStore) -> None:
+        self.raw.set("foreign", "text")
+        self.raw.hset("foreign::hash", "field", "text")
+
+    @override
+    async def has_foreign(self, store: ValkeyStore) -> bool:
+        return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
+
+
+class ClientTests(
+    ValkeyContract,
+    BatchTests[ValkeyStore],
+    EnumerationTests[ValkeyStore],
+    DestructionTests[ValkeyStore],
+    ConcurrencyTests[ValkeyStore],
+):
+    """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
+
+
+class TestValkeyStore(ValkeyContract, StoreTests[ValkeyStore]):
+    @pytest.fixture
+    def store(self, url: str, raw: Any) -> ValkeyStore:
+        self.url, self.raw = url, raw
+        return ValkeyStore.from_url(url)
+
+    @override
+    def reopen(self, store: ValkeyStore) -> ValkeyStore:
+        return ValkeyStore.from_url(self.url)
+
+    @override
+    def address(self, store: ValkeyStore) -> tuple[str, dict[str, Any]]:
+        place = urlsplit(self.url)
+        options = {"host": place.hostname, "port": place.port, "db": int(place.path[1:])}
+        return "key_value.aio.stores.valkey:ValkeyStore", options
+
+
+class TestValkeyStoreOnCluster(ValkeyContract, StoreTests[ValkeyStore]):
+    @pytest.fixture
+    def store(self, valkey_cluster: ValkeyCluster, raw_cluster: Any) -> ValkeyStore:
+        self.url, self.raw = valkey_cluster.url, raw_cluster
+        return self._open()
+
+    @override
+    def reopen(self, store: ValkeyStore) -> ValkeyStore:
+        return self._open()
+
+    @override
+    def address(self, store: ValkeyStore) -> tuple[str, dict[str, Any]]:
+        place = urlsplit(self.url)
+        options = {"host": place.hostname, "port": place.port, "cluster": True}
+        return "key_value.aio.stores.valkey:ValkeyStore", options
+
+    def _open(self) -> ValkeyStore:
+        return ValkeyStore.from_url(f"{self.url}?cluster=true")
+
+
+class TestValkeyStoreWithConfig(ClientTests):
+    @pytest.fixture
+    def store(self, config: GlideClientConfiguration, raw: Any) -> ValkeyStore:
+        self.config, self.raw = config, raw
+        return ValkeyStore(config=self.config)
+
+    @override
+    def reopen(self, store: ValkeyStore) -> ValkeyStore:
+        return ValkeyStore(config=self.config)
+
+
+class ClientOfOneLoopTests(ClientTests):
+    """A client that is passed in belongs to one event loop, in which the tests then run."""
+
+    any_event_loop = False
+
+    @override
+    def run_in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(coroutine)
+
+    @override
+    def reopen(self, store: ValkeyStore) -> ValkeyStore:
+        return ValkeyStore(client=self.client)
+
+    @contextmanager
+    def opened(self, client: Coroutine[Any, Any, GlideClient | GlideClusterClient]) -> Generator[ValkeyStore]:
+        self.loop = asyncio.new_event_loop()
+        try:
+            self.client = self.loop.run_until_complete(client)
+            yield ValkeyStore(client=self.client)
+            self.loop.run_until_complete(self.client.close())
+        finally:
+            self.loop.close()
+
+
+class TestValkeyStoreWithClient(ClientOfOneLoopTests):
+    @pytest.fixture
+    def store(self, config: GlideClientConfiguration, raw: Any) -> Iterator[ValkeyStore]:
+        self.raw = raw
+        with self.opened(GlideClient.create(config)) as store:
+            yield store
+
+
+class TestValkeyStoreWithClusterClient(ClientOfOneLoopTests):
+    @pytest.fixture
+    def store(self, cluster_config: GlideClusterClientConfiguration, raw_cluster: Any) -> Iterator[ValkeyStore]:
+        self.raw = raw_cluster
+        with self.opened(GlideClusterClient.create(cluster_config)) as store:
+            yield store
+
+
+class TestValkeyStoreUnderFaults(FaultTests[ValkeyStore]):
+    @pytest.fixture
+    def server_address(self, raw: Any) -> tuple[str, int]:
+        options = raw.connection_pool.connection_kwargs
+        return options["host"], options["port"]
+
+    @pytest.fixture
+    @override
+    def killable_server(self, private_valkey: ValkeyServer) -> ValkeyServer:
+        return private_valkey
+
+    @override
+    def store_at(self, host: str, port: int) -> ValkeyStore:
+        return ValkeyStore(host=host, port=port, timeout=2.0)
+
+
+# hypothesis looks into every module, and some of the driver's warn who does.
+@pytest.mark.filterwarnings("ignore:Importing from 'glide:DeprecationWarning")
+def test_a_valkey_store_behaves_like_a_dict(url: str, raw: Any) -> None:
+    def make_store() -> ValkeyStore:
+        raw.flushdb()
+        return ValkeyStore.from_url(url)
+
+    check_against_dict(make_store)

@@ -1,0 +1,168 @@
+"""TLS, in front of a server that is built without it: a terminator that asyncio runs."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from key_value.aio.stores.valkey import ValkeyStore
+from workspace import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from servers.valkey import ValkeyServer
+
+pytestmark = pytest.mark.usefixtures("patient_diagnosis")
+
+OPENSSL_CONFIG = """
+[req]
+distinguished_name = name
+[name]
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = CA:FALSE
+subjectAltName = DNS:localhost
+authorityKeyIdentifier = keyid
+"""
+
+
+class Certificates:
+    """Two authorities, and a certificate for `localhost` that the first one signed; made by openssl."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "openssl.cnf").write_text(OPENSSL_CONFIG)
+        self.authority = self._make("authority")
+        self.other_authority = self._make("other_authority", extensions="authority")
+        self.server = self._make("server", "-CA", self.authority, "-CAkey", str(folder / "authority.key"))
+        self.server_key = str(folder / "server.key")
+
+    def _make(self, name: str, *arguments: str, extensions: str = "") -> str:
+        certificate = str(self._folder / f"{name}.crt")
+        run(
+            *("openssl", "req", "-x509", "-config", self._folder / "openssl.cnf", "-days", "2"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
+            *("-subj", f"/CN={name}", "-extensions", extensions or name),
+            *("-keyout", self._folder / f"{name}.key", "-out", certificate, *arguments),
+        )
+        return certificate
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@asynccontextmanager
+async def terminated(server: ValkeyServer, certificates: Certificates, *, clients: bool = False) -> AsyncGenerator[int]:
+    """The port of a TLS terminator in front of the server, which may ask for the certificates of clients."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.authority)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+    context.verify_mode = ssl.CERT_REQUIRED if clients else ssl.CERT_NONE
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while content := await reader.read(65536):
+                writer.write(content)
+                await writer.drain()
+        except (OSError, ssl.SSLError):
+            pass  # a connection that ends, however it does
+        finally:
+            writer.transport.abort()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind = await asyncio.open_connection(server.host, server.port)
+        both = [asyncio.create_task(forward(reader, behind[1])), asyncio.create_task(forward(behind[0], writer))]
+        tasks.update(both)
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def check_serves(store: ValkeyStore) -> None:
+    async with store:
+        await store.put("key", {"n": 1}, collection="tls")
+        assert await store.delete("key", collection="tls") is True
+
+
+async def test_tls_is_used_with_an_authority(valkey_server: ValkeyServer, certificates: Certificates) -> None:
+    async with terminated(valkey_server, certificates) as port:
+        await check_serves(ValkeyStore(port=port, ssl_ca_certs=certificates.authority))
+        await check_serves(ValkeyStore.from_url(f"valkeys://localhost:{port}?ssl_ca_certs={certificates.authority}"))
+
+
+async def test_any_certificate_is_accepted_on_request(valkey_server: ValkeyServer, certificates: Certificates) -> None:
+    async with terminated(valkey_server, certificates) as port:
+        await check_serves(ValkeyStore(host="127.0.0.1", port=port, ssl=True, ssl_verify=False))
+
+
+async def test_a_client_shows_its_certificate(valkey_server: ValkeyServer, certificates: Certificates) -> None:
+    files: dict[str, Any] = {"ssl_certfile": certificates.server, "ssl_keyfile": certificates.server_key}
+    async with terminated(valkey_server, certificates, clients=True) as port:
+        await check_serves(ValkeyStore(port=port, ssl_ca_certs=certificates.authority, **files))
+        store = ValkeyStore(port=port, ssl_ca_certs=certificates.authority, timeout=10)
+        with pytest.raises((StoreConnectionError, StoreSetupError)):
+            await store.get("key")
+        await store.close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_certificate_that_is_refused_is_told(
+    valkey_server: ValkeyServer, certificates: Certificates, host: str
+) -> None:
+    authority = certificates.other_authority if host == "localhost" else certificates.authority
+    async with terminated(valkey_server, certificates) as port:
+        store = ValkeyStore(host=host, port=port, ssl_ca_certs=authority, timeout=10)
+        for call in (store.get("key"), store.setup()):
+            with pytest.raises(StoreSetupError, match="the certificate was refused"):
+                await call
+        await store.close()
+
+
+async def test_tls_to_a_server_without_it_is_told(valkey_server: ValkeyServer) -> None:
+    store = ValkeyStore(host=valkey_server.host, port=valkey_server.port, ssl=True, timeout=10)
+    with pytest.raises((StoreConnectionError, StoreSetupError), match="TLS"):
+        await store.get("key")
+    await store.close()
+
+
+async def test_a_server_with_tls_reached_without_it_is_told(
+    valkey_server: ValkeyServer, certificates: Certificates
+) -> None:
+    async with terminated(valkey_server, certificates) as port:
+        store = ValkeyStore(port=port, timeout=10)
+        with pytest.raises(StoreConnectionError, match="TLS"):
+            await store.get("key")
+        await store.close()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["absent", "not PEM"])
+async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_text(content)
+    store = ValkeyStore(ssl_ca_certs=str(path))
+    for call in (store.get("key"), store.setup()):
+        with pytest.raises(StoreSetupError, match="the files for TLS cannot be used: ") as refusal:
+            await call
+    assert content is not None or "no such file" in str(refusal.value)
+    await store.close()
