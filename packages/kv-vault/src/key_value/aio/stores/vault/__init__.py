@@ -1,0 +1,5 @@
+"""A store in a KV version 2 secrets engine of HashiCorp Vault or OpenBao."""
+
+from key_value.aio.stores.vault.store import VaultStore
+
+__all__ = ["VaultStore"]

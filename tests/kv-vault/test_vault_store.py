@@ -1,0 +1,138 @@
+"""The contracts of a store, on OpenBao, with options and with a client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.vault import VaultStore
+from key_value.aio.testing import StoreTests
+from key_value.aio.testing.contract import StoreContract
+from key_value.aio.testing.fault_tests import FaultTests
+from key_value.aio.testing.stateful import check_against_dict
+from key_value.aio.testing.versioned import VersionedTests
+from typing_extensions import override
+
+from .conftest import mounted, options_of, raw_client
+
+if TYPE_CHECKING:
+    from servers.vault import VaultServer
+
+    from .conftest import Raw
+
+
+class VaultContract(StoreContract[VaultStore]):
+    time_limit = 200.0
+    secrets = ("correct-horse-battery",)
+    raw: Raw
+    place: dict[str, Any]
+    """What the fixture `store` sets."""
+
+    @override
+    def reopen(self, store: VaultStore) -> VaultStore:
+        return VaultStore(**self.place)
+
+    @override
+    def address(self, store: VaultStore) -> tuple[str, dict[str, Any]]:
+        return "key_value.aio.stores.vault:VaultStore", self.place
+
+    @override
+    async def read_stored(self, store: VaultStore, collection: str, key: str) -> str | None:
+        return await asyncio.to_thread(self.raw.get, f"{collection}::{key}")
+
+    @override
+    async def corrupt_stored(self, store: VaultStore, collection: str, key: str, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            pytest.skip("a secret is JSON, which holds text")
+        await asyncio.to_thread(self.raw.put, f"{collection}::{key}", value=text)
+
+    @override
+    async def put_foreign(self, store: VaultStore) -> None:
+        await asyncio.to_thread(self.raw.put, "foreign/page", text="hunter2")
+        await asyncio.to_thread(self.raw.put, "foreign::key", value="text")
+
+    @override
+    async def has_foreign(self, store: VaultStore) -> bool:
+        found = self.raw.read("foreign/page"), self.raw.read("foreign::key")
+        return found == ({"text": "hunter2"}, {"value": "text"})
+
+
+class TestVaultStore(VaultContract, StoreTests[VaultStore]):
+    # Each takes two requests, and the kit's tests have a minute on a busy machine.
+    contenders = 8
+    increments = 5
+    many_keys = 1_200
+
+    @pytest.fixture
+    def store(self, place: dict[str, Any], raw: Raw) -> VaultStore:
+        self.raw, self.place = raw, place
+        return VaultStore(**place)
+
+
+class TestVaultStoreWithClient(VaultContract, VersionedTests[VaultStore]):
+    """What depends on how requests are sent, with a client that is passed in."""
+
+    secrets = ()
+
+    @pytest.fixture
+    def store(self, vault_server: VaultServer, raw: Raw) -> VaultStore:
+        self.raw, self.server = raw, vault_server
+        return self._open()
+
+    @override
+    def reopen(self, store: VaultStore) -> VaultStore:
+        return self._open()
+
+    async def test_batches_and_names_work(self, store: VaultStore) -> None:
+        keys = [f"key/{number} ✓" for number in range(30)]
+        await store.put_many(keys, [{"key": key} for key in keys])
+        assert await store.get_many([*keys, "absent"]) == [*({"key": key} for key in keys), None]
+        assert sorted(await store.keys()) == sorted(keys)
+        assert await store.collections() == ["default_collection"]
+        assert await store.delete_many([*keys[:20], "absent"]) == 20
+        assert await store.delete(keys[20]) is True
+        assert await store.destroy_collection("default_collection") is True
+        assert await store.collections() == []
+
+    def _open(self) -> VaultStore:
+        return VaultStore(client=raw_client(self.server), mount_point=self.raw.mount_point)
+
+
+class TestVaultStoreUnderFaults(FaultTests[VaultStore]):
+    secrets = ("correct-horse-battery",)
+    time_limit = 200.0
+    answer_limit = 30.0
+    timeout = 2.5
+
+    @pytest.fixture
+    def server_address(self, vault_server: VaultServer, raw: Raw) -> tuple[str, int]:
+        self.place = options_of(vault_server, raw.mount_point)
+        return vault_server.address
+
+    @pytest.fixture
+    @override
+    def killable_server(self, private_vault: VaultServer) -> VaultServer:
+        self.place = options_of(private_vault)
+        # All users at once take a server that has just started seconds.
+        self.timeout = 10.0
+        return private_vault
+
+    @override
+    def store_at(self, host: str, port: int) -> VaultStore:
+        place: dict[str, Any] = {**self.place, "url": f"http://{host}:{port}"}
+        return VaultStore(**place, timeout=self.timeout)
+
+
+def test_a_vault_store_behaves_like_a_dict(vault_server: VaultServer) -> None:
+    mount_points: list[str] = []
+
+    def make_store() -> VaultStore:
+        mount_points.append(mounted(vault_server))
+        return VaultStore(**options_of(vault_server, mount_points[-1]))
+
+    check_against_dict(make_store)
+    for mount_point in mount_points:
+        vault_server.ask("DELETE", f"sys/mounts/{mount_point}")
