@@ -13,7 +13,7 @@ from workspace import CommandError
 
 from benchmarks.environments import Environments
 
-SECTIONS = ("memory", "redis", "local", "imports", "frames", "wrapper", "stack", "scale", "enumeration")
+SECTIONS = ("memory", "redis", "network", "local", "imports", "frames", "wrapper", "stack", "scale", "enumeration")
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
-"""What listing a million keys occupies besides the list itself."""
+"""What listing a million keys occupies besides the list itself, and what walking them occupies."""
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 from servers.redis import RedisServer
@@ -18,25 +19,44 @@ _KEYS = 1_000_000
 _LIMIT = 1000
 # Pages are far smaller; below this the allocator decides what is measured.
 _ASKED_MEGABYTES = 4
+_ASKED_MEGABYTES_WALKED = 20
 
 
 def run(environments: Environments) -> list[Table]:
-    with RedisServer(private=True) as server:
-        measure(environments.ours, "enumeration", "fill", server.url, str(_KEYS))
-        rows = [
-            _row("RedisStore", measure(environments.ours, "enumeration", "redis", server.url, str(limit)), limit)
+    with RedisServer(private=True) as server, tempfile.TemporaryDirectory() as folder:
+        urls = {
+            "RedisStore": server.url,
+            "DiskStore": f"disk://{folder}/disk",
+            "RocksDBStore": f"rocksdb://{folder}/rocks",
+        }
+        for url in urls.values():
+            measure(environments.ours, "enumeration", "fill", url, str(_KEYS))
+        listed = [
+            _listed("RedisStore", measure(environments.ours, "enumeration", "keys", server.url, str(limit)), limit)
             for limit in (0, _LIMIT)
         ]
-    rows += [
-        _row("MemoryStore", measure(environments.ours, "enumeration", "memory", str(_KEYS), str(limit)), limit)
+        walked = [
+            _walked(f"{walk}({store})", measure(environments.ours, "enumeration", "iterate", url, walk))
+            for store, url in urls.items()
+            for walk in ("iterate_keys", "iterate_entries")
+        ]
+    listed += [
+        _listed("MemoryStore", measure(environments.ours, "enumeration", "memory", str(_KEYS), str(limit)), limit)
         for limit in (0, _LIMIT)
     ]
-    columns = ("keys", "time", "the list", "peak")
-    return [Table(f"keys() of {_KEYS:,} entries: memory beyond the list", columns, rows)]
+    return [
+        Table(f"keys() of {_KEYS:,} entries: memory beyond the list", ("keys", "time", "the list", "peak"), listed),
+        Table(f"A walk over {_KEYS:,} entries: memory", ("entries", "time", "kept"), walked),
+    ]
 
 
-def _row(store: str, measured: dict[str, float], limit: int) -> Row:
+def _listed(store: str, measured: dict[str, float], limit: int) -> Row:
     grown, peak = measured["after"] - measured["before"], measured["peak"] - measured["before"]
     cells = [f"{measured['keys']:,.0f}", f"{measured['seconds']:.2f} s", mega(grown), mega(peak)]
     name = f"{store}.keys({f'limit={limit}' if limit else ''})"
     return at_most(name, cells, _ASKED_MEGABYTES, (peak - grown) / 1e6, " MB")
+
+
+def _walked(name: str, measured: dict[str, float]) -> Row:
+    cells = [f"{measured['keys']:,.0f}", f"{measured['seconds']:.2f} s", mega(measured["after"] - measured["before"])]
+    return at_most(name, cells, _ASKED_MEGABYTES_WALKED, (measured["peak"] - measured["before"]) / 1e6, " MB")

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from predecessor import PREDECESSOR, predecessor_requirement
 from workspace import ROOT, CommandError, Environment, build, preferred_interpreter, run
 
 if TYPE_CHECKING:
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
     from workspace import Wheel
 
-__all__ = ["PREDECESSOR", "Environments", "Worker"]
+__all__ = ["NETWORK", "Environments", "Worker"]
 
-PREDECESSOR = "py-key-value-aio 0.5.0"
-
-_PACKAGES = ("kv-core", "kv-memory", "kv-redis", "kv-disk", "kv-filetree", "kv-rocksdb", "kv-duckdb", "kv-wrappers")
 _WORKERS = Path(__file__).with_name("workers")
-_TELL_VERSIONS = (
-    "import sys, cryptography, duckdb, rocksdict, diskcache; from importlib.metadata import version; "
-    "print(sys.version, version('py-key-value-aio'))"
-)
+
+NETWORK = sorted(path.stem.removeprefix("network_") for path in _WORKERS.glob("network_*.py"))
+"""The backends that have a worker for the section network."""
+
+_LOCAL = ("memory", "redis", "disk", "filetree", "rocksdb", "duckdb", "chdb")
+_PACKAGES = ("kv-core", "kv-wrappers", *(f"kv-{backend}" for backend in (*_LOCAL, *NETWORK)))
+# What a worker needs beside the driver of the package.
+_BY_HAND = ("aioboto3>=13",)
+_REQUIRED = predecessor_requirement([*_LOCAL, *NETWORK, "wrappers-encryption"])
 
 
 class Environments:
@@ -55,24 +58,24 @@ class Environments:
         for package in _PACKAGES:
             wheels = build(ROOT, folder / "dist", "--wheel", "--package", package)
         environment = Environment(folder / "venv", self._interpreter)
-        environment.install(*_PACKAGES, "kv-wrappers[encryption]", wheels=wheels)
+        environment.install(*_PACKAGES, "kv-wrappers[encryption]", *_BY_HAND, wheels=wheels)
         return environment.python
 
     @functools.cached_property
     def predecessor(self) -> Path:
         """The Python with the predecessor, kept between runs."""
         folder = ROOT / ".bench/predecessor"
-        wanted = f"{run(self._interpreter, '-c', 'import sys; print(sys.version)').strip()} {PREDECESSOR.split()[1]}"
+        made_of = folder / "made-of"
+        wanted = f"{run(self._interpreter, '-c', 'import sys; print(sys.version)').strip()} {_REQUIRED}"
         python = folder / "bin/python"
-        try:
-            if run(python, "-I", "-c", _TELL_VERSIONS).strip() == wanted:
-                return python
-        except (OSError, CommandError):
-            pass
+        # Written when all of it was installed.
+        if made_of.exists() and made_of.read_text() == wanted:
+            return python
         print(f"Installing {PREDECESSOR} …", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         environment = Environment(folder, self._interpreter)
-        environment.install("py-key-value-aio[memory,redis,disk,filetree,rocksdb,duckdb,wrappers-encryption]==0.5.0")
+        environment.install(_REQUIRED)
+        made_of.write_text(wanted)
         return environment.python
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from predecessor import PREDECESSOR
 from servers.redis import RedisServer
 
-from benchmarks.environments import PREDECESSOR, measure
+from benchmarks.environments import measure
 from benchmarks.report import Row, Table, at_most
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import PREDECESSOR
+from predecessor import PREDECESSOR
+
 from benchmarks.report import Row, Table, at_most, milli
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import PREDECESSOR, Worker, measure
+from predecessor import PREDECESSOR
+
+from benchmarks.environments import Worker, measure
 from benchmarks.report import TIMES, Row, Table, at_least, at_most, mega, micro, milli
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _ASKED: dict[str, dict[str, float | None]] = {
     "filetree": {"get": 2.0, "put": 1.5, "get_many 100": None, "put_many 100": None},
     "rocksdb": {"get": None, "put": None, "get_many 100": 5.0, "put_many 100": 5.0},
     "duckdb": {"get": 1.2, "put": None, "get_many 100": None, "put_many 100": 10.0},
+    "chdb": {"get": None, "put": None, "get_many 100": None, "put_many 100": None},
 }
 _ASKED_LATENESS = 20.0
 _SIZES = (1_000, 1_000_000)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import PREDECESSOR, Worker
+from predecessor import PREDECESSOR
+
+from benchmarks.environments import Worker
 from benchmarks.report import Table, at_least, micro
 from benchmarks.workers.documents import LARGE
 

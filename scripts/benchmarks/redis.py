@@ -7,27 +7,48 @@ from typing import TYPE_CHECKING
 from servers.redis import RedisServer
 
 from benchmarks.environments import measure
-from benchmarks.report import Table, at_least, micro
+from benchmarks.report import Table, at_least, at_most, micro
 
 if TYPE_CHECKING:
     from benchmarks.environments import Environments
+    from benchmarks.report import Row
 
 __all__ = ["run"]
 
-_ASKED_OF_ONE, _ASKED_OF_BATCHES = 0.95, 1.0
+# Callers at once → how many times as fast as by hand.
+_ASKED_OF_ONE = {1: 1.5, 16: 3.5, 100: 6.0}
+_ASKED_OF_BATCHES = 1.0
+_MOST_SPREAD = 10
+_FEWER = "ours with fewer"
+_PERCENTILES = ("p50", "p99")
 
 
 def run(environments: Environments) -> list[Table]:
     with RedisServer(private=True) as server:
-        seconds: dict[str, list[float]] = measure(environments.ours, "redis_store", server.url)
+        results: dict[str, dict[str, float]] = measure(environments.ours, "redis_store", server.url)
         version = server.version
-    rows = [
-        at_least(
-            name,
-            [micro(own), micro(by_hand)],
-            _ASKED_OF_BATCHES if "_many" in name else _ASKED_OF_ONE,
-            by_hand / own,
-        )
-        for name, (own, by_hand) in seconds.items()
+    compared = [_compared(name, result) for name, result in results.items() if "by hand" in result]
+    crowded = [row for name, result in results.items() if _FEWER in result for row in _crowded(name, result)]
+    title = f"RedisStore on Redis {version}: call @ callers at once"
+    return [
+        Table(f"{title}; batches of 100", ("ours", "by hand", *_PERCENTILES), compared),
+        Table(f"{title}, beside those of 100", ("ours", "of 100", *_PERCENTILES), crowded),
     ]
-    return [Table(f"RedisStore on Redis {version}; batches of 100", ("ours", "by hand"), rows)]
+
+
+def _cells(result: dict[str, float], other: str) -> list[str]:
+    return [micro(result[name]) for name in ("ours", other, *_PERCENTILES)]
+
+
+def _compared(name: str, result: dict[str, float]) -> Row:
+    operation, _, callers = name.partition(" @ ")
+    asked = _ASKED_OF_BATCHES if "_many" in operation else _ASKED_OF_ONE[int(callers)]
+    return at_least(name, _cells(result, "by hand"), asked, result["by hand"] / result["ours"])
+
+
+def _crowded(name: str, result: dict[str, float]) -> list[Row]:
+    cells = _cells(result, _FEWER)
+    return [
+        at_least(f"{name}: throughput", cells, 1.0, result[_FEWER] / result["ours"]),
+        at_most(f"{name}: p99 in medians", cells, _MOST_SPREAD, result["p99"] / result["p50"]),
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import PREDECESSOR, Worker, measure
+from predecessor import PREDECESSOR
+
+from benchmarks.environments import Worker, measure
 from benchmarks.report import Table, at_least, at_most, micro
 from benchmarks.workers.documents import LARGE
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import PREDECESSOR, measure
+from predecessor import PREDECESSOR
+
+from benchmarks.environments import measure
 from benchmarks.report import Table, at_most, micro
 
 if TYPE_CHECKING:

@@ -49,6 +49,10 @@ def store_of(name: str, directory: Path) -> Any:
         from key_value.aio.stores.rocksdb import RocksDBStore
 
         return RocksDBStore(path=directory)
+    if name == "chdb":
+        from key_value.aio.stores.chdb import ChDBStore
+
+        return ChDBStore(database_path=directory)
     from key_value.aio.stores.duckdb import DuckDBStore
 
     return DuckDBStore(database_path=directory / "store.db")

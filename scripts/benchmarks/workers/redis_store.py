@@ -1,12 +1,14 @@
 """Time a RedisStore and the same work written by hand on redis-py, taking turns.
 
-Argument: the URL of a Redis server that nothing else uses. Prints {operation: [seconds ours, seconds by hand]}, the
-medians for one call.
+Argument: the URL of a Redis server that nothing else uses. Prints {"operation @ callers at once": {"ours": seconds from
+one answer to the next, "by hand": the same, "p50" and "p99": seconds that a call of ours took}}. A thousand callers
+take turns with a hundred, "ours with fewer", in place of "by hand".
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -18,14 +20,17 @@ from key_value.aio.stores.redis import RedisStore
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     Call = Callable[[str], Awaitable[object]]
-    BatchCall = Callable[[Sequence[str]], Awaitable[object]]
+    Prepare = Callable[[], Awaitable[object]]
 
-_ROUNDS = 120
-_SINGLE_CALLS = 25
-_BATCH_CALLS = 4
+_ROUNDS = 15
+# Callers at once → calls in a round.
+_CALLS = {1: 100, 16: 480, 100: 1500}
+# redis-py's pool has a hundred connections, and then raises. As many calls for each caller as of the hundred.
+_MANY, _FEWER, _CALLS_OF_MANY = 1000, 100, 15_000
+_BATCH_CALLS = 32
 _BATCH = 100
 _TTL = 3600
 _MEDIUM: dict[str, Any] = {"items": LARGE["rows of four fields"]["items"][:60]}
@@ -63,84 +68,129 @@ class ByHand:
         return await self._client.unlink(*keys)
 
 
-async def singly(call: Call, keys: Sequence[str]) -> float:
-    started = time.perf_counter()
-    for key in keys:
-        await call(key)
-    return (time.perf_counter() - started) / len(keys)
+class Load:
+    """Callers that go on calling, so many at once."""
+
+    def __init__(self, call: Callable[[str], Awaitable[object]], keys: Sequence[str], callers: int, calls: int) -> None:
+        self._call = call
+        self._keys = itertools.cycle(keys)
+        self._callers = callers
+        self._calls = calls
+        self.latencies: list[float] = []
+
+    async def run(self) -> float:
+        """Seconds from one answer to the next."""
+        left = iter(range(self._calls))
+        started = time.perf_counter()
+        await asyncio.gather(*(self._use(left) for _ in range(self._callers)))
+        return (time.perf_counter() - started) / self._calls
+
+    async def _use(self, left: Iterator[int]) -> None:
+        for _ in left:
+            started = time.perf_counter()
+            await self._call(next(self._keys))
+            self.latencies.append(time.perf_counter() - started)
 
 
-async def together(call: BatchCall, keys: Sequence[str]) -> float:
-    started = time.perf_counter()
-    for start in range(0, len(keys), _BATCH):
-        await call(keys[start : start + _BATCH])
-    return (time.perf_counter() - started) * _BATCH / len(keys)
-
-
-async def medians(
-    ours: Callable[[], Awaitable[float]],
-    by_hand: Callable[[], Awaitable[float]],
-    prepare: Callable[[], Awaitable[object]],
-) -> tuple[float, float]:
-    samples: tuple[list[float], list[float]] = ([], [])
+async def compare(
+    ours: Load, other: Load, prepare: Prepare | None = None, *, name_of_other: str = "by hand"
+) -> dict[str, float]:
+    loads = [("ours", ours), (name_of_other, other)]
+    samples: dict[str, list[float]] = {name: [] for name, _ in loads}
     for number in range(_ROUNDS):
         # Who goes first would otherwise always find the caches as the other left them.
-        for who in (0, 1) if number % 2 else (1, 0):
-            await prepare()
-            samples[who].append(await (ours, by_hand)[who]())
-    return statistics.median(samples[0]), statistics.median(samples[1])
-
-
-async def measure(store: RedisStore, by_hand: ByHand) -> dict[str, tuple[float, float]]:
-    keys = [f"key-{number}" for number in range(_BATCH * _BATCH_CALLS)]
-    few, values = keys[:_SINGLE_CALLS], [{**SMALL, "n": number} for number in range(_BATCH)]
-
-    async def fill(value: dict[str, Any] = SMALL) -> None:
-        for start in range(0, len(keys), _BATCH):
-            batch = keys[start : start + _BATCH]
-            await store.put_many(batch, [value] * _BATCH)
-            await by_hand.put_many(batch, [value] * _BATCH)
-
-    async def nothing() -> None: ...
-
-    def single(
-        ours: Call, hand: Call, prepare: Callable[[], Awaitable[object]] = nothing
-    ) -> Awaitable[tuple[float, float]]:
-        return medians(lambda: singly(ours, few), lambda: singly(hand, few), prepare)
-
-    def batch(
-        ours: BatchCall, hand: BatchCall, prepare: Callable[[], Awaitable[object]] = nothing
-    ) -> Awaitable[tuple[float, float]]:
-        return medians(lambda: together(ours, keys), lambda: together(hand, keys), prepare)
-
-    await fill()
-    results = {
-        "get": await single(store.get, by_hand.get),
-        "put": await single(lambda key: store.put(key, SMALL), lambda key: by_hand.put(key, SMALL)),
-        "put ttl": await single(lambda key: store.put(key, SMALL, ttl=_TTL), lambda key: by_hand.put(key, SMALL, _TTL)),
-        "delete": await single(store.delete, by_hand.delete, fill),
+        for name, load in loads[:: 1 if number % 2 else -1]:
+            if prepare is not None:
+                await prepare()
+            samples[name].append(await load.run())
+    percentiles = statistics.quantiles(ours.latencies, n=100)
+    return {name: statistics.median(each) for name, each in samples.items()} | {
+        "p50": percentiles[49],
+        "p99": percentiles[98],
     }
-    await fill()
-    results |= {
-        "get_many": await batch(store.get_many, by_hand.get_many),
-        "put_many": await batch(lambda keys: store.put_many(keys, values), lambda keys: by_hand.put_many(keys, values)),
-        "put_many ttl": await batch(
-            lambda keys: store.put_many(keys, values, ttl=_TTL), lambda keys: by_hand.put_many_ttl(keys, values)
-        ),
-        "delete_many": await batch(store.delete_many, by_hand.delete_many, fill),
-    }
-    await fill(_MEDIUM)
-    return results | {
-        "get, 5 KB": await single(store.get, by_hand.get),
-        "put, 5 KB": await single(lambda key: store.put(key, _MEDIUM), lambda key: by_hand.put(key, _MEDIUM)),
-    }
+
+
+class Comparison:
+    def __init__(self, store: RedisStore, by_hand: ByHand) -> None:
+        self._store = store
+        self._by_hand = by_hand
+        self._keys = [f"key-{number}" for number in range(_BATCH)]
+        self._values = [{**SMALL, "n": number} for number in range(_BATCH)]
+
+    async def measure(self) -> dict[str, dict[str, float]]:
+        """Operation and callers at once, as "get @ 16" → seconds for each call."""
+        await self._fill()
+        results = await self._single() | await self._batches()
+        await self._fill(_MEDIUM)
+        return results | await self._medium()
+
+    async def _fill(self, value: dict[str, Any] = SMALL) -> None:
+        for each in (self._store, self._by_hand):
+            await each.put_many(self._keys, [value] * _BATCH)
+
+    async def _single(self) -> dict[str, dict[str, float]]:
+        store, hand = self._store, self._by_hand
+        pairs: dict[str, tuple[Call, Call]] = {
+            "get": (store.get, hand.get),
+            "put": (lambda key: store.put(key, SMALL), lambda key: hand.put(key, SMALL)),
+            "put ttl": (lambda key: store.put(key, SMALL, ttl=_TTL), lambda key: hand.put(key, SMALL, _TTL)),
+        }
+        keys = self._keys
+        results = {
+            f"{name} @ {callers}": await compare(Load(ours, keys, callers, calls), Load(by_hand, keys, callers, calls))
+            for name, (ours, by_hand) in pairs.items()
+            for callers, calls in _CALLS.items()
+        }
+        for name, (ours, _) in pairs.items():
+            many, fewer = Load(ours, keys, _MANY, _CALLS_OF_MANY), Load(ours, keys, _FEWER, _CALLS[_FEWER])
+            results[f"{name} @ {_MANY}"] = await compare(many, fewer, name_of_other="ours with fewer")
+        delete = Load(store.delete, keys, 1, _BATCH), Load(hand.delete, keys, 1, _BATCH)
+        results["delete @ 1"] = await compare(*delete, self._fill)
+        await self._fill()
+        return results
+
+    async def _batches(self) -> dict[str, dict[str, float]]:
+        store, hand, keys, values = self._store, self._by_hand, self._keys, self._values
+        pairs: dict[str, tuple[Call, Call]] = {
+            "get_many": (lambda _: store.get_many(keys), lambda _: hand.get_many(keys)),
+            "put_many": (lambda _: store.put_many(keys, values), lambda _: hand.put_many(keys, values)),
+            "put_many ttl": (
+                lambda _: store.put_many(keys, values, ttl=_TTL),
+                lambda _: hand.put_many_ttl(keys, values),
+            ),
+        }
+        results = {
+            f"{name} @ {callers}": await compare(
+                Load(ours, keys, callers, _BATCH_CALLS), Load(by_hand, keys, callers, _BATCH_CALLS), self._fill
+            )
+            for name, (ours, by_hand) in pairs.items()
+            for callers in (1, 16)
+        }
+        # Of those that are there, which is once.
+        results["delete_many @ 1"] = await compare(
+            Load(lambda _: store.delete_many(keys), keys, 1, 1),
+            Load(lambda _: hand.delete_many(keys), keys, 1, 1),
+            self._fill,
+        )
+        return results
+
+    async def _medium(self) -> dict[str, dict[str, float]]:
+        store, hand = self._store, self._by_hand
+        pairs: dict[str, tuple[Call, Call]] = {
+            "get 5 KB": (store.get, hand.get),
+            "put 5 KB": (lambda key: store.put(key, _MEDIUM), lambda key: hand.put(key, _MEDIUM)),
+        }
+        return {
+            f"{name} @ 1": await compare(Load(ours, self._keys, 1, _BATCH), Load(by_hand, self._keys, 1, _BATCH))
+            for name, (ours, by_hand) in pairs.items()
+        }
 
 
 async def main() -> None:
     url = sys.argv[1]
     client = cast("Any", Redis).from_url(url)
     async with RedisStore(url=url) as store:
-        print(json.dumps(await measure(store, ByHand(client))))
+        print(json.dumps(await Comparison(store, ByHand(client)).measure()))
     await client.aclose()
 
 
