@@ -1,7 +1,10 @@
-"""Wheels and environments, made once and shared by every test of the folder."""
+"""Wheels and environments, made once and shared by every test of the folder, and the URLs of stores on real servers."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from workspace import ROOT, Environment, Wheel, build, interpreters
@@ -38,3 +41,30 @@ def make_environment(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str,
         return environments[arguments]
 
     return make
+
+
+@pytest.fixture
+def url_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """The URL of a store on the backend's server. Credentials of AWS are in the environment, as they usually are."""
+
+    def url_of(backend: str) -> str:
+        server: Any = request.getfixturevalue(f"{backend}_server")
+        if backend in ("opensearch", "elasticsearch"):
+            host, port = server.address
+            return f"{backend}://{host}:{port}/kv-workspace"
+        if backend == "firestore":
+            return f"firestore://kv-workspace?emulator_host={server.address}"
+        if backend not in ("dynamodb", "s3"):
+            return server.url
+        if backend == "s3":
+            access_key, secret = server.credentials
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        else:
+            # The emulator takes any.
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", os.environ.get("AWS_ACCESS_KEY_ID", "key"))
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", os.environ.get("AWS_SECRET_ACCESS_KEY", "secret"))
+        endpoint = getattr(server, "endpoint", server.url)
+        return f"{backend}://kv-workspace?{urlencode({'region_name': 'us-east-1', 'endpoint_url': endpoint})}"
+
+    return url_of

@@ -1,4 +1,4 @@
-"""A FastMCP application that stores in our packages. Arguments: the URL of a Redis server, and a directory."""
+"""A FastMCP application that stores in our packages. Arguments: the URL of a store on a server, and a directory."""
 
 # FastMCP is installed where this runs, and not where it is checked.
 # pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportUnknownArgumentType=false
@@ -21,16 +21,20 @@ from key_value.aio.stores.filetree import (
     FileTreeV1KeySanitizationStrategy,
 )
 from key_value.aio.stores.memory import MemoryStore
-from key_value.aio.stores.redis import RedisStore
+from key_value.aio.urls import open_store
 from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 SECRET = "token-hunter2"  # noqa: S105 — must not be readable on disk
 
 
+def opened(url: str) -> Any:
+    return open_store(url, require=("keys", "destroy"))
+
+
 async def answer_from_the_cache(url: str) -> None:
     calls: list[int] = []
-    async with RedisStore(url=url) as store:
+    async with opened(url) as store:
         middleware = ResponseCachingMiddleware(cache_storage=store)
         server: Any = FastMCP("cached", middleware=[middleware])
 
@@ -86,7 +90,7 @@ async def keep_tokens_encrypted(directory: Path) -> None:
 
 
 async def replay_events(url: str) -> None:
-    async with RedisStore(url=url) as store:
+    async with opened(url) as store:
         events = EventStore(storage=store)
         ids = [await events.store_event("stream", None) for _ in range(3)]
         replayed: list[Any] = []

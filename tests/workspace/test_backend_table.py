@@ -26,9 +26,11 @@ class ShelfStore(MemoryStore):
     capabilities = Capabilities(durable=True, native_expiry=True, expiry_resolution=2.0, max_value_bytes=1000)
 '''
 ROW = (
-    "| `ShelfStore` | `kv-shelf` | yes | 2 s | no | 64 KiB | 1000 bytes "
+    "| `ShelfStore` | `kv-shelf` | yes | 2 s | no | no | no | 64 KiB | 1000 bytes | yes "
     "| `keys`, `collections`, `destroy`, `destroy_collection`, `cull` |\n"
 )
+ABOUT = '[tool.key-value]\ngroup = "secret"\nstability = "beta"\nverified-on = "Shelf 1.2"\n'
+GROUP_ROW = "| `ShelfStore` | `kv-shelf` | beta: parameters may change | Shelf 1.2 |\n"
 
 
 def write_table(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +41,7 @@ def write_table(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    copy_tree(tmp_path)
+    copy_tree(tmp_path, only={"kv-disk", "kv-memory"})
     return tmp_path
 
 
@@ -52,6 +54,7 @@ def extended_tree(tree: Path) -> Path:
 def add_store(tree: Path, module: str) -> Path:
     (tree / PACKAGE).mkdir(parents=True)
     (tree / PACKAGE / "__init__.py").write_text(module, encoding="utf-8")
+    (tree / "packages/kv-shelf/pyproject.toml").write_text(ABOUT, encoding="utf-8")
     return tree
 
 
@@ -65,7 +68,9 @@ def test_a_new_store_is_found_and_written_once(extended_tree: Path) -> None:
     backends = (extended_tree / "docs/backends.md").read_text(encoding="utf-8")
     assert ROW in backends
     assert "- `ShelfStore`: Entries on a shelf of the workshop.\n" in backends
-    assert ROW in (extended_tree / "README.md").read_text(encoding="utf-8")
+    readme = (extended_tree / "README.md").read_text(encoding="utf-8")
+    assert GROUP_ROW in backends
+    assert GROUP_ROW in readme.partition("**For secrets")[2].partition("**On servers**")[0]
     again = write_table(extended_tree)
     assert (again.returncode, again.stdout) == (0, "")
 
@@ -87,14 +92,14 @@ def test_a_check_tells_what_is_not_current_and_writes_nothing(extended_tree: Pat
 def test_a_store_that_needs_arguments_is_read_from_its_class(tree: Path) -> None:
     add_store(tree, STORE + "\n    def __init__(self, path: str) -> None:\n        super().__init__()\n")
     assert write_table(tree).returncode == 0
-    assert ROW in (tree / "README.md").read_text(encoding="utf-8")
+    assert ROW in (tree / "docs/backends.md").read_text(encoding="utf-8")
 
 
 def test_a_document_without_its_markers_is_an_error(tree: Path) -> None:
     (tree / "README.md").write_text("# Nothing\n", encoding="utf-8")
     done = write_table(tree)
     assert done.returncode == 2
-    assert "README.md needs <!-- table of backends" in done.stderr
+    assert "README.md needs <!-- groups of backends" in done.stderr
 
 
 def test_a_store_that_cannot_be_imported_is_an_error(tree: Path) -> None:
@@ -102,3 +107,11 @@ def test_a_store_that_cannot_be_imported_is_an_error(tree: Path) -> None:
     done = write_table(tree)
     assert done.returncode == 2
     assert "key_value.aio.stores.shelf cannot be imported: No module named 'no_such_driver'" in done.stderr
+
+
+@pytest.mark.parametrize("about", ["", ABOUT.replace("secret", "cloud"), ABOUT.replace("verified-on", "tested-on")])
+def test_a_package_that_does_not_say_where_it_belongs_is_an_error(extended_tree: Path, about: str) -> None:
+    (extended_tree / "packages/kv-shelf/pyproject.toml").write_text(about, encoding="utf-8")
+    done = write_table(extended_tree)
+    assert done.returncode == 2
+    assert "packages/kv-shelf/pyproject.toml needs a section [tool.key-value] with a group (local, " in done.stderr

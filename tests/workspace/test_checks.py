@@ -25,6 +25,7 @@ def lines(tmp_path: Path) -> list[str]:
     (tmp_path / "results.xml").write_text(RESULTS, encoding="utf-8")
     report.add_tests("Python 3.11.7", tmp_path / "results.xml", 1)
     report.add_tests("Python 3.12.1", tmp_path / "nothing.xml", 3)
+    report.seconds |= {"tests/kv-core": 90, "tests/kv-disk": 300}
     return str(report).splitlines()
 
 
@@ -40,6 +41,19 @@ def test_it_says_which_servers_were_used_and_what_was_not_run_and_why(lines: lis
     assert "Servers: redis 7.0.15" in lines
     assert "Skipped 1: valkey-server is not installed" in lines
     assert "Not run: Python 3.13.0: quick" in lines
+
+
+def test_rare_reasons_are_counted_together() -> None:
+    report = Report()
+    report.skips.update({f"reason {number}": number for number in range(1, 20)})
+    lines = str(report).splitlines()
+    assert "Skipped 19: reason 19" in lines
+    assert "Skipped 28: 7 other reasons, named above" in lines
+    assert len(lines) < 20
+
+
+def test_it_says_which_parts_took_the_longest(lines: list[str]) -> None:
+    assert "Slowest: tests/kv-disk 5.0 min, tests/kv-core 1.5 min" in lines
 
 
 def test_it_names_the_tests_that_failed(lines: list[str]) -> None:

@@ -75,4 +75,4 @@ def test_misuse_is_an_error_on_each_line(
 def test_the_application_runs(make_environment: "MakeEnvironment", python: Path) -> None:
     environment = make_environment(python, "kv-core", "kv-memory", "kv-redis")
     printed = run(environment.python, CONSUMER / "application.py")
-    assert printed == "[3, 3, 3] []\n"
+    assert printed == "[3, 3, 3] [] False [1, 2, None] ['sue'] None\n"

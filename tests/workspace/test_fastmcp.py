@@ -1,30 +1,43 @@
-"""FastMCP, which requires py-key-value-aio below 0.5, on our packages."""
+"""FastMCP on our packages, as it requires them: before version 4.2 by an interface below 0.5, then by one below 0.6."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from workspace import Environment
+import pytest
+from workspace import ROOT, Environment, build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workspace import Wheel
 
 APPLICATION = Path(__file__).with_name("fastmcp_application.py")
 TELL_VERSION = "from importlib.metadata import version; print(version('py-key-value-aio'))"
+UMBRELLA = "py-key-value-aio"
+
+FRAMEWORKS = {"0.5.0": "fastmcp>=4.2.3", "0.4.6": "fastmcp<4.2"}
+
+BACKENDS = ("redis", "valkey", "postgresql", "dynamodb")
 
 
-class RedisServer(Protocol):
-    @property
-    def url(self) -> str: ...
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def environment(
+    request: pytest.FixtureRequest, wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """With FastMCP, and the extras of its application."""
+    dist = tmp_path_factory.mktemp("dist")
+    built = build(ROOT, dist, "--package", UMBRELLA, "--wheel", KV_INTERFACE=request.param)
+    environment = Environment(tmp_path_factory.mktemp("fastmcp") / "venv")
+    extras = ",".join((*BACKENDS, "wrappers-encryption"))
+    environment.install(f"{UMBRELLA}[{extras}]", FRAMEWORKS[request.param], wheels=wheels | built)
+    assert environment.run("-c", TELL_VERSION).strip() == f"{request.param}+kv.1"
+    return environment
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_application_runs_on_our_packages(
-    wheels: dict[str, Wheel], redis_server: RedisServer, tmp_path: Path
+    environment: Environment, backend: str, url_of: Callable[[str], str], tmp_path: Path
 ) -> None:
-    environment = Environment(tmp_path / "venv")
-    environment.install("py-key-value-aio[redis,wrappers-encryption]", "fastmcp", wheels=wheels)
-    assert environment.run("-c", TELL_VERSION).strip() == "0.4.6+kv.1"
-    files = tmp_path / "files"
-    files.mkdir()
-    assert environment.run(str(APPLICATION), redis_server.url, str(files)).strip().endswith('"all of it"')
+    assert environment.run(str(APPLICATION), url_of(backend), str(tmp_path)).strip().endswith('"all of it"')

@@ -3,9 +3,12 @@
 import ast
 import os
 import re
+from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from checks import CORE_PACKAGES, CORE_REQUIREMENTS
 from workspace import ROOT, tree_files
 
 LOCK = Path("uv.lock")
@@ -29,6 +32,12 @@ def header(script: Path) -> str:
     return rest.partition("\n")[0].removeprefix("# ") if rest.startswith("# ") else ""
 
 
+def modules_imported(tree: ast.Module) -> set[str]:
+    """The modules of the workspace that it imports with `from`, wherever it does."""
+    names = (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return {name for name in names if name.startswith("key_value.aio.")}
+
+
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST], ids=["path of a machine", "host of a registry"])
 def test_no_file_holds_what_is_true_of_one_machine_only(pattern: re.Pattern[str]) -> None:
     found = {path.as_posix(): match[0] for path in FILES if path != LOCK and (match := pattern.search(text_of(path)))}
@@ -45,5 +54,21 @@ def test_a_script_is_executable_exactly_when_it_names_its_interpreter(script: Pa
     assert os.access(ROOT / script, os.X_OK) == text_of(script).startswith("#!") == (script.suffix == "")
 
 
+def test_python_programs_without_a_suffix_are_linted_and_type_checked() -> None:
+    programs = {script.as_posix() for script in SCRIPTS if not script.suffix and "python" in text_of(script)[:40]}
+    named = Counter(re.findall(r'"(scripts/\w+)"', text_of(Path("pyproject.toml"))))
+    assert programs
+    assert named == dict.fromkeys(programs, 2)
+
+
 def test_the_workspace_finds_its_members_by_glob() -> None:
     assert '[tool.uv.workspace]\nmembers = ["packages/*"]\n' in text_of(Path("pyproject.toml"))
+
+
+def test_the_tests_of_core_packages_import_what_is_there_on_every_python() -> None:
+    modules = [path for path in FILES if path.parts[0] == "tests" and path.parts[1] in CORE_PACKAGES]
+    imported = {name for path in modules for name in modules_imported(ast.parse(text_of(path)))}
+    origins = {name: Path(spec.origin) for name in imported if (spec := find_spec(name)) and spec.origin}
+    homes = {name: origin.relative_to(ROOT / "packages").parts[0] for name, origin in origins.items()}
+    assert {name: home for name, home in homes.items() if home not in CORE_REQUIREMENTS} == {}
+    assert set(CORE_PACKAGES) < set(homes.values())

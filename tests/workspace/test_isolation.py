@@ -1,16 +1,18 @@
 """Each wheel installed into an empty environment, without the rest of the workspace."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from packaging.requirements import Requirement
-from workspace import Wheel, packages
+from workspace import ROOT, Environment, Wheel, packages
 
 if TYPE_CHECKING:
     from conftest import MakeEnvironment
 
 PACKAGES = packages()
+STORE_DEPTH = 3
 
 STORE_AND_READ = """
 import asyncio
@@ -59,3 +61,61 @@ def test_kv_redis_alone_stores_and_reads_a_value(
 ) -> None:
     program = STORE_AND_READ.format(module="redis", store="RedisStore", arguments=f"url={redis_server.url!r}")
     make_environment(python, "kv-redis").run("-c", program)
+
+
+BY_URL = """
+import asyncio
+from key_value.aio.protocols import AsyncScanProtocol
+from key_value.aio.urls import open_store
+
+async def main():
+    async with open_store("memory://?max_entries_per_collection=10", require={"scan", "put_if_version"}) as store:
+        assert isinstance(store, AsyncScanProtocol)
+        await store.put("key", {"name": "value"})
+        assert await store.scan() == (["key"], None)
+    try:
+        open_store("redis://:hunter2@localhost:6379")
+    except ValueError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+
+
+def test_a_url_opens_what_is_installed_and_names_the_package_that_is_missing(
+    make_environment: "MakeEnvironment", python: Path
+) -> None:
+    printed = make_environment(python, "kv-memory").run("-c", BY_URL)
+    assert "no package for redis:// is installed; pip install kv-redis" in printed
+    assert "['memory', 'null', 'simple']" in printed
+    assert "hunter2" not in printed
+
+
+def test_every_store_can_be_opened_by_a_url(wheels: dict[str, Wheel]) -> None:
+    """Each class that a package of a backend exports and that is a store is behind one scheme or several."""
+    stores = {
+        f"{module}:{name}"
+        for wheel in wheels.values()
+        for module in wheel.modules
+        if module.startswith("key_value.aio.stores.") and module.count(".") == STORE_DEPTH
+        for name in exported(wheel, module)
+        if name.endswith("Store") and not name.startswith("Base")
+    }
+    assert {value for wheel in wheels.values() for value in wheel.store_entry_points.values()} == stores
+
+
+def exported(wheel: Wheel, module: str) -> list[str]:
+    text = wheel.files[f"{module.replace('.', '/')}/__init__.py"] if is_package(wheel, module) else b""
+    return re.findall(r'"(\w+)"', text.decode().partition("__all__")[2])
+
+
+def is_package(wheel: Wheel, module: str) -> bool:
+    return f"{module.replace('.', '/')}/__init__.py" in wheel.files
+
+
+def test_a_checkout_installs_as_the_readme_says(python: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^pip install (\./packages/.+)$", readme, re.MULTILINE)
+    environment = Environment(tmp_path / "venv", python)
+    environment.install(*(ROOT / package for package in command.split()))
+    environment.run("-c", "import key_value.aio.protocols, key_value.aio.stores.redis")

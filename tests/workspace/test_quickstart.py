@@ -94,10 +94,16 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
 
 
 def test_a_url_that_names_no_store_is_one_line() -> None:
-    for url in (f"ftp://:{SECRET}@localhost", "localhost:6379", "redis://localhost:port", "disk://"):
+    wrong = {
+        f"ftp://:{SECRET}@localhost": r"no package for ftp:// is installed\. Installed are packages for .*'redis'",
+        "localhost:6379": "no package for localhost:// is installed",
+        "redis://localhost:port": "is not a URL such as redis://host:port",
+        "disk://": "must name a path: disk://relative/path or disk:///path",
+    }
+    for url, message in wrong.items():
         done = quickstart(url)
         assert done.returncode == WRONG_USAGE
-        assert re.fullmatch(r"quickstart: .*redis://host:port.*\n", done.stderr), done.stderr
+        assert re.fullmatch(rf"quickstart: .*{message}.*\n", done.stderr), done.stderr
         assert SECRET not in done.stdout + done.stderr
 
 

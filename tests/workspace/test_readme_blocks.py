@@ -11,12 +11,33 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
+from key_value.aio.testing import YieldingStore
 from workspace import ROOT
 
-REDIS_URL = "redis://localhost:6379"
+if TYPE_CHECKING:
+    from servers.firestore import FirestoreServer
+    from servers.s3 import S3Server
+    from servers.vault import VaultServer
+
+# Where the documentation has its servers → the fixture that starts one.
+SERVERS = {
+    "redis://localhost:6379": "redis_server",
+    "memcached://localhost:11211": "memcached_server",
+    "http://localhost:8000": "dynamodb_server",
+    "postgresql://kv@localhost:5432/postgres": "postgresql_server",
+    "mongodb://localhost:27017": "mongodb_server",
+    "http://localhost:9000": "s3_endpoint",
+    "localhost:8080": "firestore_endpoint",
+    "valkey://localhost:6379": "valkey_server",
+    "http://localhost:8200": "vault_endpoint",
+    "http://localhost:10002/kvtest": "azure_tables_server",
+    "http://localhost:9200": "opensearch_server",
+    "http://localhost:9201": "elasticsearch_server",
+    "aerospike://localhost:3000/test": "aerospike_server",
+}
 BLOCK = re.compile(
     r"^(?P<exempt><!-- not run: \S[^\n]*-->\n+)?```python(?P<continuation> continuation)?\n(?P<source>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -24,9 +45,31 @@ BLOCK = re.compile(
 DOCUMENTS = [path for pattern in ("README.md", "packages/*/README.md", "docs/**/*.md") for path in ROOT.glob(pattern)]
 
 
-class RedisServer(Protocol):
+class Server(Protocol):
     @property
     def url(self) -> str: ...
+
+
+class Endpoint(NamedTuple):
+    url: str
+
+
+@pytest.fixture
+def s3_endpoint(s3_server: "S3Server") -> Endpoint:
+    """Its URL without the credentials, which the documentation has beside it."""
+    return Endpoint(s3_server.endpoint)
+
+
+@pytest.fixture
+def vault_endpoint(vault_server: "VaultServer") -> Endpoint:
+    """As for S3."""
+    return Endpoint(vault_server.endpoint)
+
+
+@pytest.fixture
+def firestore_endpoint(firestore_server: "FirestoreServer") -> Endpoint:
+    """Its host and port, as the client of an emulator has them."""
+    return Endpoint(firestore_server.address)
 
 
 def programs(text: str) -> dict[int, str]:
@@ -66,10 +109,41 @@ def test_the_block_runs(
     path: Path, program: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if REDIS_URL in program:
-        server: RedisServer = request.getfixturevalue("redis_server")
-        program = program.replace(REDIS_URL, server.url)
+    for url, fixture in SERVERS.items():
+        if url in program:
+            server: Server = request.getfixturevalue(fixture)
+            program = program.replace(url, server.url)
     execute(program, str(path), monkeypatch)
+
+
+# What they show must hold where other tasks run between two calls, which a store in memory alone would hide.
+CONCURRENT = [
+    pytest.param(path, program, id=f"{path.relative_to(ROOT).as_posix()}:{line}")
+    for path in (ROOT / "docs/atomic-updates.md", ROOT / "packages/kv-atomic/README.md")
+    for line, program in programs(path.read_text(encoding="utf-8")).items()
+]
+
+
+@pytest.mark.parametrize(("path", "program"), CONCURRENT)
+def test_a_block_about_concurrency_runs_on_a_store_that_yields(
+    path: Path, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yielding = "from key_value.aio.testing import YieldingStore; "
+    program = yielding + program.replace("= MemoryStore()", "= YieldingStore(MemoryStore())")
+    execute(program, str(path), monkeypatch)
+
+
+async def test_a_hundred_concurrent_visits_of_the_first_example_are_a_hundred() -> None:
+    # The other examples run where kv-memory is not installed.
+    from key_value.aio.stores.memory import MemoryStore
+    from key_value.aio.stores.simple import SimpleStore
+
+    readme = ROOT / "packages/kv-core/README.md"
+    (program,) = [each for each in programs(readme.read_text(encoding="utf-8")).values() if "visit_often" in each]
+    names: dict[str, Any] = {}
+    exec(program, names)  # noqa: S102 — our own documentation
+    for store in (MemoryStore(), SimpleStore(), YieldingStore(MemoryStore())):
+        await names["visit_often"](store)
 
 
 def test_a_block_sees_only_the_blocks_it_continues() -> None:

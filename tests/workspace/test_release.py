@@ -55,6 +55,14 @@ def test_the_changelog_gets_a_dated_section_under_a_new_open_one(release: Module
     assert release.dated_changelog(before, "1.2.3", "2026-11-23") == after
 
 
+def test_the_wheel_of_an_earlier_interface_is_built_beside_the_newest(release: ModuleType, tmp_path: Path) -> None:
+    wheels = release.build_artifacts(ROOT, tmp_path, "py-key-value-aio")
+    interface, _, ours = wheels["py-key-value-aio"].version.partition("+")
+    assert interface == "0.5.0"
+    names = {path.name for path in tmp_path.glob("*.whl")}
+    assert names == {f"py_key_value_aio-{each}+{ours}-py3-none-any.whl" for each in ("0.5.0", "0.4.6")}
+
+
 @pytest.mark.parametrize(
     "changelog",
     ["# Changelog\n", "# Changelog\n\n## Unreleased\n", "## Unreleased\n\n## 1.2.2 — 2026-10-01\n\n- First.\n"],
@@ -76,9 +84,9 @@ def test_the_trial_installs_the_packages_that_the_tests_name(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the tree as it stands in one commit."""
+    """A repository with the tree as it stands in one commit: the packages that are released, and what they need."""
     tree = tmp_path_factory.mktemp("release") / "tree"
-    copy_tree(tree)
+    copy_tree(tree, only={"kv-core", "kv-disk", "kv-memory", "kv-testing"})
     run("git", "init", "--quiet", cwd=tree)
     run("git", "config", "user.name", "Releaser", cwd=tree)
     run("git", "config", "user.email", "releaser@example.com", cwd=tree)

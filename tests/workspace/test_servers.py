@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 from servers import ServerStartError, ServerUnavailableError, discover
+from servers._child import Child
 from servers.redis import RedisServer, ask
 from servers.redis_cluster import RedisCluster as RedisClusterServer
 from servers.redis_sentinel import RedisSentinel
@@ -119,6 +120,32 @@ def test_a_paused_server_answers_when_it_resumes(private_redis: RedisServer) -> 
         assert connection.recv(7) == b"+PONG\r\n"
 
 
+THREADS = """
+import hashlib, os, threading
+for _ in range(16):
+    # Without the interpreter's lock, so that they run at once.
+    threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 10**9), daemon=True).start()
+print(os.getpid(), flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the states of threads are read from /proc")
+def test_a_paused_server_has_no_thread_that_still_runs() -> None:
+    child = Child("threads")
+    try:
+        child.run([sys.executable, "-c", THREADS])
+        assert eventually(lambda: child.output().endswith("\n"))
+        threads = Path(f"/proc/{child.output().strip()}/task")
+        for _ in range(50):
+            child.send_signal(signal.SIGSTOP)
+            assert {state.read_text().rpartition(")")[2].split()[0] for state in threads.glob("*/stat")} == {"T"}
+            child.send_signal(signal.SIGCONT)
+    finally:
+        child.end(signal.SIGKILL)
+        child.discard()
+
+
 def test_a_paused_server_can_be_stopped() -> None:
     with RedisServer(private=True) as server:
         server.pause()
@@ -182,7 +209,9 @@ def test_a_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_file_of_the_folder_is_a_server() -> None:
     variables = {name: server.environment_variable for name, server in discover().items()}
-    assert variables == {name: f"KV_TEST_{name.upper()}_URL" for name in variables}
+    # An account of Azure has no URL that holds its key.
+    kinds = dict.fromkeys(variables, "URL") | {"azure_tables": "CONNECTION_STRING"}
+    assert variables == {name: f"KV_TEST_{name.upper()}_{kind}" for name, kind in kinds.items()}
     assert {"redis", "redis_cluster", "redis_sentinel"} <= variables.keys()
 
 

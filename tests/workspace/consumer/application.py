@@ -68,7 +68,11 @@ async def main(storage: AsyncKeyValue | None = None) -> None:
     async with MemoryStore() as opened:
         counts: list[int] = [await framework.exercise(each) for each in (store, opened, ForeignStore())]
     sessions: list[str] = await framework.sessions(store)
-    print(counts, sessions)
+    durable: bool = await framework.start(store)
+    visits: list[int | None] = [await framework.count_visit(each, "sue") for each in (store, store, ForeignStore())]
+    page = await framework.page(store, None)
+    await framework.stop(store)
+    print(counts, sessions, durable, visits, page.keys, page.cursor)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from key_value.aio.errors import KeyValueStoreError
-from key_value.aio.protocols import AsyncEnumerateKeysProtocol, AsyncKeyValue
+from key_value.aio.protocols import (
+    AsyncEnumerateKeysProtocol,
+    AsyncKeyValue,
+    AsyncLifecycleProtocol,
+    AsyncScanProtocol,
+    AsyncVersionedProtocol,
+    CapabilitiesProtocol,
+    KeyPage,
+    Versioned,
+)
 
 COLLECTION = "sessions"
 
@@ -40,3 +49,30 @@ async def sessions(store: AsyncKeyValue) -> list[str]:
         keys: list[str] = await store.keys(COLLECTION)
         return keys
     return []
+
+
+async def start(store: AsyncKeyValue) -> bool:
+    """Get the store ready; whether sessions will survive the process."""
+    if isinstance(store, AsyncLifecycleProtocol):
+        await store.setup()
+    return store.capabilities.durable if isinstance(store, CapabilitiesProtocol) else False
+
+
+async def stop(store: AsyncKeyValue) -> None:
+    if isinstance(store, AsyncLifecycleProtocol):
+        await store.close()
+
+
+async def page(store: AsyncKeyValue, cursor: str | None) -> KeyPage:
+    if isinstance(store, AsyncScanProtocol):
+        return await store.scan(COLLECTION, prefix="s", cursor=cursor, limit=10)
+    return KeyPage([], None)
+
+
+async def count_visit(store: AsyncKeyValue, session: str) -> int | None:
+    if not isinstance(store, AsyncVersionedProtocol):
+        return None
+    found: Versioned = await store.get_versioned(session, collection=COLLECTION)
+    visits: int = 1 if found.value is None else found.value["visits"] + 1
+    stored: bool = await store.put_if_version(session, {"visits": visits}, found.version, collection=COLLECTION)
+    return visits if stored else None

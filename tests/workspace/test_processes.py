@@ -1,0 +1,374 @@
+"""Stores in processes that fork, end and spawn others: each program runs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from ast import literal_eval
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.stores.simple import SimpleStore
+from key_value.aio.urls import open_store
+from key_value.aio.wrappers.compression import CompressionWrapper
+from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
+from key_value.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
+from key_value.aio.wrappers.routing import CollectionRoutingWrapper
+from key_value.aio.wrappers.statistics import StatisticsWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from key_value.aio.protocols import AsyncKeyValue
+
+FORKS = int(os.environ.get("KEY_VALUE_FORKS", "100"))
+"""How many processes are forked in all. A long run takes 1 000 of them."""
+
+URLS = {
+    "memory": "memory://",
+    "simple": "simple://",
+    "disk": "disk://{}",
+    "multi-disk": "multi-disk://{}",
+    "filetree": "filetree://{}",
+    "rocksdb": "rocksdb://{}",
+    "duckdb": "duckdb://{}/entries.duckdb",
+    "duckdb in memory": "duckdb://",
+    "chdb": "chdb://{}/entries",
+    "keyring": "keyring://forks",
+}
+REFUSED_IN_CHILDREN = {"rocksdb", "duckdb", "chdb"}
+
+# A keyring in memory, as far as a store asks for it.
+OPENING = """
+import sys
+from key_value.aio.urls import open_store
+
+def opened(url):
+    if not url.startswith("keyring:"):
+        return open_store(url)
+    from keyring.backend import KeyringBackend
+
+    class Backend(KeyringBackend):
+        priority = 1
+        passwords = {}
+
+        def get_password(self, service, username):
+            return self.passwords.get((service, username))
+
+        def set_password(self, service, username, password):
+            self.passwords[service, username] = password
+
+    return open_store(url, keyring=Backend())
+"""
+
+# Forks while the store is idle, opening, or in use by a thread or by the event loop that forks. The child may go on
+# with the event loop of the parent. Prints how many children ended how.
+FORKING = f"""
+import asyncio, collections, os, threading, time
+{OPENING}
+url, forks = sys.argv[1], int(sys.argv[2])
+ends = collections.Counter()
+VALUE = {{"text": "x" * 2000}}
+
+def child(store, run):
+    async def use():
+        await store.put("child", VALUE)
+        assert await store.get("child") == VALUE
+
+    code = 1
+    try:
+        run(use())
+        code = 0
+    except Exception as exc:
+        code = 2 if "forked" in str(exc) else 3
+        print(repr(exc), file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
+
+def fork(store, run=asyncio.run):
+    process = os.fork()
+    if not process:
+        child(store, run)
+    return process
+
+def wait_for(process):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    return "hung"
+
+async def write(store, number, stop):
+    while not stop.is_set():
+        await store.put(f"{{number}}", VALUE)
+        await store.get(f"{{number}}")
+        await asyncio.sleep(0)
+
+async def write_all(store, stop):
+    await asyncio.gather(*(write(store, number, stop) for number in range(5)))
+
+def idle(store):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(store.put("parent", VALUE))
+    code = wait_for(fork(store, loop.run_until_complete))
+    loop.run_until_complete(store.close())
+    loop.close()
+    return code
+
+def in_use_by_a_thread(store, delay=0.02):
+    stop = threading.Event()
+    thread = threading.Thread(target=asyncio.run, args=(write_all(store, stop),))
+    thread.start()
+    time.sleep(delay)
+    process = fork(store)
+    code = wait_for(process)
+    stop.set()
+    thread.join()
+    asyncio.run(store.close())
+    return code
+
+def opening(store):
+    return in_use_by_a_thread(store, 0)
+
+def in_use_by_the_event_loop(store):
+    async def use():
+        stop = threading.Event()
+        writers = asyncio.create_task(write_all(store, stop))
+        await asyncio.sleep(0.02)
+        code = await asyncio.to_thread(wait_for, fork(store))
+        stop.set()
+        await writers
+        await store.close()
+        return code
+
+    return asyncio.run(use())
+
+moments = [idle, opening, in_use_by_a_thread, in_use_by_the_event_loop]
+for number in range(forks):
+    ends[moments[number % 4](opened(url))] += 1
+print(dict(ends))
+"""
+
+
+def run(program: str, *arguments: object, seconds: float = 60) -> str:
+    """What the program prints. It ends in time, and well."""
+    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 — ours
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.timeout(60 + 2 * FORKS)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.parametrize("name", URLS)
+def test_no_forked_child_hangs_and_its_first_use_works(name: str, tmp_path: Path) -> None:
+    forks = FORKS // len(URLS) + 1
+    ends = literal_eval(run(FORKING, URLS[name].format(tmp_path), forks, seconds=60 + 2 * FORKS))
+    assert sum(ends.values()) == forks
+    # RocksDB, DuckDB and chDB do not survive a fork once they are open, and let no second process open what the first
+    # has.
+    assert ends.keys() <= ({0, 2} if name in REFUSED_IN_CHILDREN else {0})
+
+
+EXITING = f"""
+import asyncio, atexit
+
+def save(when):
+    try:
+        asyncio.run(store.put(when, {{"n": 1}}))
+        print(when, asyncio.run(store.get(when)))
+    finally:
+        sys.stdout.flush()
+
+atexit.register(save, "last")
+{OPENING}
+store = opened(sys.argv[1])
+if sys.argv[2] == "used":
+    asyncio.run(store.put("key", {{"n": 1}}))
+atexit.register(save, "first")
+"""
+
+
+@pytest.mark.parametrize("used", ["used", "unused"])
+@pytest.mark.parametrize("name", URLS.keys() - {"duckdb in memory"})
+def test_a_call_in_an_exit_handler_works_whenever_that_was_registered(name: str, used: str, tmp_path: Path) -> None:
+    assert run(EXITING, URLS[name].format(tmp_path), used) == "first {'n': 1}\nlast {'n': 1}"
+
+
+STOPPING = f"""
+import asyncio, threading
+{OPENING}
+store, tasks = opened(sys.argv[1]), set()
+
+async def begin():
+    tasks.add(asyncio.create_task(store.put("key", {{"n": 1}})))
+    await asyncio.sleep(0)
+
+first = asyncio.new_event_loop()
+first.run_until_complete(begin())
+if sys.argv[2] == "closed":
+    first.close()
+asyncio.run(asyncio.wait_for(store.put("other", {{"n": 2}}), 20))
+print(asyncio.run(store.get("other")))
+"""
+
+
+@pytest.mark.parametrize("end", ["stopped", "closed"])
+@pytest.mark.parametrize("name", URLS)
+def test_a_loop_that_ends_with_the_first_call_unfinished_holds_no_other(name: str, end: str, tmp_path: Path) -> None:
+    assert run(STOPPING, URLS[name].format(tmp_path), end) == "{'n': 2}"
+
+
+def step(call: Any) -> None:
+    """As far as a call comes without an event loop, or with that of another library."""
+    with pytest.raises(RuntimeError, match=r" needs asyncio: await it in a coroutine that asyncio runs"):
+        call.send(None)
+
+
+LOOPLESS = URLS.keys() - {"memory", "simple", "keyring"}
+
+
+@pytest.mark.parametrize("name", [*LOOPLESS, "keyring", "redis"])
+def test_without_asyncio_a_store_says_that_it_needs_it(name: str, tmp_path: Path) -> None:
+    store: Any = open_store({**URLS, "redis": "redis://127.0.0.1:1"}[name].format(tmp_path))
+    for call in (store.get("key"), store.put("key", {}), store.setup(), store.get_many(["key"]), store.delete("key")):
+        step(call)
+
+
+@pytest.mark.parametrize("name", LOOPLESS)
+def test_without_asyncio_a_store_that_is_open_says_so_too(name: str, tmp_path: Path) -> None:
+    store: Any = open_store(URLS[name].format(tmp_path))
+    asyncio.run(store.put("key", {"n": 1}))
+    for call in (store.get("key"), store.put("key", {}), store.setup()):
+        step(call)
+    asyncio.run(store.close())
+
+
+def pickled(store: Any) -> Any:
+    return pickle.loads(pickle.dumps(store))  # noqa: S301 — our own
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
+@pytest.mark.parametrize("name", URLS.keys() - {"duckdb in memory", "duckdb", "rocksdb", "keyring", "memory", "simple"})
+def test_a_copy_opens_the_same_data_by_itself(name: str, copied: Callable[[Any], Any], tmp_path: Path) -> None:
+    store: Any = open_store(URLS[name].format(tmp_path), default_collection="shelf")
+
+    async def use() -> None:
+        await store.put("key", {"n": 1})
+        same = copied(store)
+        assert type(same) is type(store)
+        assert repr(same) == repr(store)
+        assert await same.get("key", collection="shelf") == {"n": 1}
+        await same.close()
+        await store.close()
+
+    asyncio.run(use())
+
+
+async def test_a_copy_of_a_store_in_memory_has_its_options_and_its_seed_alone() -> None:
+    store = MemoryStore(max_entries_per_collection=1, default_collection="shelf", seed={"shelf": {"key": {"n": 1}}})
+    await store.put("other", {"n": 2})
+    same: MemoryStore = pickled(store)
+    assert await same.get_many(["key", "other"]) == [{"n": 1}, None]
+    await same.put("third", {"n": 3})
+    assert await same.get_many(["key", "third"], collection="shelf") == [None, {"n": 3}]
+    assert await store.get_many(["other", "third"]) == [{"n": 2}, None]
+
+
+class Shelf(SimpleStore):
+    """A store of somebody's own, with what its base does not know."""
+
+    def __init__(self, label: str, /, *pages: int, owner: str = "me", **options: Any) -> None:
+        self.description = (label, pages, owner)
+        super().__init__(**options)
+
+
+def test_a_store_of_somebodys_own_is_copied_with_its_own_arguments() -> None:
+    store: Any = Shelf("first", 1, 2, owner="you", max_entries=3)
+    for same in (pickled(store), copy.deepcopy(store), pickled(pickled(store))):
+        assert same.description == ("first", (1, 2), "you")
+
+
+class Client:
+    """Of the caller's, bound to this process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        message = "cannot pickle a socket"
+        raise TypeError(message)
+
+
+class ClientStore(SimpleStore):
+    def __init__(self, *, client: Any) -> None:
+        self.client = client
+        super().__init__()
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
+def test_a_store_that_holds_a_clients_says_that_it_cannot_be_copied(copied: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match="cannot be pickled or copied: its client is a Client"):
+        copied(ClientStore(client=Client()))
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
+def test_a_client_that_could_be_pickled_is_not_copied_either(copied: Callable[[Any], Any]) -> None:
+    """Those of some drivers can, unconnected and with their passwords."""
+    with pytest.raises(TypeError, match="cannot be pickled or copied: its client is a dict"):
+        copied(ClientStore(client={"password": "hunter2"}))
+    assert copied(ClientStore(client=None)).client is None
+
+
+WRAPPED: dict[str, Callable[[AsyncKeyValue], AsyncKeyValue]] = {
+    "compressed": CompressionWrapper,
+    "routed": lambda store: CollectionRoutingWrapper({"shelf": store}, store),
+    "encrypted": lambda store: FernetEncryptionWrapper(store, source_material="secret", salt="salt"),
+    "cached": lambda store: PassthroughCacheWrapper(store, MemoryStore()),
+    "counted": StatisticsWrapper,
+}
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
+@pytest.mark.parametrize("name", WRAPPED)
+async def test_a_wrapper_is_copied_with_its_store(name: str, copied: Callable[[Any], Any], tmp_path: Path) -> None:
+    store: Any = WRAPPED[name](open_store(f"disk://{tmp_path}"))
+    await store.put("key", {"text": "x" * 5000})
+    same = copied(store)
+    assert await same.get("key") == {"text": "x" * 5000}
+    await same.close()
+    await store.close()
+
+
+SPAWNING = """
+import asyncio, multiprocessing, sys
+from key_value.aio.stores.disk import DiskStore
+
+def use(store):
+    asyncio.run(store.put("child", {"n": 2}))
+    print(asyncio.run(store.get("parent")), flush=True)
+
+if __name__ == "__main__":
+    store = DiskStore(directory=sys.argv[1])
+    asyncio.run(store.put("parent", {"n": 1}))
+    process = multiprocessing.get_context("spawn").Process(target=use, args=(store,))
+    process.start()
+    process.join()
+    print(asyncio.run(store.get("child")))
+"""
+
+
+def test_a_spawned_process_is_given_the_store_itself(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(SPAWNING)
+    done = subprocess.run(  # noqa: S603 — ours
+        [sys.executable, str(program), str(tmp_path / "data")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split("\n")[:2] == ["{'n': 1}", "{'n': 2}"], done.stderr
