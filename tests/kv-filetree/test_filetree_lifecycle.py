@@ -110,6 +110,24 @@ def test_the_home_directory_of_an_unknown_user_is_refused(option: str) -> None:
 # The probe
 
 
+async def test_stores_that_open_a_new_directory_at_once_all_open_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, made = Path.is_dir, tmp_path / "tree"
+
+    def is_dir(path: Path) -> bool:
+        found = look(path)
+        # As if another store's thread made it between this look and the next.
+        if path == made:
+            os.makedirs(made, exist_ok=True)  # noqa: PTH103 — which does not ask `is_dir`
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    async with FileTreeStore(data_directory=made) as store:
+        await store.put("key", {"n": 1})
+        assert await store.get("key") == {"n": 1}
+
+
 async def test_setup_makes_again_a_directory_that_was_removed(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     async with FileTreeStore(data_directory=tree, metadata_directory=tmp_path / "info") as store:

@@ -28,15 +28,16 @@ class Catalog:
     def make_roots(self) -> None:
         """Create the missing directories of data and metadata, if that is allowed. Raises StoreSetupError."""
         for path in dict.fromkeys((self.data, self._metadata)):
+            if self.auto_create and not path.is_symlink() and not path.exists():
+                make_directories(path, fsync=self._fsync)
+            # Asked last, for another may have made it meanwhile.
             if path.is_dir():
                 continue
             if path.exists() or path.is_symlink():
                 message = f"{path} is not a directory, which FileTreeStore needs there"
-                raise StoreSetupError(message)
-            if not self.auto_create:
+            else:
                 message = f"the directory {path} does not exist; make it, or leave auto_create on"
-                raise StoreSetupError(message)
-            make_directories(path, fsync=self._fsync)
+            raise StoreSetupError(message)
 
     def roots(self) -> list[Path]:
         """The directories of data and metadata, once if they are the same. They may be links, unlike their content."""
