@@ -1,10 +1,11 @@
 """The report that scripts/test ends with."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from checks import Report
+from checks import Report, judge_again
 from workspace import ROOT
 
 RESULTS = """<?xml version="1.0" encoding="utf-8"?>
@@ -58,9 +59,56 @@ def test_it_says_which_parts_took_the_longest(lines: list[str]) -> None:
 
 def test_it_names_the_tests_that_failed(lines: list[str]) -> None:
     assert [line for line in lines if line.startswith("Failed")] == [
-        "Failed: Python 3.11.7: tests.test_a::test_fails",
-        "Failed: Python 3.11.7: tests.test_a::test_breaks",
+        "Failed: Python 3.11.7: tests.test_a::test_fails: assert 0",
+        "Failed: Python 3.11.7: tests.test_a::test_breaks: fixture",
     ]
+
+
+LATE = """<testsuites><testsuite errors="1" failures="2" skipped="0" tests="4">
+<testcase classname="tests.workspace.test_checks.TestLock" name="test_a[a b]">
+<failure message="TimeoutError: 1 s"/></testcase>
+<testcase classname="tests.workspace.test_checks" name="test_b">
+<error message="no answer within 9 s&#10;more"/></testcase>
+<testcase classname="tests.workspace.test_checks" name="test_c"><failure message="assert 0"/></testcase>
+<testcase classname="tests.workspace.test_checks" name="test_d"/>
+</testsuite></testsuites>
+"""
+
+
+def late(tmp_path: Path, command: str) -> Report:
+    report = Report()
+    (tmp_path / "results.xml").write_text(LATE, encoding="utf-8")
+    report.add_tests("Python", tmp_path / "results.xml", 1, (sys.executable, "-c", command))
+    return report
+
+
+def test_a_test_that_ran_out_of_time_is_run_again_and_both_outcomes_are_told(tmp_path: Path) -> None:
+    report = late(tmp_path, "import sys; sys.exit('::TestLock::' not in sys.argv[1])")
+    judge_again(report)
+    passed = "Python: tests.workspace.test_checks.TestLock::test_a[a b]: TimeoutError: 1 s"
+    assert str(report).splitlines() == [
+        "Python  2 passed, 2 failed, 0 skipped",
+        "Servers: none",
+        "Failed: Python: tests.workspace.test_checks::test_c: assert 0",
+        "Failed: Python: tests.workspace.test_checks::test_b: no answer within 9 s",
+        f"Out of time beside others, passed alone: {passed}",
+        "2 passed, 2 failed, 0 skipped",
+    ]
+
+
+def test_a_test_is_run_again_by_the_name_that_pytest_gave_it(tmp_path: Path) -> None:
+    assert [test.command[-1] for test in late(tmp_path, "").late] == [
+        "tests/workspace/test_checks.py::TestLock::test_a[a b]",
+        "tests/workspace/test_checks.py::test_b",
+    ]
+
+
+def test_where_many_are_out_of_time_none_is_run_again(tmp_path: Path) -> None:
+    report = late(tmp_path, "")
+    report.late *= 3
+    judge_again(report)
+    assert not report.recovered
+    assert report.total.failed == 3
 
 
 def test_wrong_usage_is_told_from_failed_tests() -> None:
