@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from servers.s3 import S3Server
 
+    from .conftest import Raw
+
     Call = Callable[[S3Store], Awaitable[object]]
 
 KEYS = [f"key {number}" for number in range(120)]
@@ -84,8 +86,9 @@ async def test_deleting_an_entry_looks_whether_it_is_there(store: S3Store, servi
     await store.put("key", {"n": 1})
     service.requests.clear()
     assert await store.delete("key")
-    # This server deletes what is not there whatever its ETag, so that one more request decides who has deleted it.
-    assert service.operations() == {"HeadObject": 1, "PutObject": 1, "DeleteObject": 1}
+    # This server deletes what is not there whatever its ETag, so that one more request decides who has deleted it; and
+    # another write can come into a look.
+    assert service.operations() == {"HeadObject": 2, "PutObject": 1, "DeleteObject": 1}
     assert not await store.delete("key")
     assert service.operations() == {"HeadObject": 1}
 
@@ -263,6 +266,52 @@ async def test_a_conditional_write_that_was_repeated_on_its_way_is_not_denied(
 
     service.rule = repeat
     assert await store.put_if_absent("key", {"n": 1})
+
+
+# A look that another write comes into: the metadata of the old object, and the ETag of the new one.
+
+NAME = "default_collection/key"
+EXPIRED = {"created-at": "2026-01-01T00:00:00+00:00", "expires-at": "2026-01-02T00:00:00+00:00", "revision": "1"}
+
+
+def between(service: Service, raw: Raw, write: Callable[[], None], *, look: int = 1) -> None:
+    """Have the look of that number give what it found before the write, with the ETag of afterwards."""
+    looks = iter([*[False] * (look - 1), True])
+
+    def rule(asked: Any) -> Any:
+        if asked.operation != "HeadObject" or not next(looks, False):
+            return None
+        from aiohttp import web
+
+        marks = {f"x-amz-meta-{name}": text for name, text in raw.metadata(NAME).items()}
+        write()
+        etag = raw.client.head_object(Bucket=raw.bucket, Key=NAME)["ETag"]
+        return web.Response(headers={**marks, "ETag": etag})
+
+    service.rule = rule
+
+
+async def test_a_deletion_that_was_another_s_is_not_taken_for_ours(store: S3Store, service: Service, raw: Raw) -> None:
+    await store.put("key", {"n": 1})
+    between(service, raw, lambda: raw.put(NAME, b"{}", Metadata=EXPIRED))
+    assert await store.delete("key") is False
+
+
+@pytest.mark.parametrize("call", ["put_if_absent", "cull"])
+async def test_an_entry_that_takes_the_place_of_an_expired_one_stays(
+    store: S3Store, service: Service, raw: Raw, call: str
+) -> None:
+    await store.put("key", {"n": 1})
+    text, marks = raw.get(NAME) or b"", raw.metadata(NAME)
+    raw.put(NAME, b"{}", Metadata=EXPIRED)
+    # The first look of `put_if_absent` is for a request that was repeated on its way.
+    look = 2 if call == "put_if_absent" else 1
+    between(service, raw, lambda: raw.put(NAME, text, Metadata=marks), look=look)
+    if call == "cull":
+        await store.cull()
+    else:
+        assert await store.put_if_absent("key", {"n": 2}) is False
+    assert await store.get("key") == {"n": 1}
 
 
 @pytest.mark.parametrize("code", ["ConditionalRequestConflict", "ExistingObjectIsDirectory"])

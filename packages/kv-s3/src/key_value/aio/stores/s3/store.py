@@ -315,7 +315,7 @@ class S3Store(
                 async with self._bucket.limit(len(names)) as requests:
                     expired = [each for each in await self._found(requests, names) if not each.seen.is_live]
                     # One that somebody has replaced since it was looked at stays, if the server looks at the ETag.
-                    await requests.each(partial(_delete_found, requests), expired)
+                    await requests.each(partial(_delete_expired, requests), expired)
 
     async def _delete_store(self) -> bool:
         await self._delete_written("", None)
@@ -339,8 +339,10 @@ class S3Store(
         return deleted
 
 
-async def _delete_found(requests: Requests, found: Found) -> None:
-    await requests.delete(found.name, found.seen.etag)
+async def _delete_expired(requests: Requests, found: Found) -> None:
+    seen = await requests.confirm(found.name, found.seen)
+    if seen is not None and not seen.is_live:
+        await requests.delete(found.name, seen.etag)
 
 
 async def _close(opened: tuple[Bucket, LoopClient | GivenClient]) -> None:

@@ -22,6 +22,8 @@ async def put_if_absent(requests: Requests, name: str, parameters: dict[str, Any
         if await requests.put_if(name, parameters, IfNoneMatch="*") is not None:
             return True
         found = await requests.look(name)
+        if found is not None and not found.is_live:
+            found = await requests.confirm(name, found)
         if found is None:
             continue  # deleted meanwhile
         if found.is_live:
@@ -40,7 +42,9 @@ async def delete_exactly(requests: Requests, facts: Facts, name: str) -> bool:
         if not facts.conditions:
             await requests.delete(name)
             return found.is_live
-        if await delete_if(requests, facts, name, found.etag):
+        if not facts.exact_deletes:
+            found = await requests.confirm(name, found)
+        if found is not None and await delete_if(requests, facts, name, found.etag):
             return found.is_live
     raise _contended()
 
