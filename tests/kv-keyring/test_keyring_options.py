@@ -119,9 +119,9 @@ def test_escaping_nul_is_reversible(name: str) -> None:
         ({"service_name": ""}, "service_name must be"),
         ({"service_name": "a\0"}, "service_name must be"),
         ({"service_name": "a\ud800"}, "service_name must be"),
-        ({"timeout": 0}, "timeout must be above zero"),
-        ({"timeout": -1.0}, "timeout must be above zero"),
-        ({"timeout": float("nan")}, "timeout must be above zero"),
+        ({"timeout": 0}, "timeout must be a number of seconds above zero"),
+        ({"timeout": -1.0}, "timeout must be a number of seconds above zero"),
+        ({"timeout": float("nan")}, "timeout must be a number of seconds above zero"),
     ],
 )
 def test_a_bad_option_is_a_value_error(options: dict[str, Any], match: str) -> None:

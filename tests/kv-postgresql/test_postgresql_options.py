@@ -154,7 +154,7 @@ def test_a_constructor_needs_no_event_loop_and_no_server(monkeypatch: pytest.Mon
     ids=repr,
 )
 def test_a_limit_that_is_none_is_refused(limit: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match=f"{next(iter(limit))} must be"):
         PostgreSQLStore(**limit)
 
 

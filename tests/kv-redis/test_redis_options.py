@@ -294,7 +294,7 @@ async def test_a_timeout_is_a_number_of_seconds_or_none(url: str, timeout: float
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_connection_limit_that_is_not_above_zero_is_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match="max_connections must be a whole number of at least 1"):
         RedisStore(max_connections=limit)
 
 

@@ -58,7 +58,6 @@ class SecretStr:
         {"token": "hunter2\n"},
         {"namespace": "a b"},
         {"timeout": 0},
-        {"timeout": float("inf")},
         {"max_connections": 0},
         {"max_value_bytes": 0},
         {"client": object(), "token": SECRET},

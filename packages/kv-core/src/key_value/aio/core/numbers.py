@@ -1,13 +1,14 @@
 """Numbers among constructor arguments: counts, factors, seconds. Checks raise ValueError for invalid ones."""
 
 import sys
+from math import inf
 from typing import Any, SupportsFloat
 
 from key_value.aio.core import clock
 from key_value.aio.core.ttl import expiry
 from key_value.aio.errors import InvalidTTLError
 
-__all__ = ["checked_count", "checked_number", "checked_seconds", "scaled_timeout"]
+__all__ = ["checked_count", "checked_number", "checked_seconds", "checked_timeout", "scaled_timeout"]
 
 
 def checked_count(number: Any, name: str, *, least: int = 0) -> int:
@@ -34,6 +35,20 @@ def checked_seconds(ttl: SupportsFloat, name: str) -> float:
         message = f"{name} must be a finite number of seconds above zero that ends before the year 10000"
         raise ValueError(message) from exc
     return float(ttl)
+
+
+def checked_timeout(seconds: Any, name: str = "timeout") -> float | None:
+    """The time limit in seconds; None, for no limit, in place of None and infinity.
+
+    Raises ValueError for anything else that is not a number above zero.
+    """
+    if seconds is None or seconds == inf:
+        return None
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds <= sys.float_info.max:
+        message = f"{name} must be a number of seconds above zero, or None for no limit, not {seconds!r:.80}"
+        raise ValueError(message)
+    return seconds
 
 
 def scaled_timeout(seconds: float | None, entries: int, *, per: int = 1000) -> float | None:

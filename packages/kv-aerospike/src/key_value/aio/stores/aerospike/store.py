@@ -6,13 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.entry import live_entry
 from key_value.aio.core.forks import ParentsAlone
 from key_value.aio.core.marks import digest
-from key_value.aio.core.numbers import scaled_timeout
+from key_value.aio.core.numbers import checked_count, checked_timeout, scaled_timeout
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker_pool import SharedResource, WorkerPool
 from key_value.aio.stores.aerospike.client import Item, Records, Stored, connect
@@ -96,12 +95,9 @@ class AerospikeStore(
         """
         given = {"hosts": hosts, "user": user, "password": password, "client_config": client_config}
         check_options(client, given, namespace, set_name)
-        limits = {"timeout": timeout, "max_connections": max_connections}
-        if any(limit is not None and not limit > 0 for limit in limits.values()) or max_record_bytes < _LEAST_BYTES:
-            message = f"limits must be above zero, and max_record_bytes {_LEAST_BYTES} at least: {limits}"
-            raise ValueError(message)
-        self._timeout = None if timeout == inf else timeout
-        self._max_record_bytes = max_record_bytes
+        self._timeout = checked_timeout(timeout)
+        checked_count(max_connections, "max_connections", least=1)
+        self._max_record_bytes = checked_count(max_record_bytes, "max_record_bytes", least=_LEAST_BYTES)
         self._where = (
             described(hosts, namespace, set_name) if client is None else f"{namespace}/{set_name} of the client"
         )

@@ -10,7 +10,7 @@ from key_value.aio.core.batches import in_batches
 from key_value.aio.core.clients import GivenClient, LoopClient, check_client
 from key_value.aio.core.entry import live_entry
 from key_value.aio.core.lifecycle import PerLoop
-from key_value.aio.core.numbers import checked_count, checked_seconds
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.errors import StoreConnectionError
@@ -122,7 +122,7 @@ class AzureTablesStore(
         self._table_name: str = checked_table_name(table_name if client is None else client.table_name)
         self._place = place
         self._auto_create = auto_create
-        seconds = None if timeout is None else checked_seconds(timeout, "timeout")
+        seconds = checked_timeout(timeout)
         connections = checked_count(max_connections, "max_connections", least=1)
         make = make_client(self._table_name, connection_string, place, credential, connections)
 

@@ -11,9 +11,7 @@ __all__ = ["check_options"]
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-def check_options(
-    client: Any, service: str, place: Mapping[str, str | None], timeout: float | None, max_connections: int
-) -> None:
+def check_options(client: Any, service: str, place: Mapping[str, str | None]) -> None:
     """Raise ValueError, which shows no credential, for what cannot be or not together.
 
     Raises TypeError for a client that is not one of aiobotocore's or aioboto3's for the service. `place` has the
@@ -35,9 +33,6 @@ def check_options(
     key, secret, token = (place[f"aws_{name}"] for name in ("access_key_id", "secret_access_key", "session_token"))
     if (key is None) is not (secret is None) or (token is not None and key is None):
         message = "aws_access_key_id and aws_secret_access_key go together, and aws_session_token with both"
-        raise ValueError(message)
-    if (timeout is not None and not timeout > 0) or max_connections < 1:
-        message = f"timeout and max_connections must be above zero, not {timeout} and {max_connections}"
         raise ValueError(message)
 
 

@@ -10,7 +10,7 @@ from key_value.aio.core.search.indices import Refresh
 from key_value.aio.core.secret_text import Text
 from key_value.aio.core.urls import StoreURL, http_parts, redacted
 
-__all__ = ["check_behaviour", "check_place", "place_in_url"]
+__all__ = ["check_place", "check_refresh", "place_in_url"]
 
 
 def check_place(
@@ -33,13 +33,10 @@ def check_place(
         raise ValueError(message)
 
 
-def check_behaviour(refresh: str, timeout: float | None, max_connections: int) -> None:
-    """Raise ValueError for another word, and for a limit that is not above zero."""
+def check_refresh(refresh: str) -> None:
+    """Raise ValueError for another word."""
     if refresh not in get_args(Refresh):
         message = f"refresh must be one of {list(get_args(Refresh))}, not {refresh!r:.80}"
-        raise ValueError(message)
-    if (timeout is not None and not timeout > 0) or max_connections < 1:
-        message = f"timeout and max_connections must be above zero, not {timeout} and {max_connections}"
         raise ValueError(message)
 
 

@@ -10,6 +10,7 @@ from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.clients import GivenClient, LoopClient
 from key_value.aio.core.entry import ManagedEntry, live_entry
 from key_value.aio.core.lifecycle import OncePer, PerLoop
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStrategy
 from key_value.aio.core.search.documents import (
     LISTED,
@@ -33,7 +34,7 @@ from key_value.aio.core.search.names import (
     is_field,
     is_shortened_field,
 )
-from key_value.aio.core.search.options import check_behaviour, check_place, place_in_url
+from key_value.aio.core.search.options import check_place, check_refresh, place_in_url
 from key_value.aio.core.search.queries import expired, key_range
 from key_value.aio.core.search.session import ClientMaker, SearchSession
 from key_value.aio.core.search.versions import place_of, version_of
@@ -88,18 +89,20 @@ class BaseSearchStore(
         max_connections: int,
     ) -> None:
         check_place(self.client_option, client, self._load_driver, url, api_key)
-        check_behaviour(refresh, timeout, max_connections)
+        check_refresh(refresh)
+        seconds = checked_timeout(timeout)
+        connections = checked_count(max_connections, "max_connections", least=1)
         self._prefix = checked_index_prefix(index_prefix)
         self._place = None if url is None else redacted(url)
         # Not BaseStore's: a document holds its whole names, so that any strategy can be listed.
         self._id_strategy = key_sanitization_strategy
         self._index_strategy = collection_sanitization_strategy
         self._prepared = OncePer()
-        maker = ClientMaker(self._load_driver, ClientOptions(url or "", plain(api_key), max_connections))
+        maker = ClientMaker(self._load_driver, ClientOptions(url or "", plain(api_key), connections))
 
         def open_session() -> SearchIndices:
             opened = LoopClient(maker.make) if client is None else GivenClient(client)
-            session = SearchSession(self._load_driver, opened, timeout)
+            session = SearchSession(self._load_driver, opened, seconds)
             return SearchIndices(session, self.field, refresh, auto_create=auto_create)
 
         self._opened = PerLoop(open_session, lambda indices: indices.session.close())

@@ -13,6 +13,7 @@ from key_value.aio.core.entry import live_entry
 from key_value.aio.core.envelope import load_entry
 from key_value.aio.core.lifecycle import PerLoop
 from key_value.aio.core.marks import digest
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.urls import redacted
 from key_value.aio.stores.base import (
@@ -125,7 +126,9 @@ class DynamoDBStore(
             "aws_session_token": aws_session_token,
         }
         check_table_name(table_name)
-        check_options(client, "dynamodb", place, timeout, max_connections)
+        check_options(client, "dynamodb", place)
+        seconds = checked_timeout(timeout)
+        checked_count(max_connections, "max_connections", least=1)
         self._table_config = dict(table_config or {})
         check_table_config(self._table_config)
         self._table_name = table_name
@@ -135,15 +138,15 @@ class DynamoDBStore(
             "dynamodb",
             **place,
             max_pool_connections=max_connections,
-            connect_timeout=timeout,
-            read_timeout=timeout,
+            connect_timeout=seconds,
+            read_timeout=seconds,
             # What is sent is made here, of values that are checked.
             parameter_validation=False,
         )
 
         def open_table() -> tuple[Table, LoopClient | GivenClient]:
             opened = LoopClient(factory.make) if client is None else GivenClient(client)
-            table = Table(table_name, opened.get, consistent=consistent_read, requests=max_connections, seconds=timeout)
+            table = Table(table_name, opened.get, consistent=consistent_read, requests=max_connections, seconds=seconds)
             return table, opened
 
         self._tables = PerLoop(open_table, _close)

@@ -84,9 +84,6 @@ def check_access(client: Any, access: Access) -> None:
         if value is not None and not pattern.fullmatch(value):
             message = f"{name} must be one such as {example}, not {value!r:.100}"
             raise ValueError(message)
-    if access.timeout is not None and not access.timeout > 0:
-        message = f"timeout must be above zero, not {access.timeout}"
-        raise ValueError(message)
 
 
 def database_in_url(url: StoreURL) -> dict[str, Any]:

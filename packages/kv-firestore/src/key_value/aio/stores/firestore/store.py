@@ -10,6 +10,7 @@ from key_value.aio.core.batches import in_batches
 from key_value.aio.core.clients import LoopClient, check_client
 from key_value.aio.core.driver_errors import DriverErrors, LateErrors
 from key_value.aio.core.lifecycle import PerLoop
+from key_value.aio.core.numbers import checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base import (
@@ -113,7 +114,7 @@ class FirestoreStore(
         Raises ValueError for a project, database or host that cannot be, for a client together with what leads to the
         database, and for a limit that is not above zero; TypeError for a client of another kind.
         """
-        given = Access(project, database, credentials, emulator_host, timeout)
+        given = Access(project, database, credentials, emulator_host, checked_timeout(timeout))
         check_access(client, given)
         import_driver()
         if client is not None:
@@ -130,7 +131,7 @@ class FirestoreStore(
         )
 
         def open_client() -> LoopClient | GivenClient:
-            return LoopClient(access.make) if client is None else GivenClient(client, timeout)
+            return LoopClient(access.make) if client is None else GivenClient(client, access.timeout)
 
         self._clients = PerLoop(open_client, _close)
         super().__init__(

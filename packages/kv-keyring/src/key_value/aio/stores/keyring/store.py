@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from key_value.aio.core.envelope import dump_entry, load_entry
 from key_value.aio.core.forks import new_lock
 from key_value.aio.core.names import join_names
-from key_value.aio.core.numbers import scaled_timeout
+from key_value.aio.core.numbers import checked_timeout, scaled_timeout
 from key_value.aio.core.sanitization import HybridSanitizationStrategy, SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
@@ -80,11 +80,8 @@ class KeyringStore(BaseStore):
         if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
             message = "service_name must be a text that is not empty, without NUL and lone surrogates"
             raise ValueError(message)
-        if timeout is not None and not timeout > 0:
-            message = f"timeout must be above zero, not {timeout}"
-            raise ValueError(message)
         self._service_name = service_name
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         self._lock = new_lock()
         self._waiting = 0
         self._worker = Worker(partial(open_passwords, keyring, service_name), _leave_open)

@@ -9,6 +9,7 @@ from key_value.aio.core.entry import live_entry
 from key_value.aio.core.envelope import dump_entry, load_entries, load_entry
 from key_value.aio.core.lifecycle import PerLoop
 from key_value.aio.core.marks import digest
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.errors import DeserializationError, ValueTooLargeError
@@ -77,14 +78,12 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
         if not _is_host(server.host) or not 0 < server.port < 2**16:
             message = f"host must be a name or an address and port 1 to 65535, not {server.host!r} and {server.port}"
             raise ValueError(message)
-        largest = max_item_bytes - _ITEM_OVERHEAD - MAX_NAME_BYTES
-        if (timeout is not None and not timeout > 0) or largest < 1:
-            message = f"timeout must be above zero and max_item_bytes 1024 at least, not {timeout} and {max_item_bytes}"
-            raise ValueError(message)
+        largest = checked_count(max_item_bytes, "max_item_bytes", least=1024) - _ITEM_OVERHEAD - MAX_NAME_BYTES
+        seconds = checked_timeout(timeout)
         self._server = server
         self._name_strategy = key_sanitization_strategy
         self._max_value_bytes = largest
-        self._sessions = PerLoop(lambda: Session(server, timeout), Session.close)
+        self._sessions = PerLoop(lambda: Session(server, seconds), Session.close)
         self.capabilities: Capabilities = Capabilities(
             native_expiry=True,
             expiry_resolution=1.0,

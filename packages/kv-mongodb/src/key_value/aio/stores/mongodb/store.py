@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from key_value.aio.core.driver_errors import reraise
 from key_value.aio.core.lifecycle import OncePer, PerLoop
+from key_value.aio.core.numbers import checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.errors import BaseKeyValueError, StoreSetupError
@@ -103,9 +104,7 @@ class MongoDBStore(
         if client is not None and url is not None:
             message = "pass a client or a url, not both"
             raise ValueError(message)
-        if timeout is not None and not timeout > 0:
-            message = f"timeout must be above zero, not {timeout}"
-            raise ValueError(message)
+        seconds = checked_timeout(timeout)
         database = "kv-store-adapter" if db_name is None else db_name
         check_database_name(database)
         location = _DEFAULT_URL if url is None else url
@@ -118,8 +117,8 @@ class MongoDBStore(
         self._told: set[str] = set()
 
         def open_session() -> Entries:
-            opened = open_client(location, timeout) if client is None else client
-            return Entries(Session(opened, database, timeout, owned=client is None))
+            opened = open_client(location, seconds) if client is None else client
+            return Entries(Session(opened, database, seconds, owned=client is None))
 
         self._sessions = PerLoop(open_session, _close_session)
         super().__init__(default_collection=default_collection)

@@ -13,6 +13,7 @@ from key_value.aio.core import clock
 from key_value.aio.core.clients import check_client
 from key_value.aio.core.lifecycle import PerLoop
 from key_value.aio.core.names import end_of_prefix
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.base import (
@@ -123,27 +124,28 @@ class PostgreSQLStore(
         if pool is not None and url is not None:
             message = "pass a pool or a url, not both"
             raise ValueError(message)
-        limits = {"timeout": timeout, "max_connections": max_connections, "max_idle": max_idle, "auto_cull": auto_cull}
-        if any(limit is not None and not limit > 0 for limit in limits.values()) or statement_cache_size < 0:
-            message = f"limits must be above zero, and statement_cache_size not below it: {limits}"
-            raise ValueError(message)
+        seconds = checked_timeout(timeout)
+        checked_count(max_connections, "max_connections", least=1)
+        checked_count(statement_cache_size, "statement_cache_size")
         self._table = Table("kv_store" if table_name is None else table_name)
         self._statements = self._table.statements
         self._auto_create = auto_create
-        self._auto_cull = auto_cull
+        self._auto_cull = checked_timeout(auto_cull, "auto_cull")
         # Until the table has been looked at.
         self._is_bytewise = False
         if pool is not None:
             check_client(pool, Pool, name="pool")
             self._where = "of the pool"
-            self._connect: Callable[[], Session] = partial(PoolConnections, pool, timeout)
+            self._connect: Callable[[], Session] = partial(PoolConnections, pool, seconds)
         else:
             credentials = {"user": user, "password": password}
             place: dict[str, Any] = {"host": host, "port": port, "database": database, **credentials}
             options = place if url is None else options_of_url(url, credentials)
             self._where = describe(options)
             options = {**options, "statement_cache_size": statement_cache_size, **({} if ssl is None else {"ssl": ssl})}
-            self._connect = partial(OwnConnections, options, max_connections, timeout, max_idle)
+            self._connect = partial(
+                OwnConnections, options, max_connections, seconds, checked_timeout(max_idle, "max_idle")
+            )
         self._sessions = PerLoop(self._open_session, _close_session)
         super().__init__(default_collection=default_collection)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.lifecycle import PerLoop
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.secret_text import SecretText, Text, plain
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base.resp import BaseRespStore, resp_capabilities
@@ -92,10 +92,8 @@ class RedisStore(BaseRespStore):
         if sentinel is not None and url is None:
             message = "sentinel names a service; pass the url of a Sentinel, or those of several, with it"
             raise ValueError(message)
-        if (timeout is not None and not timeout > 0) or max_connections < 1:
-            message = f"timeout and max_connections must be above zero, not {timeout} and {max_connections}"
-            raise ValueError(message)
-        seconds = None if timeout == inf else timeout
+        seconds = checked_timeout(timeout)
+        checked_count(max_connections, "max_connections", least=1)
         if client is None:
             ssl = ssl or any((ssl_ca_certs, ssl_certfile, ssl_keyfile))
             credentials = {"username": plain(username), "password": plain(password)}

@@ -11,6 +11,7 @@ from key_value.aio.core.aws.clients import ClientFactory
 from key_value.aio.core.aws.options import check_options
 from key_value.aio.core.clients import GivenClient, LoopClient
 from key_value.aio.core.lifecycle import PerLoop
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.urls import redacted
@@ -106,7 +107,9 @@ class S3Store(
             "aws_session_token": aws_session_token,
         }
         check_bucket_name(bucket_name)
-        check_options(client, "s3", place, timeout, max_connections)
+        check_options(client, "s3", place)
+        seconds = checked_timeout(timeout)
+        checked_count(max_connections, "max_connections", least=1)
         self._bucket_name = bucket_name
         self._place = region_name if endpoint_url is None else redacted(endpoint_url)
         self._server = Server(self._believe, escape_names=escape_names)
@@ -114,8 +117,8 @@ class S3Store(
             "s3",
             **place,
             max_pool_connections=max_connections,
-            connect_timeout=timeout,
-            read_timeout=timeout,
+            connect_timeout=seconds,
+            read_timeout=seconds,
             # What is sent is made here, of values that are checked.
             parameter_validation=False,
             # TLS and the signature protect what is sent; servers of other makers know not all of the checksums.
@@ -128,7 +131,7 @@ class S3Store(
 
         def open_bucket() -> tuple[Bucket, LoopClient | GivenClient]:
             opened = LoopClient(factory.make) if client is None else GivenClient(client)
-            return Bucket(bucket_name, opened.get, way, requests=max_connections, seconds=timeout), opened
+            return Bucket(bucket_name, opened.get, way, requests=max_connections, seconds=seconds), opened
 
         self._buckets = PerLoop(open_bucket, _close)
         super().__init__(

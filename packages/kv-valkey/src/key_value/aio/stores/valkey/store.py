@@ -1,10 +1,10 @@
 """ValkeyStore: entries as strings under `collection::key`."""
 
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.lifecycle import PerLoop
+from key_value.aio.core.numbers import checked_timeout
 from key_value.aio.core.secret_text import Text, plain
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base.resp import BaseRespStore, resp_capabilities
@@ -75,10 +75,7 @@ class ValkeyStore(BaseRespStore):
         if client is not None and config is not None:
             message = "pass a client or a config, not both"
             raise ValueError(message)
-        if timeout is not None and not timeout > 0:
-            message = f"timeout must be above zero, not {timeout}"
-            raise ValueError(message)
-        seconds = None if timeout == inf else timeout
+        seconds = checked_timeout(timeout)
         if client is not None:
             check_kind(client)
             own = configuration_of(client)

@@ -12,7 +12,7 @@ from key_value.aio.core import clock
 from key_value.aio.core.clients import GivenClient, LoopClient, check_client
 from key_value.aio.core.envelope import load_entry
 from key_value.aio.core.lifecycle import PerLoop
-from key_value.aio.core.numbers import checked_count, checked_seconds
+from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.secret_text import Text, plain
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base import (
@@ -106,7 +106,7 @@ class VaultStore(
         self._url = None if client is not None else url
         self._limit = checked_count(max_value_bytes, "max_value_bytes", least=1)
         self.capabilities = replace(type(self).capabilities, max_value_bytes=self._limit)
-        seconds = None if timeout is None else checked_seconds(timeout, "timeout")
+        seconds = checked_timeout(timeout)
         connections = checked_count(max_connections, "max_connections", least=1)
         make = make_http(url, secret, namespace, connections)
 
