@@ -25,7 +25,7 @@ from servers.redis_cluster import RedisCluster as RedisClusterServer
 from servers.redis_sentinel import RedisSentinel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 SCRIPTS = Path(servers.__file__).parents[1]
@@ -267,6 +267,15 @@ def test_run_gives_the_command_its_servers_and_returns_its_code() -> None:
         ask(url, "PING")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have children heed SIGINT, also where a shell that started these tests in the background ignores it for them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_start_keeps_a_server_running_until_it_is_interrupted(number: signal.Signals) -> None:
     with python(SERVICES, "start", "redis") as start:
