@@ -195,21 +195,21 @@ def check_statically(report: Report) -> None:
         report.outcomes[" ".join(command)] = Tally(failed=1) if failed else Tally(passed=1)
 
 
-def check_core(report: Report, python: Path) -> None:
-    """Run the tests of the core packages in an environment of their own."""
+def check_core(report: Report, python: Path, environments: Path) -> None:
+    """Run the tests of the core packages in an environment of their own, made in the folder of environments."""
     only = f" ({' '.join(CORE_PACKAGES)})"
-    with tempfile.TemporaryDirectory() as environment:
-        # One call for each package: uv before 0.10 takes no second one.
-        for selection in (["--only-dev"], *(["--all-extras", "--package", package] for package in CORE_REQUIREMENTS)):
-            sync = ("uv", "sync", "--quiet", "--locked", "--inexact", "--python", python, *selection)
-            if call(*sync, UV_PROJECT_ENVIRONMENT=environment):
-                report.outcomes[f"Python {version_of(python)}{only}"] = Tally(failed=1)
-                return
-        tests = [f"tests/{package}" for package in CORE_PACKAGES]
-        call_tests(report, Path(environment) / "bin/python", *tests, only=only)
+    environment = environments / version_of(python)
+    # One call for each package: uv before 0.10 takes no second one.
+    for selection in (["--only-dev"], *(["--all-extras", "--package", package] for package in CORE_REQUIREMENTS)):
+        sync = ("uv", "sync", "--quiet", "--locked", "--inexact", "--python", python, *selection)
+        if call(*sync, UV_PROJECT_ENVIRONMENT=str(environment)):
+            report.outcomes[f"Python {version_of(python)}{only}"] = Tally(failed=1)
+            return
+    tests = [f"tests/{package}" for package in CORE_PACKAGES]
+    call_tests(report, environment / "bin/python", *tests, only=only)
 
 
-def jobs_of(report: Report, python: Path, others: list[Path]) -> list[Callable[[], None]]:
+def jobs_of(report: Report, python: Path, others: list[Path], environments: Path) -> list[Callable[[], None]]:
     """All there is to check, in parts that run at once.
 
     What needs few servers comes first, while they are installed; then packages whose tests are long.
@@ -231,7 +231,7 @@ def jobs_of(report: Report, python: Path, others: list[Path]) -> list[Callable[[
     return [
         install,
         partial(check_statically, report),
-        *(partial(check_core, report, other) for other in others),
+        *(partial(check_core, report, other, environments) for other in others),
         *(partial(call_tests_in, folder) for folder in sorted(folders, key=_weight)),
     ]
 
@@ -260,10 +260,12 @@ def main(arguments: list[str]) -> int:
         check_statically(report)
         call_tests(report, python, *arguments[1:], again=False)
     else:
-        with ThreadPoolExecutor((os.cpu_count() or 1) + _WAITING) as pool:
-            for job in [pool.submit(each) for each in jobs_of(report, python, others)]:
-                job.result()
-        judge_again(report)
+        with tempfile.TemporaryDirectory() as environments:
+            jobs = jobs_of(report, python, others, Path(environments))
+            with ThreadPoolExecutor((os.cpu_count() or 1) + _WAITING) as pool:
+                for job in [pool.submit(each) for each in jobs]:
+                    job.result()
+            judge_again(report)
     if quick:
         report.not_run += [f"Python {version_of(python)}: quick" for python in others]
     elif not others:
