@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from key_value.aio.stores.s3.entries import MAX_ENTRY_BYTES, parameters_of, pars
 from key_value.aio.stores.s3.listing import PAGE, Found, all_pages, collection_prefixes, found_of
 from key_value.aio.stores.s3.older import get_entry, move_older
 from key_value.aio.stores.s3.server import Facts, Server, have_bucket, prove_rights
-from key_value.aio.stores.s3.versions import delete_exactly, delete_if, put_if_absent, put_if_etag
+from key_value.aio.stores.s3.versions import delete_exactly, delete_expired, delete_if, put_if_absent, put_if_etag
 from key_value.aio.stores.s3.wire import Way
 
 if TYPE_CHECKING:
@@ -318,7 +317,7 @@ class S3Store(
                 async with self._bucket.limit(len(names)) as requests:
                     expired = [each for each in await self._found(requests, names) if not each.seen.is_live]
                     # One that somebody has replaced since it was looked at stays, if the server looks at the ETag.
-                    await requests.each(partial(_delete_expired, requests), expired)
+                    await requests.each(lambda each: delete_expired(requests, each.name, each.seen), expired)
 
     async def _delete_store(self) -> bool:
         await self._delete_written("", None)
@@ -340,12 +339,6 @@ class S3Store(
                     await requests.delete_each([each.name for each in written])
                 deleted += sum(each.seen.is_live for each in written)
         return deleted
-
-
-async def _delete_expired(requests: Requests, found: Found) -> None:
-    seen = await requests.confirm(found.name, found.seen)
-    if seen is not None and not seen.is_live:
-        await requests.delete(found.name, seen.etag)
 
 
 async def _close(opened: tuple[Bucket, LoopClient | GivenClient]) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 from key_value.aio.errors import StoreConnectionError
 from key_value.aio.stores.s3.bucket import Requests
-from key_value.aio.stores.s3.entries import tombstone
+from key_value.aio.stores.s3.entries import Seen, tombstone
 from key_value.aio.stores.s3.server import Facts
 
-__all__ = ["delete_exactly", "delete_if", "put_if_absent", "put_if_etag"]
+__all__ = ["delete_exactly", "delete_expired", "delete_if", "put_if_absent", "put_if_etag"]
 
 _ATTEMPTS = 100
 
@@ -59,6 +59,13 @@ async def delete_if(requests: Requests, facts: Facts, name: str, etag: str) -> b
         return False
     await requests.delete(name, buried)
     return True
+
+
+async def delete_expired(requests: Requests, name: str, seen: Seen) -> None:
+    """Delete the object that a look found expired, unless a live one has taken its place."""
+    found = await requests.confirm(name, seen)
+    if found is not None and not found.is_live:
+        await requests.delete(name, found.etag)
 
 
 def _contended() -> StoreConnectionError:
