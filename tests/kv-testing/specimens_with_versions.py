@@ -196,7 +196,7 @@ def fails(contract: type[StoreContract[Any]], test: str) -> Callable[[type[Store
 # Lies
 
 
-@fails(BatchTests, "test_a_batch_cancelled_in_the_middle_is_stored_as_a_whole_or_not_at_all[3]")
+@fails(BatchTests, "test_a_batch_cancelled_in_the_middle_is_stored_as_a_whole_or_not_at_all")
 class StoresBatchesOneByOne(VersionedTextStore):
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]

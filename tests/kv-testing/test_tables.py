@@ -49,6 +49,14 @@ class Table(AsyncTests):
     async def test_that_raises(self, error: Exception) -> None:
         raise error
 
+    @for_each("number", [1, 2, 3], at_once=True)
+    async def test_of_rows_that_meet(self, all_are_there: asyncio.Event, number: int) -> None:
+        self.seen.append(number)
+        if len(self.seen) == 3:
+            all_are_there.set()
+        await all_are_there.wait()
+        assert number != 2
+
 
 class HangingTable(Table):
     time_limit = 2
@@ -117,6 +125,11 @@ def test_a_table_is_skipped_if_all_its_rows_are() -> None:
 def test_rows_that_are_skipped_among_others_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     run(Table().test_that_skips, least=3)
     assert capsys.readouterr().out == "Skipped rows: [1], [2]: less than 3\n"
+
+
+def test_rows_at_once_run_concurrently_and_fail_by_name() -> None:
+    with pytest.raises(AssertionError, match=r"^Failed rows, 1 of 3: \[2\]"):
+        run(Table().test_of_rows_that_meet, all_are_there=asyncio.Event())
 
 
 def test_a_row_that_hangs_ends_the_table() -> None:

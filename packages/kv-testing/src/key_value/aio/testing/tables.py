@@ -1,5 +1,6 @@
 """Tables: a test that runs for each row, and names every row that fails."""
 
+import asyncio
 import functools
 import inspect
 import sys
@@ -30,8 +31,12 @@ class Row(NamedTuple):
     arguments: dict[str, Any]
 
 
-def for_each(names: str | Sequence[str], table: Mapping[str, Any] | Iterable[Any]) -> Decorator:
+def for_each(
+    names: str | Sequence[str], table: Mapping[str, Any] | Iterable[Any], *, at_once: bool = False
+) -> Decorator:
     """Run the test for each row of the table: in one event loop, with one store, and to the end.
+
+    `at_once` runs all rows concurrently, for an async test that mostly waits; such a test opens a store for each row.
 
     Names and tables are those of `pytest.mark.parametrize`, and several tables multiply; a mapping names its rows. A
     test that takes `key` or `shelf` gets names that no other row has, of letters and digits, which any raw client takes
@@ -50,7 +55,7 @@ def for_each(names: str | Sequence[str], table: Mapping[str, Any] | Iterable[Any
         if len({row.name for row in rows}) < len(rows):
             message = f"{test.__name__} has two rows of one name"
             raise ValueError(message)
-        return cast("F", _over(written, rows))
+        return cast("F", _over(written, rows, at_once=at_once))
 
     return decorate
 
@@ -79,7 +84,7 @@ def _name(value: Any) -> str:
     return value if shows else ascii(value)
 
 
-def _over(test: Callable[..., Any], rows: list[Row]) -> Callable[..., Any]:
+def _over(test: Callable[..., Any], rows: list[Row], *, at_once: bool) -> Callable[..., Any]:
     signature = inspect.signature(test)
     fresh = [name for name in _FRESH if name in signature.parameters and name not in rows[0].arguments]
 
@@ -90,10 +95,18 @@ def _over(test: Callable[..., Any], rows: list[Row]) -> Callable[..., Any]:
     async def run_async(self: AsyncTests, **fixtures: Any) -> None:
         __tracebackhide__ = True
         outcomes = _Outcomes(rows)
-        for number, row in enumerate(rows):
-            start = time.monotonic()
+
+        async def try_row(number: int, row: Row) -> None:
             with outcomes.noted(row):
                 await bounded(test(self, **fixtures, **arguments(number)), self.time_limit)
+
+        if at_once:
+            await asyncio.gather(*(try_row(number, row) for number, row in enumerate(rows)))
+            outcomes.tell()
+            return
+        for number, row in enumerate(rows):
+            start = time.monotonic()
+            await try_row(number, row)
             if time.monotonic() - start >= self.time_limit:
                 break  # or a store that hangs would take as long for each row
         outcomes.tell()
