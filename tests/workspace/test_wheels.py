@@ -144,6 +144,17 @@ def test_the_readme_says_how_to_install_the_package(wheels: dict[str, Wheel], pa
 
 
 @each_package
+def test_the_description_has_no_link_that_is_dead_outside_the_repository(
+    wheels: dict[str, Wheel], package: str
+) -> None:
+    description = str(wheels[package].metadata.get_payload())
+    source = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", description) == []
+    # Nothing else is lost.
+    assert len(description.splitlines()) == len(source.splitlines()) + 2
+
+
+@each_package
 def test_the_changelog_has_an_open_section_or_the_date_of_this_version(wheels: dict[str, Wheel], package: str) -> None:
     changelog = (ROOT / "packages" / package / "CHANGELOG.md").read_text(encoding="utf-8")
     version = re.escape(wheels[package].version)
