@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from checks import Report, judge_again
+from checks import rerun_timed_out
+from results import Duration, Report
 from workspace import ROOT
 
 RESULTS = """<?xml version="1.0" encoding="utf-8"?>
@@ -26,7 +27,7 @@ def lines(tmp_path: Path) -> list[str]:
     (tmp_path / "results.xml").write_text(RESULTS, encoding="utf-8")
     report.add_tests("Python 3.11.7", tmp_path / "results.xml", 1)
     report.add_tests("Python 3.12.1", tmp_path / "nothing.xml", 3)
-    report.seconds |= {"tests/kv-core": 90, "tests/kv-disk": 300}
+    report.durations |= {"tests/kv-core": Duration(90, 60), "tests/kv-disk": Duration(300, 30)}
     return str(report).splitlines()
 
 
@@ -54,7 +55,9 @@ def test_rare_reasons_are_counted_together() -> None:
 
 
 def test_it_says_which_parts_took_the_longest(lines: list[str]) -> None:
-    assert "Slowest: tests/kv-disk 5.0 min, tests/kv-core 1.5 min" in lines
+    disk, core = "tests/kv-disk 5.0 min (0.5 of processor time)", "tests/kv-core 1.5 min (1.0 of processor time)"
+    assert f"Slowest: {disk}, {core}" in lines
+    assert "All parts: 6.5 min (1.5 of processor time)" in lines
 
 
 def test_it_names_the_tests_that_failed(lines: list[str]) -> None:
@@ -64,7 +67,7 @@ def test_it_names_the_tests_that_failed(lines: list[str]) -> None:
     ]
 
 
-LATE = """<testsuites><testsuite errors="1" failures="2" skipped="0" tests="4">
+TIMEOUTS = """<testsuites><testsuite errors="1" failures="2" skipped="0" tests="4">
 <testcase classname="tests.workspace.test_checks.TestLock" name="test_a[a b]">
 <failure message="TimeoutError: 1 s"/></testcase>
 <testcase classname="tests.workspace.test_checks" name="test_b">
@@ -75,38 +78,38 @@ LATE = """<testsuites><testsuite errors="1" failures="2" skipped="0" tests="4">
 """
 
 
-def late(tmp_path: Path, command: str) -> Report:
+def timed_out(tmp_path: Path, command: str) -> Report:
     report = Report()
-    (tmp_path / "results.xml").write_text(LATE, encoding="utf-8")
+    (tmp_path / "results.xml").write_text(TIMEOUTS, encoding="utf-8")
     report.add_tests("Python", tmp_path / "results.xml", 1, (sys.executable, "-c", command))
     return report
 
 
-def test_a_test_that_ran_out_of_time_is_run_again_and_both_outcomes_are_told(tmp_path: Path) -> None:
-    report = late(tmp_path, "import sys; sys.exit('::TestLock::' not in sys.argv[1])")
-    judge_again(report)
+def test_a_test_that_timed_out_is_run_again_and_both_outcomes_are_reported(tmp_path: Path) -> None:
+    report = timed_out(tmp_path, "import sys; sys.exit('::TestLock::' not in sys.argv[1])")
+    rerun_timed_out(report)
     passed = "Python: tests.workspace.test_checks.TestLock::test_a[a b]: TimeoutError: 1 s"
     assert str(report).splitlines() == [
         "Python  2 passed, 2 failed, 0 skipped",
         "Servers: none",
         "Failed: Python: tests.workspace.test_checks::test_c: assert 0",
         "Failed: Python: tests.workspace.test_checks::test_b: no answer within 9 s",
-        f"Out of time beside others, passed alone: {passed}",
+        f"Timed out beside others, passed alone: {passed}",
         "2 passed, 2 failed, 0 skipped",
     ]
 
 
 def test_a_test_is_run_again_by_the_name_that_pytest_gave_it(tmp_path: Path) -> None:
-    assert [test.command[-1] for test in late(tmp_path, "").late] == [
+    assert [test.command[-1] for test in timed_out(tmp_path, "").timed_out] == [
         "tests/workspace/test_checks.py::TestLock::test_a[a b]",
         "tests/workspace/test_checks.py::test_b",
     ]
 
 
-def test_where_many_are_out_of_time_none_is_run_again(tmp_path: Path) -> None:
-    report = late(tmp_path, "")
-    report.late *= 3
-    judge_again(report)
+def test_no_test_is_run_again_if_many_timed_out(tmp_path: Path) -> None:
+    report = timed_out(tmp_path, "")
+    report.timed_out *= 3
+    rerun_timed_out(report)
     assert not report.recovered
     assert report.total.failed == 3
 
