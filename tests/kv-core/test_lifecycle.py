@@ -1,19 +1,16 @@
-"""Opening once, and one resource for each event loop."""
+"""Once: a function that runs once, whoever waits for it, and again after a fork."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from key_value.aio.core.forks import new_lock
-from key_value.aio.core.lifecycle import Once, PerLoop
+from key_value.aio.core.lifecycle import Once
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .forking import forks, in_child
 
 
 class Opening:
@@ -147,24 +144,6 @@ def test_one_who_waits_takes_over_from_a_loop_that_stopped(*, others_wait_alread
     first.close()
 
 
-def in_child(function: Callable[[], bool]) -> bool:
-    child = os.fork()
-    if not child:
-        fine = False
-        try:
-            fine = function()
-        finally:
-            os._exit(0 if fine else 1)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def forks(test: Callable[..., None]) -> Callable[..., None]:
-    # From Python 3.12 on, a fork of a process with threads is warned of.
-    test = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")(test)
-    test = pytest.mark.timeout(120)(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")(test)
-
-
 @forks
 def test_a_child_does_not_wait_for_what_its_parent_runs() -> None:
     once, begun, stop = Once(), threading.Event(), threading.Event()
@@ -224,136 +203,3 @@ def test_a_thread_may_fork_while_it_holds_a_lock(monkeypatch: pytest.MonkeyPatch
     with lock:
         assert in_child(lambda: lock.acquire(timeout=1))
     assert time.monotonic() - began < 30
-
-
-class Resource:
-    def __init__(self) -> None:
-        self.closed_in: asyncio.AbstractEventLoop | None = None
-
-    async def close(self) -> None:
-        self.closed_in = asyncio.get_running_loop()
-
-
-@pytest.fixture
-def per_loop() -> PerLoop[Resource]:
-    return PerLoop(Resource, Resource.close)
-
-
-async def test_a_loop_keeps_its_resource(per_loop: PerLoop[Resource]) -> None:
-    assert per_loop.get() is per_loop.get()
-    await per_loop.close()
-
-
-def test_each_loop_has_its_own_and_closes_it_at_its_end(per_loop: PerLoop[Resource]) -> None:
-    async def use() -> tuple[Resource, asyncio.AbstractEventLoop]:
-        return per_loop.get(), asyncio.get_running_loop()
-
-    first, second = asyncio.run(use()), asyncio.run(use())
-    assert first[0] is not second[0]
-    assert (first[0].closed_in, second[0].closed_in) == (first[1], second[1])
-
-
-async def test_after_closing_there_is_a_new_one(per_loop: PerLoop[Resource]) -> None:
-    first = per_loop.get()
-    await per_loop.close()
-    assert first.closed_in is asyncio.get_running_loop()
-    assert per_loop.get() is not first
-    await per_loop.close()
-
-
-async def test_closing_closes_each_in_its_own_loop(per_loop: PerLoop[Resource]) -> None:
-    opened, go_on = threading.Event(), threading.Event()
-    others: list[Resource] = []
-
-    async def use() -> None:
-        others.append(per_loop.get())
-        opened.set()
-        await asyncio.to_thread(go_on.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(use(),))
-    thread.start()
-    await asyncio.to_thread(opened.wait)
-    await per_loop.close()
-    go_on.set()
-    await asyncio.to_thread(thread.join)
-    assert others[0].closed_in not in (None, asyncio.get_running_loop())
-
-
-async def get_from(per_loop: PerLoop[Resource]) -> Resource:
-    return per_loop.get()
-
-
-def test_what_a_closed_loop_has_left_is_released_when_another_gets_its_own() -> None:
-    released: list[Resource] = []
-    per_loop = PerLoop(Resource, Resource.close, released.append)
-    closed, other = asyncio.new_event_loop(), asyncio.new_event_loop()
-    resource = closed.run_until_complete(get_from(per_loop))
-    closed.close()
-    other.run_until_complete(get_from(per_loop))
-    assert released == [resource]
-    other.run_until_complete(per_loop.close())
-    other.close()
-
-
-@pytest.mark.parametrize("is_idle", [True, False])
-def test_what_a_stopped_loop_has_left_is_released_only_when_nothing_is_under_way(*, is_idle: bool) -> None:
-    released: list[Resource] = []
-    per_loop = PerLoop(Resource, Resource.close, released.append, lambda _: is_idle)
-    stopped, other = asyncio.new_event_loop(), asyncio.new_event_loop()
-    resource = stopped.run_until_complete(get_from(per_loop))
-    other.run_until_complete(get_from(per_loop))
-    assert released == [resource] * is_idle
-    assert (stopped.run_until_complete(get_from(per_loop)) is resource) is not is_idle
-    for loop in (stopped, other):
-        loop.run_until_complete(per_loop.close())
-        loop.close()
-
-
-def test_closing_releases_what_closed_and_stopped_loops_have_left() -> None:
-    released: list[Resource] = []
-    per_loop = PerLoop(Resource, Resource.close, released.append)
-    closed, stopped = asyncio.new_event_loop(), asyncio.new_event_loop()
-    first = closed.run_until_complete(get_from(per_loop))
-    second = stopped.run_until_complete(get_from(per_loop))
-    closed.close()
-    asyncio.run(per_loop.close())
-    assert released == [first, second]
-    stopped.close()
-    assert first.closed_in is second.closed_in is None
-
-
-@forks
-def test_a_child_that_goes_on_with_its_parents_loop_has_a_resource_of_its_own(per_loop: PerLoop[Resource]) -> None:
-    loop = asyncio.new_event_loop()
-
-    async def get() -> Resource:
-        return per_loop.get()
-
-    resource = loop.run_until_complete(get())
-
-    def end() -> bool:
-        own = loop.run_until_complete(get())
-        loop.run_until_complete(per_loop.close())
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        return own is not resource and own.closed_in is loop and resource.closed_in is None
-
-    assert in_child(end)
-    loop.run_until_complete(per_loop.close())
-    assert resource.closed_in is loop
-    loop.close()
-
-
-@forks
-def test_a_child_that_goes_on_with_its_parents_loop_resolves_host_names(per_loop: PerLoop[Resource]) -> None:
-    """The threads that asyncio resolves them with are the parent's."""
-
-    async def use() -> bool:
-        per_loop.get()
-        return bool(await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo("localhost", 80), 60))
-
-    loop = asyncio.new_event_loop()
-    assert loop.run_until_complete(use())
-    loop.run_until_complete(asyncio.sleep(0.1))  # until the thread waits for more
-    assert in_child(lambda: loop.run_until_complete(use()))
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()

@@ -1,59 +1,22 @@
+"""Worker: calls in one other thread, in their order, until it is closed or dropped."""
+
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.core.worker import Job, Worker
 
+from .worker_resources import Resource, Resources, fail, identity, sleep, wait
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-class Resource:
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.closed = threading.Event()
-
-    def close(self) -> None:
-        assert threading.get_ident() == self.thread
-        self.closed.set()
-
-
-class Resources:
-    def __init__(self, *errors: Exception) -> None:
-        self.opened: list[Resource] = []
-        self._errors = list(errors)
-
-    def open(self) -> Resource:
-        if self._errors:
-            raise self._errors.pop(0)
-        self.opened.append(Resource())
-        return self.opened[-1]
-
-
-def identity(resource: Resource, *arguments: Any) -> Any:
-    assert threading.get_ident() == resource.thread
-    return arguments
-
-
-def fail(_: Resource, error: BaseException) -> None:
-    raise error
-
-
-def sleep(_: Resource, seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def wait(_: Resource, event: threading.Event) -> None:
-    assert event.wait(60)
+    from collections.abc import Sequence
 
 
 @pytest.fixture
@@ -306,167 +269,3 @@ print(asyncio.run(worker.run(lambda _: "called")), flush=True)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.split() == ["called", "closed"]
-
-
-def forks(test: Callable[..., None]) -> Callable[..., None]:
-    # From Python 3.12 on, a fork of a process with threads is warned of.
-    test = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")(test)
-
-
-@forks
-def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resources: Resources) -> None:
-    asyncio.run(worker.run(identity))
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            fine = asyncio.run(worker.run(identity, 1)) == (1,) and len(resources.opened) == 2
-            asyncio.run(worker.close())
-            status = 0 if fine else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    assert asyncio.run(worker.run(identity, 2)) == (2,)
-    asyncio.run(worker.close())
-
-
-def forked(function: Callable[[], bool]) -> int:
-    """How a child that calls the function ends: 0 when it returns True, "hangs" after a minute."""
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            status = 0 if function() else 2
-        finally:
-            os._exit(status)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    pytest.fail("the child hangs")
-
-
-@pytest.fixture
-def patient_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait longer than any machine stalls."""
-    monkeypatch.setattr("key_value.aio.core.forks._LOCK_WAIT_SECONDS", 60)
-
-
-def use(worker: Worker[Any]) -> Callable[[], bool]:
-    return lambda: asyncio.run(worker.run(lambda _, argument: argument, 1)) == 1
-
-
-@forks
-@pytest.mark.usefixtures("patient_forks")
-def test_a_fork_waits_for_the_call_under_way_and_what_it_holds(resources: Resources) -> None:
-    driver, worker = threading.Lock(), Worker(resources.open, Resource.close)
-    begun = threading.Event()
-
-    def hold(_: Resource) -> None:
-        with driver:
-            begun.set()
-            time.sleep(0.2)
-
-    def call() -> bool:
-        return not driver.locked() and use(worker)()
-
-    thread = threading.Thread(target=asyncio.run, args=(worker.run(hold),))
-    thread.start()
-    assert begun.wait(60)
-    assert forked(call) == 0
-    thread.join()
-    asyncio.run(worker.close())
-
-
-@forks
-def test_a_fork_does_not_wait_for_calls_for_ever(worker: Worker[Resource]) -> None:
-    begun, event = threading.Event(), threading.Event()
-
-    def stay(_: Resource) -> None:
-        begun.set()
-        assert event.wait(60)
-
-    thread = threading.Thread(target=asyncio.run, args=(worker.run(stay),))
-    thread.start()
-    assert begun.wait(60)
-    assert forked(use(worker)) == 0
-    event.set()
-    thread.join()
-    asyncio.run(worker.close())
-
-
-@forks
-@pytest.mark.usefixtures("patient_forks")
-def test_a_fork_has_its_turn_while_calls_follow_each_other(worker: Worker[Resource]) -> None:
-    stop = threading.Event()
-
-    async def call_on() -> None:
-        while not stop.is_set():
-            await asyncio.gather(*(worker.run(sleep, 0.0001) for _ in range(50)))
-
-    thread = threading.Thread(target=asyncio.run, args=(call_on(),))
-    thread.start()
-    began = time.monotonic()
-    assert [forked(use(worker)) for _ in range(5)] == [0] * 5
-    assert time.monotonic() - began < 60
-    stop.set()
-    thread.join()
-    asyncio.run(worker.close())
-
-
-@forks
-def test_a_call_may_fork(worker: Worker[Resource], resources: Resources) -> None:
-    assert asyncio.run(worker.run(lambda _: forked(use(worker)))) == 0
-    assert not resources.opened[0].closed.is_set()
-    asyncio.run(worker.close())
-
-
-@forks
-def test_what_must_not_be_open_in_a_child_is_closed_before_the_fork_and_opened_again() -> None:
-    resources = Resources()
-
-    def close(resource: Resource) -> None:
-        resource.closed.set()
-
-    worker = Worker(resources.open, close, close_before_fork=True)
-    asyncio.run(worker.run(identity))
-    assert forked(lambda: resources.opened[0].closed.is_set() and use(worker)()) == 0
-    assert asyncio.run(worker.run(identity, 1)) == (1,)
-    assert [resource.closed.is_set() for resource in resources.opened] == [True, False]
-    asyncio.run(worker.close())
-
-
-@forks
-def test_a_child_does_not_close_what_its_parent_has_open(worker: Worker[Resource], resources: Resources) -> None:
-    asyncio.run(worker.run(identity))
-
-    def close() -> bool:
-        asyncio.run(worker.close())
-        return not resources.opened[0].closed.is_set()
-
-    assert forked(close) == 0
-    asyncio.run(worker.close())
-
-
-@pytest.mark.parametrize("message", ["can't create new thread at interpreter shutdown", "can't start new thread"])
-def test_a_call_is_made_at_once_when_the_interpreter_starts_no_thread_because_it_ends(
-    worker: Worker[Resource], resources: Resources, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError(message)
-
-    # Python 3.12 and later say so as soon as the main thread has ended.
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    if "shutdown" in message:
-        assert asyncio.run(worker.run(identity, 1)) == (1,)
-        with pytest.raises(KeyError):
-            asyncio.run(worker.run(fail, KeyError()))
-        assert [resource.closed.is_set() for resource in resources.opened] == [True, True]
-    else:
-        with pytest.raises(RuntimeError, match="start new thread"):
-            asyncio.run(worker.run(identity, 1))
