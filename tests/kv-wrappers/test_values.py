@@ -1,40 +1,34 @@
-"""Wrappers that store something else in place of the value, or refuse it."""
+"""Wrappers that store another value or refuse it: what holds for all of them, sizes, defaults and times to live."""
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import json
-import random
 import warnings
-from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 from key_value.aio.core import codec
 from key_value.aio.core.type_checks import TypeViolationWarning
 from key_value.aio.core.wrappers import BaseValueWrapper
 from key_value.aio.errors import (
-    CorruptedDataError,
     DecryptionError,
-    DeserializationError,
-    EncryptionError,
     EntryTooLargeError,
     EntryTooSmallError,
     InvalidTTLError,
     SerializationError,
-    ValueTooLargeError,
 )
 from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.testing import FakeClock, WrapperTests
 from key_value.aio.testing.inner_stores import ForeignStore
 from key_value.aio.wrappers.compression import CompressionWrapper
 from key_value.aio.wrappers.default_value import DefaultValueWrapper
-from key_value.aio.wrappers.encryption import BaseEncryptionWrapper, FernetEncryptionWrapper
+from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
 from key_value.aio.wrappers.limit_size import LimitSizeWrapper
 from key_value.aio.wrappers.ttl_clamp import TTLClampWrapper
 from typing_extensions import override
+
+from .value_wrappers import FERNET, LARGE, WRAPPERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,52 +36,9 @@ if TYPE_CHECKING:
 
     from key_value.aio.protocols import AsyncKeyValue
 
-FERNET = Fernet(b64encode(b"01234567890123456789012345678901"))
-OTHER_FERNET = Fernet(b64encode(b"x" * 32))
-LARGE: dict[str, Any] = {"rows": [{"id": number, "name": f"user {number}"} for number in range(1000)], "é": 2**70}
 DEFAULT = {"default": True}
-SEED = 20261123
+
 ANOTHER: Any = "lz4"
-
-
-def reverse(octets: bytes) -> bytes:
-    return octets[::-1]
-
-
-def reverse_of(octets: bytes, version: int) -> bytes:
-    assert version == 7
-    return octets[::-1]
-
-
-WRAPPERS: dict[str, Callable[[Any], Any]] = {
-    "gzip": lambda store: CompressionWrapper(store, 0),
-    "zstd": lambda store: CompressionWrapper(store, 0, algorithm="zstd"),
-    "large alone": CompressionWrapper,
-    "Fernet": lambda store: FernetEncryptionWrapper(store, fernet=FERNET),
-    "own functions": lambda store: BaseEncryptionWrapper(store, reverse, reverse_of, 7),
-    "size": lambda store: LimitSizeWrapper(store, max_size=1_000_000_000),
-    "ttl": lambda store: TTLClampWrapper(store, 1e-9, 2e11),
-}
-
-
-class TestCompressionWrapper(WrapperTests):
-    @override
-    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
-        return CompressionWrapper(store, 0)
-
-
-class TestFernetEncryptionWrapper(WrapperTests):
-    secrets = ("01234567890123456789012345678901", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
-
-    @override
-    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
-        return FernetEncryptionWrapper(store, fernet=FERNET)
-
-
-class TestBaseEncryptionWrapper(WrapperTests):
-    @override
-    def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
-        return BaseEncryptionWrapper(store, reverse, reverse_of, 7)
 
 
 class WithoutDefault(BaseValueWrapper):
@@ -180,145 +131,11 @@ async def test_recorded_values_are_read(recorded: Path, name: str, wrap: Callabl
         assert await store.get("k1", collection="col") == plain
 
 
-async def test_what_is_stored_compressed_has_the_first_format() -> None:
-    inner = MemoryStore()
-    await CompressionWrapper(inner, 10).put("key", {"text": "x" * 100})
-    await CompressionWrapper(inner, 10).put("small", {"n": 1})
-    stored = await inner.get("key")
-    assert stored is not None
-    data = stored.pop("__compressed_data__")
-    assert stored == {"__compression_algorithm__": "gzip", "__compression_version__": 1}
-    assert json.loads(gzip.decompress(b64decode(data))) == {"text": "x" * 100}
-    assert await inner.get("small") == {"n": 1}
-
-
-async def test_what_is_stored_encrypted_has_the_first_format() -> None:
-    inner = MemoryStore()
-    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"text": "é"})
-    stored = await inner.get("key")
-    assert stored is not None
-    data = stored.pop("__encrypted_data__")
-    assert stored == {"__encryption_version__": 1}
-    assert json.loads(FERNET.decrypt(b64decode(data))) == {"text": "é"}
-
-
 async def test_what_is_plain_is_read_as_it_is() -> None:
     inner = MemoryStore()
     await inner.put("key", {"n": 1})
     for wrap in WRAPPERS.values():
         assert await wrap(inner).get("key") == {"n": 1}
-
-
-async def test_a_value_that_looks_compressed_comes_back() -> None:
-    store = CompressionWrapper(MemoryStore())
-    value = {"__compressed_data__": "AAAA", "__compression_algorithm__": "gzip"}
-    await store.put("key", value)
-    assert await store.get("key") == value
-
-
-async def test_both_algorithms_are_read_by_either() -> None:
-    inner = MemoryStore()
-    one, other = CompressionWrapper(inner, 0), CompressionWrapper(inner, 0, algorithm="zstd")
-    await one.put("gzip", LARGE)
-    await other.put("zstd", LARGE)
-    assert await one.get("zstd") == await other.get("gzip") == LARGE
-
-
-# Damage
-
-
-@pytest.mark.parametrize("algorithm", ["gzip", "zstd"])
-async def test_damaged_compression_is_an_error_and_never_another_value(algorithm: Any) -> None:
-    inner = MemoryStore()
-    store = CompressionWrapper(inner, 0, algorithm=algorithm)
-    value = {"text": "some text", "n": [1, 2, 3]}
-    await store.put("key", value)
-    stored = await inner.get("key") or {}
-    for outcome in await outcomes_of_damage(inner, store, stored, "__compressed_data__"):
-        # Some bits mean nothing: those of a time stamp, of the operating system.
-        assert outcome == value or isinstance(outcome, DeserializationError)
-
-
-async def test_damaged_encryption_is_an_error_and_never_another_value() -> None:
-    inner = MemoryStore()
-    store = FernetEncryptionWrapper(inner, fernet=FERNET)
-    lenient = FernetEncryptionWrapper(inner, fernet=FERNET, raise_on_decryption_error=False)
-    await store.put("key", {"n": 1})
-    stored = await inner.get("key") or {}
-    for outcome in await outcomes_of_damage(inner, store, stored, "__encrypted_data__"):
-        assert isinstance(outcome, DecryptionError)
-    for outcome in await outcomes_of_damage(inner, lenient, stored, "__encrypted_data__"):
-        assert outcome is None
-
-
-async def outcomes_of_damage(inner: MemoryStore, store: Any, stored: dict[str, Any], field: str) -> list[Any]:
-    """What reading gives, or raises, when a bit of the field is another, its end is missing, or it is no such text."""
-    moments = random.Random(SEED)  # noqa: S311 — not for secrets
-    octets = b64decode(stored[field])
-    texts: list[Any] = [None, 5, "", "!", stored[field][:-1]]
-    for _ in range(300):
-        damaged = bytearray(octets)
-        damaged[moments.randrange(len(octets))] ^= 1 << moments.randrange(8)
-        texts.append(b64encode(damaged).decode())
-        texts.append(b64encode(octets[: moments.randrange(len(octets))]).decode())
-    outcomes: list[Any] = []
-    for text in texts:
-        await inner.put("key", {**stored, field: text})
-        calls: list[Any] = [store.get("key")]
-        outcomes.extend(await asyncio.gather(*calls, return_exceptions=True))
-    return outcomes
-
-
-@pytest.mark.parametrize(
-    ("stored", "error"),
-    [
-        ({"__encrypted_data__": "!!!", "__encryption_version__": 7}, CorruptedDataError),
-        ({"__encrypted_data__": 5, "__encryption_version__": 7}, CorruptedDataError),
-        ({"__encrypted_data__": "AAAA"}, CorruptedDataError),
-        ({"__encryption_version__": 7}, CorruptedDataError),
-        ({"__encrypted_data__": "AAAA", "__encryption_version__": 8}, DecryptionError),
-        ({"__encrypted_data__": "AAAA", "__encryption_version__": 7}, CorruptedDataError),
-    ],
-)
-async def test_what_cannot_be_decrypted_is_an_error_or_none(stored: dict[str, Any], error: type[Exception]) -> None:
-    inner = MemoryStore()
-    await inner.put("key", stored)
-    strict = BaseEncryptionWrapper(inner, reverse, reverse_of, 7)
-    with pytest.raises(error):
-        await strict.get("key")
-    with pytest.raises(error):
-        await strict.get_many(["key"])
-    lenient = BaseEncryptionWrapper(inner, reverse, reverse_of, 7, raise_on_decryption_error=False)
-    assert await lenient.get("key") is None
-    assert await lenient.ttl_many(["key"]) == [(None, None)]
-
-
-async def test_a_wrong_key_is_a_decryption_error() -> None:
-    inner = MemoryStore()
-    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"secret": "hunter2"})
-    with pytest.raises(DecryptionError) as caught:
-        await FernetEncryptionWrapper(inner, fernet=OTHER_FERNET).get("key")
-    assert "hunter2" not in str(caught.value)
-
-
-async def test_an_encryption_that_fails_stores_nothing() -> None:
-    def fail(_: bytes) -> bytes:
-        message = "no key"
-        raise OSError(message)
-
-    inner = MemoryStore()
-    with pytest.raises(EncryptionError, match="OSError"):
-        await BaseEncryptionWrapper(inner, fail, reverse_of, 7).put("key", {"n": 1})
-    assert await inner.get("key") is None
-
-
-async def test_keys_are_exchanged_with_a_multi_fernet() -> None:
-    inner = MemoryStore()
-    await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"n": 1})
-    store = FernetEncryptionWrapper(inner, fernet=MultiFernet([OTHER_FERNET, FERNET]))
-    assert await store.get("key") == {"n": 1}
-    await store.put("key", {"n": 2})
-    assert await FernetEncryptionWrapper(inner, fernet=OTHER_FERNET).get("key") == {"n": 2}
 
 
 # Sizes
@@ -435,20 +252,6 @@ async def test_a_ttl_has_no_lower_bound_of_zero_and_no_infinite_upper_one() -> N
         assert await inner.ttl_many(["short", "long"]) == [({}, 0.5), ({}, 10**9)]
 
 
-async def test_with_require_encrypted_a_plain_value_is_refused() -> None:
-    shared = MemoryStore()
-    await shared.put("user", {"role": "admin"}, collection="users")
-    strict = FernetEncryptionWrapper(shared, fernet=FERNET, require_encrypted=True)
-    with pytest.raises(DecryptionError, match="not encrypted") as caught:
-        await strict.get("user", collection="users")
-    assert caught.value.extra_info == {"collection": "users", "key": "user"}
-    assert "admin" not in str(caught.value)
-    quiet = FernetEncryptionWrapper(shared, fernet=FERNET, require_encrypted=True, raise_on_decryption_error=False)
-    assert await quiet.get("user", collection="users") is None
-    await strict.put("user", {"role": "guest"}, collection="users")
-    assert await strict.get("user", collection="users") == {"role": "guest"}
-
-
 async def test_an_error_names_the_entry_of_a_batch_that_it_is_about() -> None:
     inner = MemoryStore()
     await FernetEncryptionWrapper(inner, fernet=Fernet(Fernet.generate_key())).put("old", {"a": 1}, collection="tokens")
@@ -462,35 +265,9 @@ async def test_an_error_names_the_entry_of_a_batch_that_it_is_about() -> None:
         await limited.put_many(["small", "large"], [{}, {"a": "b" * 10}], collection="tokens")
 
 
-ALGORITHMS: list[Any] = ["gzip", "zstd"]
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_no_more_is_expanded_than_is_allowed(algorithm: Any) -> None:
-    inner = MemoryStore()
-    await CompressionWrapper(inner, algorithm=algorithm).put("bomb", {"a": "0" * 10_000_000})
-    store = CompressionWrapper(inner, algorithm=algorithm, max_expanded_size=100_000)
-    with pytest.raises(DeserializationError, match="more than 100000 bytes"):
-        await store.get("bomb")
-    with pytest.raises(ValueTooLargeError):
-        await store.put("bomb", {"a": "0" * 10_000_000})
-    await store.put("fits", {"a": "0" * 99_000})
-    assert await store.get("fits") == {"a": "0" * 99_000}
-
-
 async def test_a_value_that_is_passed_over_is_not_put_conditionally_either() -> None:
     inner = MemoryStore()
     store: Any = LimitSizeWrapper(inner, max_size=3, raise_on_too_large=False)
     assert not await store.put_if_absent("key", {"a": "too large"})
     assert not await store.put_if_version("key", {"a": "too large"}, None)
     assert await inner.get("key") is None
-
-
-async def test_what_cannot_be_decrypted_can_be_replaced_by_its_version() -> None:
-    inner = MemoryStore()
-    await FernetEncryptionWrapper(inner, fernet=Fernet(Fernet.generate_key())).put("key", {"a": 1})
-    store: Any = FernetEncryptionWrapper(inner, fernet=FERNET, raise_on_decryption_error=False)
-    value, ttl, version = await store.get_versioned("key")
-    assert (value, ttl) == (None, None)
-    assert await store.put_if_version("key", {"a": 2}, version)
-    assert await store.get("key") == {"a": 2}
