@@ -1,4 +1,4 @@
-"""Links, directories that cannot be used, full file systems, and others at work in the same tree."""
+"""Directories that cannot be used, full file systems, and others at work in the same tree."""
 
 from __future__ import annotations
 
@@ -12,30 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.errors import (
-    KeyValueStoreError,
-    PathSecurityError,
     StoreConnectionError,
     StoreSetupError,
 )
-from key_value.aio.stores.filetree import FileTreeStore, directory
+from key_value.aio.stores.filetree import FileTreeStore
 from key_value.aio.stores.filetree.directory import Directory
 
+from .trees import CALLS, move_away, names_in, open_descriptors, use
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-OUTSIDE = '{"version": 1, "created_at": "2026-11-23T09:03:14+00:00", "value": {"secret": "hunter2"}}'
-
-CALLS: dict[str, Callable[[FileTreeStore], Awaitable[object]]] = {
-    "get": lambda store: store.get("ada", collection="users"),
-    "get_many": lambda store: store.get_many(["ada", "bob"], collection="users"),
-    "put": lambda store: store.put("ada", {"n": 2}, collection="users"),
-    "put_many": lambda store: store.put_many(["ada"], [{"n": 2}], collection="users"),
-    "delete": lambda store: store.delete("ada", collection="users"),
-    "keys": lambda store: store.keys("users"),
-    "destroy_collection": lambda store: store.destroy_collection("users"),
-}
-
-each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+    from collections.abc import AsyncIterator, Iterator
 
 
 @pytest.fixture
@@ -47,155 +33,6 @@ def tree(tmp_path: Path) -> Path:
 async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
     async with FileTreeStore(data_directory=tree) as store:
         yield store
-
-
-@pytest.fixture(params=["descriptors", "paths"])
-def lookup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to look names up: that of platforms with descriptors of directories, and that of others."""
-    if request.param == "paths":
-        monkeypatch.setattr(directory, "_HAS_DESCRIPTORS", False)
-        monkeypatch.setattr(directory, "_NO_FOLLOW", 0)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """What nobody may read, write or remove through the tree."""
-    path = tmp_path / "elsewhere"
-    path.mkdir()
-    (path / "ada.json").write_text(OUTSIDE)
-    return path
-
-
-def names_in(path: Path) -> list[str]:
-    return sorted(each.name for each in path.iterdir())
-
-
-def move_away(path: Path) -> None:
-    path.rename(path.with_name("moved"))
-
-
-def link(path: Path, target: Path) -> None:
-    path.symlink_to(target)
-
-
-def open_descriptors() -> int:
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.is_dir():
-        pytest.skip("/proc does not tell what is open")
-    return len(list(descriptors.iterdir()))
-
-
-def is_untouched(elsewhere: Path) -> bool:
-    return [(path.name, path.read_text()) for path in elsewhere.iterdir()] == [("ada.json", OUTSIDE)]
-
-
-# Links
-
-
-@pytest.mark.usefixtures("lookup")
-@each_call
-async def test_a_link_in_place_of_a_collection_is_never_followed(
-    store: FileTreeStore, tree: Path, elsewhere: Path, call: Callable[[FileTreeStore], Awaitable[object]]
-) -> None:
-    (tree / "users").symlink_to(elsewhere)
-    with pytest.raises(PathSecurityError, match="users"):
-        await call(store)
-    assert is_untouched(elsewhere)
-
-
-@pytest.mark.usefixtures("lookup")
-async def test_a_link_in_place_of_a_collection_is_neither_listed_nor_destroyed(
-    store: FileTreeStore, tree: Path, elsewhere: Path
-) -> None:
-    (tree / "users").symlink_to(elsewhere)
-    assert await store.collections() == []
-    await store.cull()
-    await store.destroy()
-    assert (tree / "users").is_symlink()
-    assert is_untouched(elsewhere)
-
-
-@pytest.mark.usefixtures("lookup")
-@pytest.mark.parametrize("dangling", [False, True])
-async def test_a_link_in_place_of_an_entry_is_never_followed(
-    store: FileTreeStore,
-    tree: Path,
-    elsewhere: Path,
-    dangling: bool,  # noqa: FBT001
-) -> None:
-    await store.put("bob", {"n": 1}, collection="users")
-    link = tree / "users" / "ada.json"
-    link.symlink_to(elsewhere / ("absent" if dangling else "ada.json"))
-    for call in (CALLS["get"], CALLS["get_many"], CALLS["delete"]):
-        with pytest.raises(PathSecurityError, match=r"ada\.json"):
-            await call(store)
-    assert await store.keys("users") == ["bob"]
-    assert await store.destroy_collection("users") is True
-    assert link.is_symlink()
-    await store.put("ada", {"n": 2}, collection="users")
-    assert not link.is_symlink()
-    assert is_untouched(elsewhere)
-
-
-async def test_a_link_to_an_entry_of_another_collection_is_never_followed(store: FileTreeStore, tree: Path) -> None:
-    for collection in ("mine", "yours"):
-        await store.put("ada", {"collection": collection}, collection=collection)
-    (tree / "mine" / "ada.json").unlink()
-    (tree / "mine" / "ada.json").symlink_to("../yours/ada.json")
-    with pytest.raises(PathSecurityError):
-        await store.get("ada", collection="mine")
-    await store.put("ada", {"collection": "mine"}, collection="mine")
-    assert await store.get("ada", collection="yours") == {"collection": "yours"}
-
-
-async def test_a_link_in_place_of_information_is_never_followed(
-    store: FileTreeStore, tree: Path, elsewhere: Path
-) -> None:
-    (tree / "users-info.json").symlink_to(elsewhere / "ada.json")
-    await store.put("ada", {"n": 1}, collection="users")
-    assert await store.collections() == ["users"]
-    await store.destroy()
-    assert is_untouched(elsewhere)
-
-
-async def test_the_directory_of_data_may_be_a_link(tree: Path, tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    link(tree, tmp_path / "real")
-    async with FileTreeStore(data_directory=tree) as store:
-        await store.put("ada", {"n": 1}, collection="users")
-        assert (await store.keys("users"), await store.collections()) == (["ada"], ["users"])
-        assert (tmp_path / "real" / "users" / "ada.json").is_file()
-        await store.destroy()
-    assert names_in(tmp_path / "real") == []
-
-
-# Other things in the way
-
-
-async def test_a_pipe_in_place_of_an_entry_does_not_stop_the_store(store: FileTreeStore, tree: Path) -> None:
-    await store.put("bob", {"n": 1}, collection="users")
-    os.mkfifo(tree / "users" / "ada.json")
-    with pytest.raises(KeyValueStoreError, match=r"ada\.json"):
-        await store.get("ada", collection="users")
-    assert await store.keys("users") == ["bob"]
-
-
-async def test_a_directory_in_place_of_an_entry_is_an_error_that_names_it(store: FileTreeStore, tree: Path) -> None:
-    (tree / "users" / "ada.json").mkdir(parents=True)
-    for name in ("get", "put", "delete"):
-        with pytest.raises(KeyValueStoreError, match=r"ada\.json"):
-            await CALLS[name](store)
-    assert names_in(tree / "users") == ["ada.json"]
-
-
-@each_call
-async def test_a_file_in_place_of_a_collection_is_an_error_that_names_it(
-    store: FileTreeStore, tree: Path, call: Callable[[FileTreeStore], Awaitable[object]]
-) -> None:
-    (tree / "users").write_text("text")
-    with pytest.raises(KeyValueStoreError, match="users is not a directory"):
-        await call(store)
-    assert (tree / "users").read_text() == "text"
 
 
 # Options and directories that cannot be used
@@ -397,21 +234,6 @@ async def test_nothing_stays_open(store: FileTreeStore) -> None:
 # Others at work in the tree
 
 
-async def use(store: FileTreeStore, number: int) -> None:
-    for turn in range(40):
-        key = f"key {turn % 3}"
-        await store.put(key, {"n": number}, collection="shelf")
-        found = await store.get(key, collection="shelf")
-        assert found is None or set(found) == {"n"}
-        await store.delete(key, collection="shelf")
-        if turn % 4 == 0:
-            await store.destroy_collection("shelf")
-        elif turn % 9 == 0:
-            await store.cull()
-        await store.keys("shelf")
-        await store.collections()
-
-
 async def test_stores_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
     stores = [FileTreeStore(data_directory=tree) for _ in range(4)]
     await asyncio.gather(*(use(store, number) for number, store in enumerate(stores)))
@@ -422,7 +244,7 @@ USER = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from key_value.aio.stores.filetree import FileTreeStore
-from test_filetree_faults import use
+from trees import use
 
 asyncio.run(use(FileTreeStore(data_directory=sys.argv[2]), int(sys.argv[3])))
 """
@@ -431,7 +253,7 @@ asyncio.run(use(FileTreeStore(data_directory=sys.argv[2]), int(sys.argv[3])))
 def test_processes_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
     command = [sys.executable, "-c", USER, str(Path(__file__).parent), str(tree)]
     processes = [
-        subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE, text=True)  # noqa: S603 — this very file
+        subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE, text=True)  # noqa: S603 — ours
         for number in range(3)
     ]
     assert [(process.communicate(timeout=250)[1], process.returncode) for process in processes] == [("", 0)] * 3
