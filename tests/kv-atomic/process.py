@@ -9,8 +9,8 @@ import json
 import sys
 from typing import Any
 
-from conftest import open_store
 from key_value.aio.atomic import Lock, LockLostError, increment
+from versioned_stores import open_store
 
 TASKS = 10
 
