@@ -12,8 +12,10 @@ from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] â€
 from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] â€” it has none
 from key_value.aio.stores.dynamodb import DynamoDBStore
 
+from .service import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from servers.dynamodb import DynamoDBServer
 
@@ -88,3 +90,9 @@ def unused_port() -> Iterator[int]:
 def at(place: dict[str, Any], url: str) -> dict[str, Any]:
     """The same options, for another way to the server."""
     return {**place, "endpoint_url": url}
+
+
+@pytest.fixture
+async def service(dynamodb_server: DynamoDBServer) -> AsyncIterator[Service]:
+    async with Service(dynamodb_server.url) as service:
+        yield service

@@ -1,4 +1,4 @@
-"""What the service does under load and when it fails: limited rates, batches left undone, answers that are lost."""
+"""A service that fails or limits the rate: batches left undone, calls made again, answers that are lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from key_value.aio.errors import (
     StoreConnectionError,
     StoreSetupError,
     StoreTimeoutError,
-    ValueTooLargeError,
 )
 from key_value.aio.stores.dynamodb import DynamoDBStore
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from http_service import Asked
-    from servers.dynamodb import DynamoDBServer
 
     from .conftest import Raw
 
@@ -52,12 +50,6 @@ each_once = pytest.mark.parametrize("call", ONCE.values(), ids=ONCE)
 
 
 @pytest.fixture
-async def service(dynamodb_server: DynamoDBServer) -> AsyncIterator[Service]:
-    async with Service(dynamodb_server.url) as service:
-        yield service
-
-
-@pytest.fixture
 async def store(service: Service, place: dict[str, Any]) -> AsyncIterator[DynamoDBStore]:
     async with DynamoDBStore(**at(place, service.url)) as store:
         service.requests.clear()
@@ -72,124 +64,6 @@ async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[Dynamo
     async with DynamoDBStore(**at(place, service.url), timeout=3.0) as store:
         service.requests.clear()
         yield store
-
-
-# Round trips
-
-
-async def test_each_operation_is_one_request(store: DynamoDBStore, service: Service) -> None:
-    await store.put("key", {"n": 1}, ttl=60)
-    assert service.operations() == {"PutItem": 1}
-    await store.get("key")
-    await store.ttl("key")
-    assert service.operations() == {"GetItem": 2}
-    assert await store.put_if_absent("other", {"n": 1}) is True
-    assert await store.put_if_absent("other", {"n": 1}) is False
-    assert service.operations() == {"PutItem": 2}
-    await store.delete("key")
-    assert service.operations() == {"DeleteItem": 1}
-
-
-async def test_a_conditional_write_reads_before_it_writes(store: DynamoDBStore, service: Service) -> None:
-    await store.put("key", {"n": 1})
-    _, _, version = await store.get_versioned("key")
-    assert service.operations() == {"PutItem": 1, "GetItem": 1}
-    assert version is not None
-    assert await store.put_if_version("key", {"n": 2}, version) is True
-    assert service.operations() == {"GetItem": 1, "PutItem": 1}
-    assert await store.put_if_version("key", {"n": 3}, version) is False
-    assert service.operations() == {"GetItem": 1}
-    assert await store.delete_if_version("key", version) is False
-    assert service.operations() == {"GetItem": 1}
-
-
-async def test_batches_are_a_hundred_reads_or_twenty_five_writes(store: DynamoDBStore, service: Service) -> None:
-    await store.put_many(KEYS, VALUES)
-    assert service.operations() == {"BatchWriteItem": 10}
-    assert await store.get_many(KEYS) == VALUES
-    assert service.operations() == {"BatchGetItem": 3}
-    assert await store.delete_many([*KEYS[:100], "absent"]) == 100
-    assert service.operations() == {"BatchGetItem": 2, "BatchWriteItem": 4}
-
-
-async def test_what_is_not_there_needs_no_deletion(store: DynamoDBStore, service: Service) -> None:
-    assert await store.delete_many(["absent", "other"]) == 0
-    assert service.operations() == {"BatchGetItem": 1}
-
-
-async def test_a_page_is_one_request(store: DynamoDBStore, service: Service) -> None:
-    await store.put_many(KEYS, VALUES)
-    service.requests.clear()
-    page = await store.scan(prefix="key 1", limit=50)
-    assert len(page.keys) == 50
-    assert service.operations() == {"Query": 1}
-    assert len(await store.keys()) == 250
-    assert service.operations() == {"Query": 1}
-    assert await store.collections() == ["default_collection"]
-    assert service.operations() == {"Scan": 1}
-
-
-async def test_no_request_is_sent_for_an_empty_batch(store: DynamoDBStore, service: Service) -> None:
-    await store.put_many([], [])
-    assert await store.get_many([]) == []
-    assert await store.delete_many([]) == 0
-    assert service.operations() == {}
-
-
-async def test_setting_up_an_existing_table_reads_what_it_is_like(
-    store: DynamoDBStore, service: Service, place: dict[str, Any]
-) -> None:
-    await store.setup()
-    assert service.operations() == {"GetItem": 1}
-    async with DynamoDBStore(**at(place, service.url)):
-        assert service.operations() == {"DescribeTable": 1, "DescribeTimeToLive": 1, "GetItem": 1}
-    async with DynamoDBStore(**at(place, service.url), auto_create=False):
-        assert service.operations() == {"DescribeTable": 1, "GetItem": 1}
-
-
-async def test_no_request_is_sent_for_what_is_too_large(store: DynamoDBStore, service: Service) -> None:
-    large = {"text": "x" * 400 * 1024}
-    for call in (
-        store.put("key", large),
-        store.put_many(KEYS, [*VALUES[:-1], large]),
-        store.put_if_absent("key", large),
-    ):
-        with pytest.raises(ValueTooLargeError):
-            await call
-    assert service.operations() == {}
-
-
-# Consistency
-
-
-@pytest.mark.parametrize("consistent", [True, False])
-async def test_reads_are_as_consistent_as_asked_for(
-    service: Service,
-    place: dict[str, Any],
-    consistent: bool,  # noqa: FBT001 — a parameter of the test
-) -> None:
-    async with DynamoDBStore(**at(place, service.url), consistent_read=consistent) as store:
-        await store.put("key", {"n": 1})
-        service.requests.clear()
-        await store.get("key")
-        await store.get_many(["key"])
-        await store.keys()
-        await store.collections()
-        reads = [each for each in service.requests if each.operation != "BatchGetItem"]
-        asked = [each.document.get("ConsistentRead") for each in reads]
-        batches = [each.document["RequestItems"] for each in service.requests if each.operation == "BatchGetItem"]
-    assert asked == [consistent] * 3
-    assert [each["ConsistentRead"] for batch in batches for each in batch.values()] == [consistent]
-
-
-async def test_versions_are_read_consistently_in_any_case(service: Service, place: dict[str, Any]) -> None:
-    async with DynamoDBStore(**at(place, service.url), consistent_read=False) as store:
-        await store.put("key", {"n": 1})
-        service.requests.clear()
-        version = (await store.get_versioned("key")).version
-        await store.put_if_version("key", {"n": 2}, version)
-    reads = [asked for asked in service.requests if asked.operation == "GetItem"]
-    assert [asked.document["ConsistentRead"] for asked in reads] == [True, True]
 
 
 # Parts of a batch that are left undone
@@ -322,6 +196,7 @@ async def test_an_answer_that_is_no_answer_of_the_service_is_an_error(store: Dyn
 
 # What an answer means
 
+
 MEANINGS: dict[str, tuple[str, str, type[BaseKeyValueError], str]] = {
     "key": ("UnrecognizedClientException", "The security token is invalid", StoreSetupError, "access key is not known"),
     "secret": ("InvalidSignatureException", "does not match", StoreSetupError, "wrong secret access key"),
@@ -356,33 +231,3 @@ async def test_an_answer_with_an_error_says_what_is_wrong(
     assert type(refusal.value.__cause__).__module__.startswith("botocore")
     with pytest.raises(StoreSetupError):
         await store.setup()
-
-
-# Bounds
-
-
-async def test_no_more_requests_are_under_way_than_allowed(service: Service, place: dict[str, Any]) -> None:
-    async with DynamoDBStore(**at(place, service.url), max_connections=5) as store:
-        service.hold(5)
-        await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, VALUES, strict=True)))
-        assert service.most_under_way == 5
-
-
-async def test_a_large_batch_has_a_few_requests_under_way(store: DynamoDBStore, service: Service) -> None:
-    await store.setup()
-    service.operations()
-    service.hold(2)
-    keys = [f"key {number}" for number in range(1000)]
-    await store.put_many(keys, [{"n": 1}] * 1000)
-    assert service.operations() == {"BatchWriteItem": 40}
-    assert 2 <= service.most_under_way <= 10
-
-
-async def test_a_batch_that_fails_leaves_nothing_under_way(store: DynamoDBStore, service: Service) -> None:
-    service.delay = 0.02
-    service.refuse("AccessDeniedException", times=1)
-    with pytest.raises(StoreSetupError, match="BatchWriteItem"):
-        await store.put_many([f"key {number}" for number in range(1000)], [{"n": 1}] * 1000)
-    asked = len(service.requests)
-    await asyncio.sleep(0.2)
-    assert len(service.requests) == asked < 40

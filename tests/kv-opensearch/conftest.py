@@ -9,8 +9,10 @@ import pytest
 from key_value.aio.stores.opensearch import OpenSearchStore
 from search_cases import Raw, raw_of
 
+from .service import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from servers.opensearch import OpenSearchServer
 
@@ -37,3 +39,9 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+@pytest.fixture
+async def service(raw: Raw) -> AsyncIterator[Service]:
+    async with Service(raw.server.url) as service:
+        yield service
