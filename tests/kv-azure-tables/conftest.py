@@ -14,11 +14,12 @@ from azure.data.tables import TableClient
 from azure.data.tables.aio import TableClient as AsyncTableClient
 from key_value.aio.stores.azure_tables import AzureTablesStore
 
+from .service import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
     from servers.azure_tables import AzureTablesServer
-
 
 # They leave parts of their methods untyped.
 Client: Any = TableClient
@@ -82,3 +83,14 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+@pytest.fixture
+async def service(azure_tables_server: AzureTablesServer) -> AsyncIterator[Service]:
+    async with Service(azure_tables_server.url) as service:
+        yield service
+
+
+@pytest.fixture
+def place_of_service(service: Service, azure_tables_server: AzureTablesServer, place: dict[str, Any]) -> dict[str, Any]:
+    return through(azure_tables_server, place, "127.0.0.1", service.port)
