@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from embedded import check_writes_at_once
+from embedded_cases import TableCases
 from key_value.aio.errors import KeyValueStoreError, StoreSetupError
 from key_value.aio.stores.chdb import ChDBStore
 from raw_chdb import RawChDB
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,20 +22,20 @@ STAMP = "inserted_at DateTime64(9, 'UTC') DEFAULT now64(9)"
 ENGINE = "ENGINE = ReplacingMergeTree(inserted_at)"
 
 
-# Options
+# Options and URLs
 
 
-@pytest.mark.parametrize("table_name", ["", "1a", "a-b", "a b", "default.a", "a`; DROP TABLE b; --", "ä", "a\n"])
-def test_a_table_name_that_is_no_identifier_is_refused(table_name: str) -> None:
-    with pytest.raises(ValueError, match="letters, digits and underscores"):
-        ChDBStore(table_name=table_name)
+class TestChDBOptions(TableCases[ChDBStore]):
+    store_type = ChDBStore
+    scheme = "chdb"
 
+    @override
+    def open(self, raw: RawChDB, path: Path, **options: Any) -> ChDBStore:
+        return ChDBStore(path=path, **options)
 
-@pytest.mark.parametrize("table_name", ["select", "Table1", "_", "order"])
-async def test_a_table_name_may_be_a_word_of_sql(raw: RawChDB, path: Path, table_name: str) -> None:
-    async with ChDBStore(path=path, table_name=table_name) as store:
-        await store.put("a", {"n": 1})
-    assert raw.rows(f"SELECT key FROM `{table_name}`") == [("a",)]  # noqa: S608 — ours
+    @override
+    def rows(self, raw: RawChDB, sql: str) -> list[tuple[Any, ...]]:
+        return raw.rows(sql)
 
 
 def test_a_session_and_a_path_are_refused(raw: RawChDB, path: Path) -> None:
@@ -44,30 +47,6 @@ def test_a_session_and_a_path_are_refused(raw: RawChDB, path: Path) -> None:
 def test_a_path_that_chdb_would_not_take_as_it_is_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="path must"):
         ChDBStore(path=path)
-
-
-def test_a_constructor_opens_nothing(tmp_path: Path) -> None:
-    ChDBStore(database_path=tmp_path / "database")
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_seed_is_stored_once(path: Path) -> None:
-    store = ChDBStore(database_path=path, seed={"users": {"ada": {"n": 1}}})
-    assert await store.get("ada", collection="users") == {"n": 1}
-    await store.put("ada", {"n": 2}, collection="users")
-    await store.close()
-    assert await store.get("ada", collection="users") == {"n": 2}
-    await store.close()
-
-
-async def test_a_missing_table_is_named_when_it_may_not_be_created(path: Path) -> None:
-    store = ChDBStore(path=path, auto_create=False)
-    with pytest.raises(StoreSetupError, match=r"'kv_entries' .* does not exist; create it, or pass auto_create=True"):
-        await store.get("a")
-    async with ChDBStore(path=path):
-        await store.put("a", {"n": 1})
-        assert await store.get("a") == {"n": 1}
-    await store.close()
 
 
 @pytest.mark.parametrize(
@@ -108,41 +87,6 @@ async def test_an_error_of_chdb_is_named_without_the_value(raw: RawChDB, path: P
             with pytest.raises(KeyValueStoreError, match="unknown table") as error:
                 await call
             assert "hunter2" not in str(error.value)
-
-
-# URLs
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("chdb://", "ChDBStore(:memory:)"),
-        ("chdb://?table_name=sessions", "ChDBStore(:memory:)"),
-        ("chdb:///var/lib/app?auto_create=false&default_collection=c", "ChDBStore(/var/lib/app)"),
-        ("chdb://data/entries", "ChDBStore(/here/data/entries)"),
-        ("chdb://~/entries", "ChDBStore(/me/entries)"),
-    ],
-)
-def test_a_url_names_the_directory(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getcwd", lambda: "/here")
-    monkeypatch.setenv("HOME", "/me")
-    assert repr(ChDBStore.from_url(url)) == shown
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("chdb://user@entries", "must name a path"),
-        ("chdb://entries?mode=ro", "no options"),
-        ("chdb://entries?path=other", "twice"),
-        ("chdb://entries?table_name=a-b", "letters, digits and underscores"),
-        ("chdb://entries?auto_create=maybe", "true or false"),
-        ("chdb://entries?seed=a", "no options"),
-    ],
-)
-def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        ChDBStore.from_url(url)
 
 
 # Sessions
@@ -221,27 +165,6 @@ async def test_parameters_of_the_owner_and_the_store_do_not_mix(raw: RawChDB) ->
 
 def test_several_stores_on_one_directory_write_the_same_keys_at_once(raw: RawChDB, path: Path) -> None:
     stores = [ChDBStore(database_path=path), ChDBStore(database_path=path), ChDBStore(session=raw.session)]
-    errors: list[BaseException] = []
-
-    async def write(store: ChDBStore, number: int) -> None:
-        async with store:
-            for turn in range(10):
-                await store.put(f"k{turn % 5}", {"store": number})
-                await store.put_many([f"k{key}" for key in range(5)], [{"store": number}] * 5)
-                await store.delete(f"k{turn % 5}")
-            await store.put(f"own {number}", {"store": number})
-
-    def run(store: ChDBStore, number: int) -> None:
-        try:
-            asyncio.run(write(store, number))
-        except BaseException as exc:  # noqa: BLE001 — told below
-            errors.append(exc)
-
-    threads = [threading.Thread(target=run, args=(store, number)) for number, store in enumerate(stores)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    check_writes_at_once(stores, 10, lambda: time.sleep(0.05))
     owned: list[Any] = raw.rows("SELECT key FROM kv_entries FINAL WHERE key LIKE 'own%' ORDER BY key")
     assert owned == [("own 0",), ("own 1",), ("own 2",)]

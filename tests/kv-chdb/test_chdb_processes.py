@@ -8,9 +8,10 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import exchange
 import pytest
-from embedded import FORKING, check_held_elsewhere, run
-from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from embedded import CALLS, FORKING, check_held_elsewhere, check_removal, check_removal_under_two, run
+from key_value.aio.errors import StoreSetupError
 from key_value.aio.stores.chdb import ChDBStore
 from key_value.aio.testing import CrashTests
 from raw_chdb import RawChDB
@@ -22,23 +23,10 @@ if TYPE_CHECKING:
 
     from predecessor import Predecessor
 
-VALUES: dict[str, dict[str, Any]] = {
-    "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
-    "unicode": {"höme": "é 🌍 \u2028 \x00"},
-    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
-    "floats": {"minus zero": -0.0, "large": 1e308, "whole": 1.0},
-    "nested": {"items": [1, {"b": [[], {}, {"c": None}]}, "text", None, 1.5]},
-    "https://example.com/a?b=1#c": {"quotes": "'\"\\ \n\t"},
-    "höme/é 🌍": {"text": "x" * 50_000},
-}
+NAMES = exchange.named("https://example.com/a?b=1#c", "höme/é 🌍")
+VALUES = {**exchange.VALUES, **exchange.OF_FILES, **exchange.FLOATS, **NAMES}
 
-HOLDER = """
-import sys
-from chdb.session import Session
-session = Session(sys.argv[1])
-print("open", flush=True)
-sys.stdin.read()
-"""
+OPENING = "from chdb.session import Session; session = Session(sys.argv[1])"
 
 # For the programs that other embedded stores run too.
 BEGINNING = """
@@ -134,7 +122,7 @@ class TestChDBStoreAfterCrashes(CrashTests):
 
 
 def test_a_directory_held_by_another_process_is_a_setup_error(path: Path) -> None:
-    check_held_elsewhere(ChDBStore(path=path), HOLDER, path, r"another process has the chDB database .*database open")
+    check_held_elsewhere(ChDBStore(path=path), OPENING, path, r"another process has the chDB database .*database open")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("given", 2), ("closed", 2)])
@@ -204,41 +192,16 @@ def test_a_file_in_its_place_is_a_setup_error(path: Path) -> None:
             asyncio.run(ChDBStore(path=place).setup())
 
 
-@pytest.mark.parametrize("call", ["put", "get", "setup", "put_if_absent", "delete", "cull"])
+@pytest.mark.parametrize("call", CALLS)
 async def test_a_directory_removed_while_it_was_open_is_told_once_and_made_again(path: Path, call: str) -> None:
-    store = ChDBStore(path=path)
-    await store.put("a", {"n": 1})
-    shutil.rmtree(path)
-    arguments: dict[str, tuple[Any, ...]] = {
-        "put": ("b", {}),
-        "get": ("a",),
-        "put_if_absent": ("b", {}),
-        "delete": ("a",),
-    }
-    with pytest.raises(StoreConnectionError, match=r"database has been removed while it was open"):
-        await getattr(store, call)(*arguments.get(call, ()))
-    await store.put("c", {"n": 3})
-    await store.setup()
-    await store.close()
+    await check_removal(ChDBStore(path=path), path, call, "database")
     with RawChDB(path) as raw:
         assert raw.rows("SELECT key FROM kv_entries") == [("c",)]
 
 
 async def test_a_removed_directory_is_made_again_when_all_stores_have_noticed(path: Path) -> None:
-    store, other = ChDBStore(path=path), ChDBStore(path=path)
-    await store.put("a", {"n": 1})
-    await other.setup()
-    shutil.rmtree(path)
-    with pytest.raises(StoreConnectionError, match="removed"):
-        await store.put("b", {"n": 2})
-    with pytest.raises(StoreConnectionError, match="still has another session"):
-        await store.put("b", {"n": 2})
-    with pytest.raises(StoreConnectionError, match="removed"):
-        await other.get("a")
-    await store.put("c", {"n": 3})
-    await other.put("d", {"n": 4})
-    await store.close()
-    await other.close()
+    stores = ChDBStore(path=path), ChDBStore(path=path)
+    await check_removal_under_two(*stores, lambda: shutil.rmtree(path), "still has another session")
     with RawChDB(path) as raw:
         assert raw.rows("SELECT key FROM kv_entries ORDER BY key") == [("c",), ("d",)]
 
@@ -260,36 +223,18 @@ def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Cal
 
 
 async def test_the_predecessor_reads_what_we_write(path: Path, predecessor: Callable[..., list[Any]]) -> None:
+    await exchange.check_predecessor_reads(ChDBStore(database_path=path), predecessor, VALUES)
+
+
+async def test_the_predecessor_reads_what_we_put_conditionally(
+    path: Path, predecessor: Callable[..., list[Any]]
+) -> None:
     async with ChDBStore(database_path=path) as store:
-        await store.put_many(list(VALUES), list(VALUES.values()), collection="batch")
         for key, value in VALUES.items():
             await store.put_if_absent(key, value, collection="single")
-        await store.put("short", {"n": 1}, ttl=1000)
-        await store.put("gone", {"n": 1})
-        await store.delete("gone")
-    gets = [("get", {"key": key, "collection": collection}) for collection in ("batch", "single") for key in VALUES]
-    *found, gone, (value, remaining) = predecessor(*gets, ("get", {"key": "gone"}), ("ttl", {"key": "short"}))
-    assert found == [*VALUES.values()] * 2
-    assert gone is None
-    assert value == {"n": 1}
-    assert 900 < remaining <= 1000
+    gets = [("get", {"key": key, "collection": "single"}) for key in VALUES]
+    assert predecessor(*gets) == list(VALUES.values())
 
 
 async def test_we_read_what_the_predecessor_writes(path: Path, predecessor: Callable[..., list[Any]]) -> None:
-    puts = [("put", {"key": key, "collection": "users", "value": value}) for key, value in VALUES.items()]
-    predecessor(
-        *puts,
-        ("put", {"key": "short", "value": {"n": 1}, "ttl": 1000}),
-        ("put", {"key": "gone", "value": {"n": 1}}),
-        ("delete", {"key": "gone"}),
-    )
-    async with ChDBStore(database_path=path) as store:
-        assert await store.get_many(list(VALUES), collection="users") == list(VALUES.values())
-        assert sorted(await store.keys("users")) == sorted(VALUES)
-        value, remaining = await store.ttl("short")
-        assert (value, remaining) == ({"n": 1}, pytest.approx(1000, abs=60))
-        assert await store.keys() == ["short"]
-        await store.put("plain", {"n": 2}, collection="users")
-        await store.delete("nested", collection="users")
-    asked = [("get", {"key": key, "collection": "users"}) for key in ("plain", "nested", "unicode")]
-    assert predecessor(*asked) == [{"n": 2}, None, VALUES["unicode"]]
+    await exchange.check_ours_reads(ChDBStore(database_path=path), predecessor, VALUES)

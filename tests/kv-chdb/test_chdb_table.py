@@ -1,4 +1,4 @@
-"""The table: what is in its rows, what SQL makes of it, and what the predecessor wrote and reads."""
+"""The table: what is in its rows, and what SQL makes of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
     from raw_chdb import RawChDB
 
-VALUES: dict[str, dict[str, Any]] = {
-    "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
-    "unicode": {"höme": "é 🌍 \u2028 \x00"},
-    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
-    "floats": {"minus zero": -0.0, "large": 1e308, "whole": 1.0},
-    "nested": {"items": [1, {"b": [[], {}, {"c": None}]}, "text", None, 1.5]},
-    "50 KB": {"text": "x" * 50_000},
-}
 TRICKY = [
     "\\",
     "\\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from embedded import check_equal_values_have_versions, check_versions_across_openings
 from key_value.aio.stores.chdb import ChDBStore
 from rivals import RACES, count_up, winners
 
@@ -39,23 +40,16 @@ async def test_what_the_owner_writes_in_between_is_noticed(path: Path, raw: RawC
 
 
 async def test_an_equal_value_that_is_stored_again_has_another_version(path: Path) -> None:
-    versions: set[str | None] = set()
     async with ChDBStore(path=path) as store:
-        for _ in range(20):
-            await store.put("a", {"n": 1})
-            versions.add((await store.get_versioned("a")).version)
-    assert len(versions) == 20
+        await check_equal_values_have_versions(store, 20)
 
 
 async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
-    async with ChDBStore(database_path=path) as store:
-        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
-        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
-        await store.put("a", {"n": 2})
-    async with ChDBStore(database_path=path) as store:
-        stored = [await store.put_if_version(key, {"n": 3}, each) for key, each in zip("ab", versions, strict=True)]
-        assert stored == [False, True]
-        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+    async def change() -> None:
+        async with ChDBStore(path=path) as other:
+            await other.put("a", {"n": 2})
+
+    await check_versions_across_openings(lambda: ChDBStore(database_path=path), change)
 
 
 def test_increments_of_many_stores_at_once_are_exact(path: Path, raw: RawChDB) -> None:

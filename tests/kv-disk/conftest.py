@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -27,10 +26,6 @@ class Execute(Protocol):
 
 class Lock(Protocol):
     def __call__(self, path: Path) -> AbstractContextManager[None]: ...
-
-
-class LimitFileSize(Protocol):
-    def __call__(self, octets: int) -> Any: ...
 
 
 @pytest.fixture(scope="session")
@@ -97,19 +92,3 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield directory
     finally:
         assert run("umount", "--lazy", str(directory)) == 0
-
-
-@pytest.fixture
-def limit_file_size() -> LimitFileSize:
-    """Within `with`, no file of this process grows beyond a size."""
-
-    @contextmanager
-    def limit(octets: int) -> Generator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limit

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from embedded import file_size_limit
 from key_value.aio.errors import DeserializationError, StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.disk import DiskStore, MultiDiskStore
 from key_value.aio.stores.disk.database import Database
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
-    from conftest import Execute, LimitFileSize
+    from conftest import Execute
 
 FILE = "key-value.db"
 KEYS = [f"key {number}" for number in range(50)]
@@ -70,21 +71,19 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> No
         assert await store.get_many(["key", *KEYS]) == [{"n": 1}, *VALUES]
 
 
-async def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(
-    tmp_path: Path, limit_file_size: LimitFileSize
-) -> None:
+async def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put_many(KEYS, VALUES)
-        with limit_file_size(1_000_000):
+        with file_size_limit(1_000_000):
             assert await check_a_full_disk(store) > 10
         await store.put("key", {"n": 1})
         assert await store.get_many(["key", *KEYS]) == [{"n": 1}, *VALUES]
 
 
-async def test_setup_proves_that_the_database_takes_a_write(tmp_path: Path, limit_file_size: LimitFileSize) -> None:
+async def test_setup_proves_that_the_database_takes_a_write(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put("key", {"n": 1})
-        with limit_file_size(1):
+        with file_size_limit(1):
             with pytest.raises(StoreConnectionError, match=f"{tmp_path}/{FILE}: "):
                 await store.setup()
             assert await store.get("key") == {"n": 1}

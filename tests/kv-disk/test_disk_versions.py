@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from embedded_cases import ContentionCases
 from key_value.aio.stores.disk import DiskStore
 from key_value.aio.testing import FakeClock
+from rivals import version_of
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from conftest import Execute
 
 FILE = "key-value.db"
-PROCESS = Path(__file__).with_name("process.py")
-PROCESSES = 4
 
 # As kv-disk made it before entries had revisions.
 WITHOUT_REVISIONS = """
@@ -57,12 +55,6 @@ def directory_of_before(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def version_of(store: DiskStore, key: str = "key") -> str:
-    version = (await store.get_versioned(key)).version
-    assert version is not None
-    return version
-
-
 async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_moment(
     store: DiskStore, tmp_path: Path
 ) -> None:
@@ -71,7 +63,7 @@ async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_mo
         async with DiskStore(directory=tmp_path) as other:
             for number in range(50):
                 await (store, other)[number % 2].put("key", {"n": 1}, ttl=10)
-                seen.add(await version_of(store))
+                seen.add(await version_of(store, "key"))
                 if number % 3 == 0:
                     await other.delete("key")
     assert len(seen) == 50
@@ -80,7 +72,7 @@ async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_mo
 async def test_reading_leaves_the_version_however_its_uses_are_noted(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path, max_size=1_000_000) as store:
         await store.put("key", {"n": 1})
-        version = await version_of(store)
+        version = await version_of(store, "key")
         for _ in range(3):
             assert await store.get("key") == {"n": 1}
             await store.put("other", {})
@@ -90,9 +82,9 @@ async def test_reading_leaves_the_version_however_its_uses_are_noted(tmp_path: P
 async def test_a_version_outlives_the_store(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put("key", {"n": 1})
-        version = await version_of(store)
+        version = await version_of(store, "key")
     async with DiskStore(directory=tmp_path) as store:
-        assert await version_of(store) == version
+        assert await version_of(store, "key") == version
         assert await store.put_if_version("key", {"n": 2}, version) is True
 
 
@@ -109,13 +101,13 @@ async def test_a_write_of_another_program_is_noticed(
     store: DiskStore, tmp_path: Path, execute: Execute, change: str
 ) -> None:
     await store.put("key", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "key")
     execute(tmp_path, f"UPDATE entries SET {change}")  # noqa: S608 — the texts above
     stored = execute(tmp_path, "SELECT * FROM entries")
     assert await store.put_if_version("key", {"n": 3}, version) is False
     assert await store.delete_if_version("key", version) is False
     assert execute(tmp_path, "SELECT * FROM entries") == stored
-    assert await version_of(store) != version
+    assert await version_of(store, "key") != version
 
 
 async def test_a_database_without_revisions_is_completed_and_keeps_its_entries(
@@ -123,9 +115,9 @@ async def test_a_database_without_revisions_is_completed_and_keeps_its_entries(
 ) -> None:
     async with DiskStore(directory=directory_of_before) as store:
         assert await store.get("key") == {"n": 1}
-        version = await version_of(store)
+        version = await version_of(store, "key")
         assert await store.put_if_version("key", {"n": 1}, version) is True
-        assert await version_of(store) != version
+        assert await version_of(store, "key") != version
         assert await store.put_if_version("key", {"n": 3}, version) is False
     assert execute(directory_of_before, "PRAGMA user_version") == [(1,)]
     assert execute(directory_of_before, "PRAGMA integrity_check") == [("ok",)]
@@ -136,7 +128,7 @@ async def test_a_process_that_knows_no_revisions_goes_on_and_its_writes_are_noti
         older.execute(PUT_WITHOUT_REVISION, ("key", 1))
         async with DiskStore(directory=directory_of_before) as store:
             await store.put("key", {"n": 1})
-            version = await version_of(store)
+            version = await version_of(store, "key")
             older.execute(PUT_WITHOUT_REVISION, ("key", 2))
             assert await store.put_if_version("key", {"n": 3}, version) is False
             older.execute(PUT_WITHOUT_REVISION, ("new", 3))
@@ -144,46 +136,16 @@ async def test_a_process_that_knows_no_revisions_goes_on_and_its_writes_are_noti
             assert await store.put_if_version("new", {"n": 3}, await version_of(store, "new")) is True
 
 
-async def run(directory: Path, command: str, number: int) -> list[int]:
-    """What each of the processes printed, all begun at once."""
-    arguments = [sys.executable, str(PROCESS), str(directory), command, str(number)]
-    processes = [
-        await asyncio.create_subprocess_exec(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(PROCESSES)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert await process.stdout.readline() == b"open\n"
-        outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert [process.returncode for process in processes] == [0] * PROCESSES
-    return [int(output) for output, _ in outputs if output]
+class TestDiskStoreUnderContention(ContentionCases[DiskStore]):
+    beginning = """
+from key_value.aio.stores.disk import DiskStore
 
+def Store(path):
+    return DiskStore(directory=path)
+"""
+    increments = 100
+    keys = 200
 
-async def test_increments_of_four_processes_are_exact(store: DiskStore, tmp_path: Path) -> None:
-    await run(tmp_path, "count", 100)
-    assert await store.get("counter") == {"count": PROCESSES * 100}
-
-
-async def test_of_processes_that_put_if_absent_one_wins_each_key(tmp_path: Path) -> None:
-    assert sum(await run(tmp_path, "claim", 200)) == 200
-
-
-async def test_of_processes_that_delete_one_wins_each_key(store: DiskStore, tmp_path: Path) -> None:
-    values: list[dict[str, Any]] = [{}] * 200
-    await store.put_many([str(number) for number in range(200)], values)
-    assert sum(await run(tmp_path, "delete", 200)) == 200
-
-
-async def test_of_fifty_that_delete_at_once_one_wins(tmp_path: Path) -> None:
-    stores = [DiskStore(directory=tmp_path) for _ in range(5)]
-    await stores[0].put_many(["a", "b"], [{}, {}])
-    version = await version_of(stores[0], "a")
-    assert sum(await asyncio.gather(*(stores[n % 5].delete_if_version("a", version) for n in range(50)))) == 1
-    assert sum(await asyncio.gather(*(stores[n % 5].delete("b") for n in range(50)))) == 1
-    await asyncio.gather(*(store.close() for store in stores))
+    @override
+    def open(self, path: Path) -> DiskStore:
+        return DiskStore(directory=path)

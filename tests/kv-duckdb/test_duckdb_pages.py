@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from embedded import check_pages_under_writes
 from key_value.aio.core import clock
 from key_value.aio.core.marks import marked
 from key_value.aio.stores.duckdb import DuckDBStore
@@ -48,28 +47,7 @@ async def test_pages_of_any_size_have_every_key_once(raw: duckdb.DuckDBPyConnect
 
 
 async def test_pages_have_every_key_that_stays_while_others_come_and_go(raw: duckdb.DuckDBPyConnection) -> None:
-    kept = [f"k{number:03}" for number in range(0, 90, 3)]
-    passing = [f"k{number:03}" for number in range(1, 90, 3)]
-    store = DuckDBStore(connection=raw)
-    await store.put_many(kept, [{"n": 1}] * len(kept))
-    done = threading.Event()
-
-    async def write(other: DuckDBStore) -> None:
-        async with other:
-            while not done.is_set():
-                await other.put_many(passing, [{"n": 1}] * len(passing))
-                await other.put_many(kept, [{"n": 2}] * len(kept))
-                await other.delete_many(passing)
-
-    writer = threading.Thread(target=asyncio.run, args=(write(DuckDBStore(connection=raw)),))
-    writer.start()
-    try:
-        for _ in range(10):
-            found = await all_keys(store, limit=7)
-            assert set(kept) <= set(found) <= {*kept, *passing}
-    finally:
-        done.set()
-        writer.join()
+    await check_pages_under_writes(DuckDBStore(connection=raw), DuckDBStore(connection=raw), 90)
 
 
 async def test_a_made_up_cursor_shows_nothing_outside_the_prefix(raw: duckdb.DuckDBPyConnection) -> None:

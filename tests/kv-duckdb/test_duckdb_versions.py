@@ -6,26 +6,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from embedded import check_equal_values_have_versions, check_expired_is_absent, check_versions_across_openings
 from key_value.aio.stores.duckdb import DuckDBStore
 from rivals import RACES, count_up, winners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 WRITERS = 4
 INCREMENTS = 25
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "entries.duckdb"
-
-
-@pytest.fixture
-def raw(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(path) as connection:
-        yield connection
 
 
 @pytest.mark.parametrize(
@@ -55,41 +44,31 @@ async def test_what_others_write_by_sql_in_between_is_noticed(
 
 
 async def test_an_equal_value_that_is_stored_again_has_another_version() -> None:
-    store = DuckDBStore()
-    versions: set[str | None] = set()
-    for _ in range(50):
-        await store.put("a", {"n": 1})
-        versions.add((await store.get_versioned("a")).version)
-    assert len(versions) == 50
+    await check_equal_values_have_versions(DuckDBStore(), 50)
 
 
 async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
-    async with DuckDBStore(database_path=path) as store:
-        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
-        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
-    with duckdb.connect(path) as owner:
-        owner.execute("""UPDATE kv_entries SET value = '{"n": 2}' WHERE key = 'a'""")
-    async with DuckDBStore(database_path=path) as store:
-        stored = [await store.put_if_version(key, {"n": 3}, each) for key, each in zip("ab", versions, strict=True)]
-        assert stored == [False, True]
-        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+    async def change() -> None:
+        with duckdb.connect(path) as owner:
+            owner.execute("""UPDATE kv_entries SET value = '{"n": 2}' WHERE key = 'a'""")
+
+    await check_versions_across_openings(lambda: DuckDBStore(database_path=path), change)
 
 
 async def test_an_expired_entry_is_none(path: Path, raw: duckdb.DuckDBPyConnection) -> None:
     async with DuckDBStore(database_path=path) as store:
         raw.execute("INSERT INTO kv_entries VALUES ('default_collection', 'a', '{}', NULL, '2020-01-01', 1)")
-        assert (await store.get_versioned("a")).version is None
-        assert await store.put_if_version("a", {"n": 2}, None) is True
-        assert await store.put_if_version("a", {"n": 3}, None) is False
-        assert await store.get("a") == {"n": 2}
+        await check_expired_is_absent(store)
 
 
+@pytest.mark.usefixtures("patient")
 def test_increments_of_many_connections_at_once_are_exact(path: Path) -> None:
     count_up(lambda: DuckDBStore(database_path=path), WRITERS, INCREMENTS)
     with duckdb.connect(path) as raw:
         assert raw.execute("SELECT value::VARCHAR FROM kv_entries").fetchall() == [(f'{{"n":{WRITERS * INCREMENTS}}}',)]
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("what", RACES)
 def test_one_of_those_that_race_wins(path: Path, what: str) -> None:
     assert winners(lambda: DuckDBStore(database_path=path), 50, what) == 1

@@ -11,11 +11,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from embedded_cases import ContentionCases
 from key_value.aio.errors import StoreSetupError, StoreTimeoutError
 from key_value.aio.stores.filetree import FileTreeStore, locks
 from key_value.aio.stores.filetree.directory import Directory
+from rivals import version_of
+from typing_extensions import override
 
-from .trees import COLLECTION, files_in, version_of
+from .trees import COLLECTION, files_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,84 +34,23 @@ async def store(tmp_path: Path) -> AsyncIterator[FileTreeStore]:
 # Many at once
 
 
-WORKER = """
-import asyncio, sys
+class TestFileTreeStoreUnderContention(ContentionCases[FileTreeStore]):
+    beginning = """
 from key_value.aio.stores.filetree import FileTreeStore
 
-async def increment(store, times):
-    for _ in range(times):
-        while True:
-            value, _, version = await store.get_versioned("count")
-            if await store.put_if_version("count", {"n": (value or {"n": 0})["n"] + 1}, version):
-                break
-
-async def claim(store, times):
-    return sum([await store.put_if_absent(f"claim {n}", {"n": n}) for n in range(times)])
-
-async def take(store, times):
-    return sum([await store.delete(f"code {n}") for n in range(times)])
-
-async def main(path, work, times):
-    async with FileTreeStore(data_directory=path) as store:
-        sys.stdin.readline()
-        print(await {"increment": increment, "claim": claim, "take": take}[work](store, times))
-
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+def Store(path):
+    return FileTreeStore(data_directory=path)
 """
+    increments = 50
+    keys = 100
 
+    @override
+    def open(self, path: Path) -> FileTreeStore:
+        return FileTreeStore(data_directory=path)
 
-def run_in_processes(tree: Path, work: str, times: int) -> list[str]:
-    """What four processes print that begin at the same moment."""
-    processes = [
-        subprocess.Popen(  # noqa: S603 — this interpreter
-            [sys.executable, "-c", WORKER, str(tree), work, str(times)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=250)[0].strip() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4
-    return outputs
-
-
-async def test_increments_of_four_processes_are_exact(store: FileTreeStore, tmp_path: Path) -> None:
-    await asyncio.to_thread(run_in_processes, tmp_path, "increment", 50)
-    assert await store.get("count") == {"n": 200}
-    assert files_in(tmp_path) == ["count.json"]
-
-
-async def test_of_four_processes_that_put_if_absent_one_wins(tmp_path: Path) -> None:
-    outputs = await asyncio.to_thread(run_in_processes, tmp_path, "claim", 100)
-    assert sum(map(int, outputs)) == 100
-
-
-async def test_of_four_processes_that_delete_one_wins(store: FileTreeStore, tmp_path: Path) -> None:
-    await store.put_many([f"code {number}" for number in range(100)], [{"n": 1}] * 100)
-    outputs = await asyncio.to_thread(run_in_processes, tmp_path, "take", 100)
-    assert sum(map(int, outputs)) == 100
-
-
-async def test_of_fifty_that_delete_at_once_one_wins(tmp_path: Path) -> None:
-    stores = [FileTreeStore(data_directory=tmp_path) for _ in range(5)]
-    for conditional in (False, True):
-        await stores[0].put("ada", {"n": 1})
-        version = await version_of(stores[0])
-        won = await asyncio.gather(
-            *(
-                stores[number % 5].delete_if_version("ada", version)
-                if conditional
-                else stores[number % 5].delete("ada")
-                for number in range(50)
-            )
-        )
-        assert sorted(won) == [False] * 49 + [True]
-    await asyncio.gather(*(store.close() for store in stores))
+    @override
+    def check_files(self, path: Path) -> None:
+        assert files_in(path) == ["count.json"]
 
 
 async def test_an_expired_entry_has_one_heir_while_it_is_culled_and_deleted(tmp_path: Path) -> None:
@@ -152,7 +94,7 @@ def hold(tree: Path) -> subprocess.Popen[str]:
 async def test_a_killed_holder_leaves_nothing_locked(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     holder = await asyncio.to_thread(hold, tmp_path)
-    waiting = asyncio.create_task(store.put_if_version("ada", {"n": 2}, await version_of(store)))
+    waiting = asyncio.create_task(store.put_if_version("ada", {"n": 2}, await version_of(store, "ada")))
     await asyncio.wait([waiting], timeout=0.05)
     assert not waiting.done()
     holder.send_signal(signal.SIGKILL)
@@ -206,7 +148,7 @@ async def test_where_directories_cannot_be_locked_there_are_no_conditional_write
     async with FileTreeStore(data_directory=tmp_path) as store:
         assert store.capabilities.conditional_writes is False
         await store.put("ada", {"n": 1})
-        version = await version_of(store)
+        version = await version_of(store, "ada")
         for call in (
             store.put_if_absent("bob", {"n": 1}),
             store.put_if_version("ada", {"n": 2}, version),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from embedded import file_size_limit
 from key_value.aio.errors import (
     StoreConnectionError,
     StoreSetupError,
@@ -190,12 +191,8 @@ async def test_a_full_file_system_is_a_clear_error_and_loses_nothing(small_file_
 
 @pytest.fixture
 def limited_files() -> Iterator[None]:
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
-    try:
+    with file_size_limit(50_000):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 @pytest.mark.usefixtures("limited_files")

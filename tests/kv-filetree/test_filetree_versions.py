@@ -10,8 +10,9 @@ import pytest
 from key_value.aio.stores.filetree import FileTreeStore, directory, exchange
 from key_value.aio.stores.filetree.directory import Directory
 from key_value.aio.testing import FakeClock
+from rivals import version_of
 
-from .trees import COLLECTION, files_in, names_in, version_of
+from .trees import COLLECTION, files_in, names_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -73,21 +74,21 @@ async def test_the_version_changes_with_every_write_of_an_equal_value(store: Fil
     versions: list[str] = []
     for _ in range(50):
         await store.put("ada", {"n": 1})
-        versions.append(await version_of(store))
+        versions.append(await version_of(store, "ada"))
     assert len(set(versions)) == 50
 
 
 @pytest.mark.usefixtures("clock")
 async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_moment(store: FileTreeStore) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     await store.put("ada", {"n": 1})
-    assert await version_of(store) != version
+    assert await version_of(store, "ada") != version
 
 
 async def test_a_write_of_others_is_noticed(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     put_as_others(tmp_path, "ada", 2)
     assert await store.put_if_version("ada", {"n": 3}, version) is False
     assert await store.delete_if_version("ada", version) is False
@@ -96,18 +97,18 @@ async def test_a_write_of_others_is_noticed(store: FileTreeStore, tmp_path: Path
 
 async def test_a_file_that_is_written_in_place_has_another_version(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     file = tmp_path / COLLECTION / "ada.json"
     status = file.stat()
     file.write_text(file.read_text().replace('{"n":1}', '{"n":2}'))
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert await version_of(store) != version
+    assert await version_of(store, "ada") != version
 
 
 async def test_a_version_outlives_the_store(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     async with FileTreeStore(data_directory=tmp_path) as other:
-        assert await other.put_if_version("ada", {"n": 2}, await version_of(store)) is True
+        assert await other.put_if_version("ada", {"n": 2}, await version_of(store, "ada")) is True
 
 
 @pytest.mark.usefixtures("replacement")
@@ -116,16 +117,16 @@ async def test_conditional_writes_leave_no_other_file(store: FileTreeStore, tmp_
     assert await store.put_if_absent("ada", {"n": 2}) is False
     clock.advance(2)
     assert await store.put_if_absent("ada", {"n": 3}) is True
-    assert await store.put_if_version("ada", {"n": 4}, await version_of(store)) is True
+    assert await store.put_if_version("ada", {"n": 4}, await version_of(store, "ada")) is True
     assert files_in(tmp_path) == ["ada.json"]
     assert (tmp_path / COLLECTION / "ada.json").stat().st_nlink == 1
-    assert await store.delete_if_version("ada", await version_of(store)) is True
+    assert await store.delete_if_version("ada", await version_of(store, "ada")) is True
     assert files_in(tmp_path) == []
 
 
 async def test_a_version_of_a_collection_that_is_gone_makes_no_directory(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     await store.destroy_collection(COLLECTION)
     assert await store.put_if_version("ada", {"n": 2}, version) is False
     assert await store.delete_if_version("ada", version) is False
@@ -167,7 +168,7 @@ async def test_a_write_of_others_after_the_look_is_not_overwritten(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     between(monkeypatch, step, lambda: put_as_others(tmp_path, "ada", 2))
     assert await store.put_if_version("ada", {"n": 3}, version) is False
     assert await store.get("ada") == {"n": 2}
@@ -179,7 +180,7 @@ async def test_of_several_writes_of_others_around_an_exchange_the_last_stays(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     numbers = iter((2, 3, 4))
     original = exchange.exchange
 
@@ -210,7 +211,7 @@ async def test_a_write_of_others_after_the_look_is_not_removed(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock, method: str
 ) -> None:
     await store.put("ada", {"n": 1}, ttl=10)
-    version = await version_of(store)
+    version = await version_of(store, "ada")
     if method != "delete_if_version":
         clock.advance(20)
     between(monkeypatch, "remove_if", lambda: put_as_others(tmp_path, "ada", 2))
@@ -224,7 +225,7 @@ async def test_a_temporary_file_that_is_removed_meanwhile_is_written_again(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("ada", {"n": 1})
-    version = await version_of(store)
+    version = await version_of(store, "ada")
 
     def remove_temporaries() -> None:
         for path in (tmp_path / COLLECTION).glob(".*.tmp"):

@@ -68,9 +68,3 @@ async def use(store: FileTreeStore, number: int) -> None:
 
 def files_in(tree: Path) -> list[str]:
     return names_in(tree / COLLECTION)
-
-
-async def version_of(store: FileTreeStore, key: str = "ada") -> str:
-    version = (await store.get_versioned(key)).version
-    assert version is not None
-    return version

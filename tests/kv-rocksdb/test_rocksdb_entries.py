@@ -8,6 +8,7 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import exchange
 import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.rocksdb import RocksDBStore
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
 
     from predecessor import Predecessor
 
-VALUES: dict[str, dict[str, Any]] = {
-    "plain": {"name": "Alice", "n": 1.5, "ok": True, "none": None, "roles": ["a", "b"]},
-    "unicode": {"höme": "é 🌍 \u2028 \x00"},
-    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
-    "nested": {"items": [1, {"b": [[], {}, {"c": None}]}]},
-    "50 KB": {"text": "x" * 50_000},
-}
+NAMES = exchange.named("https://example.com/a?b=1#c", "höme/é 🌍")
+VALUES = {**exchange.VALUES, **exchange.OF_FILES, **NAMES}
 
 
 class Recorded:
@@ -180,30 +176,11 @@ def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Cal
 
 
 async def test_the_predecessor_reads_what_we_write(path: Path, predecessor: Callable[..., list[Any]]) -> None:
-    keys = [*VALUES, "https://example.com/a?b=1#c", "höme/é 🌍"]
-    values = [*VALUES.values(), {"n": 1}, {"n": 2}]
-    async with RocksDBStore(path=path) as store:
-        await store.put_many(keys, values, collection="batch")
-        for key, value in zip(keys, values, strict=True):
-            await store.put(key, value, collection="single")
-        await store.put("short", {"n": 1}, ttl=1000)
-    gets = [("get", {"key": key, "collection": collection}) for collection in ("batch", "single") for key in keys]
-    *found, (value, remaining) = predecessor(*gets, ("ttl", {"key": "short"}))
-    assert found == values * 2
-    assert value == {"n": 1}
-    assert 900 < remaining <= 1000
+    await exchange.check_predecessor_reads(RocksDBStore(path=path), predecessor, VALUES)
 
 
 async def test_we_read_what_the_predecessor_writes(path: Path, predecessor: Callable[..., list[Any]]) -> None:
-    puts = [("put", {"key": key, "collection": "users", "value": value}) for key, value in VALUES.items()]
-    predecessor(*puts, ("put", {"key": "short", "value": {"n": 1}, "ttl": 1000}))
-    async with RocksDBStore(path=path) as store:
-        assert await store.get_many(list(VALUES), collection="users") == list(VALUES.values())
-        assert sorted(await store.keys("users")) == sorted(VALUES)
-        value, remaining = await store.ttl("short")
-        assert (value, remaining) == ({"n": 1}, pytest.approx(1000, abs=60))
-        await store.put("plain", {"n": 2}, collection="users")
-    assert predecessor(("get", {"key": "plain", "collection": "users"})) == [{"n": 2}]
+    await exchange.check_ours_reads(RocksDBStore(path=path), predecessor, VALUES)
 
 
 async def test_recorded_entries_are_read_in_full(path: Path, recorded: Path) -> None:

@@ -1,4 +1,4 @@
-"""What options, directories and databases that are not as they should be lead to."""
+"""Directories that are held, damaged, full or removed, and who may read them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import shutil
 import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from embedded import FILLING, FORKING, check_held_elsewhere, run
-from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreConnectionError, StoreSetupError
+from embedded import CALLS, FILLING, FORKING, check_held_elsewhere, check_removal, run
+from key_value.aio.errors import DeserializationError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.rocksdb import RocksDBStore
 from rocksdict import Options, Rdict
 
@@ -19,13 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOLDER = """
-import sys
-from rocksdict import Rdict
-client = Rdict(sys.argv[1])
-print("open", flush=True)
-sys.stdin.read()
-"""
+
+OPENING = "from rocksdict import Rdict; client = Rdict(sys.argv[1])"
 
 # Has its database removed, and another process make one there; ends with and without closing the store.
 REPLACED = """
@@ -72,50 +67,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "entries"
 
 
-# Options
-
-
-@pytest.mark.parametrize("options", [{}, {"path": ""}], ids=["none", "empty path"])
-def test_a_database_or_a_path_is_needed(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"pass either db=, .* or path="):
-        RocksDBStore(**options)
-
-
-def test_a_database_and_a_path_are_refused(path: Path) -> None:
-    with Rdict(str(path)) as client, pytest.raises(ValueError, match=r"pass either db=, .* or path="):
-        RocksDBStore(db=client, path=path)
-
-
-def test_a_constructor_opens_nothing(path: Path) -> None:
-    RocksDBStore(path=path)
-    assert not path.exists()
-
-
-async def test_a_missing_database_is_not_created_when_it_may_not(path: Path) -> None:
-    store = RocksDBStore(path=path, auto_create=False)
-    with pytest.raises(StoreSetupError, match=r"no RocksDB database in .*entries; create it, or pass auto_create=True"):
-        await store.get("a")
-    async with RocksDBStore(path=str(path)) as creator:
-        await creator.put("a", {"n": 1})
-    assert await store.get("a") == {"n": 1}
-    await store.close()
-
-
-async def test_every_write_waits_for_the_medium_on_request(path: Path) -> None:
-    async with RocksDBStore(path=path, durability="full") as store:
-        await store.put("a", {"n": 1})
-        await store.put_many(["b", "c"], [{"n": 2}, {"n": 3}])
-        assert await store.delete("a") is True
-        assert await store.get_many(["a", "b", "c"]) == [None, {"n": 2}, {"n": 3}]
-        synced = (path / "LOG").read_text(errors="replace")
-    assert "Options.use_fsync: 0" in synced
-
-
 # Directories
 
 
 def test_a_path_held_by_another_process_is_a_setup_error(path: Path) -> None:
-    check_held_elsewhere(RocksDBStore(path=path), HOLDER, path, r"another process holds the RocksDB database .*entries")
+    check_held_elsewhere(
+        RocksDBStore(path=path), OPENING, path, r"another process holds the RocksDB database .*entries"
+    )
 
 
 async def test_a_path_that_is_open_in_this_process_is_a_setup_error(path: Path) -> None:
@@ -178,17 +136,9 @@ def test_a_full_disk_loses_nothing_and_the_store_serves_when_there_is_room(path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
-@pytest.mark.parametrize("call", ["put", "get", "setup", "put_if_absent", "cull"])
+@pytest.mark.parametrize("call", CALLS)
 async def test_a_database_removed_while_it_was_open_is_told_once_and_made_again(path: Path, call: str) -> None:
-    store = RocksDBStore(path=path / "below")
-    await store.put("a", {"n": 1})
-    shutil.rmtree(path)
-    arguments: dict[str, tuple[Any, ...]] = {"put": ("b", {}), "get": ("a",), "put_if_absent": ("b", {})}
-    with pytest.raises(StoreConnectionError, match="below has been removed while it was open"):
-        await getattr(store, call)(*arguments.get(call, ()))
-    await store.put("c", {"n": 3})
-    await store.setup()
-    await store.close()
+    await check_removal(RocksDBStore(path=path / "below"), path, call, "below")
     with Rdict(str(path / "below")) as client:
         assert list(client.keys()) == ["default_collection::c"]
 
@@ -271,68 +221,7 @@ def modes(path: Path) -> set[int]:
     return {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no home of this name")
-async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    async with RocksDBStore(path="~/data") as store:
-        await store.put("a", {})
-    assert (tmp_path / "data" / "CURRENT").is_file()
-
-
-# URLs
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("rocksdb:///var/lib/app?durability=full", "RocksDBStore(/var/lib/app)"),
-        ("rocksdb:///a%20b?auto_create=false&default_collection=c", "RocksDBStore(/a b)"),
-        ("rocksdb://data/entries", "RocksDBStore(/here/data/entries)"),
-        ("rocksdb://~/data", "RocksDBStore(/me/data)"),
-    ],
-)
-def test_a_url_names_the_directory(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getcwd", lambda: "/here")
-    monkeypatch.setenv("HOME", "/me")
-    assert repr(RocksDBStore.from_url(url)) == shown
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("rocksdb://", "must name a path"),
-        ("rocksdb://user@data", "must name a path"),
-        ("rocksdb://data?sync=true", "no options"),
-        ("rocksdb://data?path=other", "twice"),
-        ("rocksdb://data?auto_create=maybe", "true or false"),
-        ("rocksdb://data?db=other", "no options"),
-    ],
-)
-def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        RocksDBStore.from_url(url)
-
-
 # Databases that are passed in
-
-
-async def test_a_database_is_left_open(path: Path) -> None:
-    with Rdict(str(path)) as client:
-        store = RocksDBStore(db=client)
-        await store.put("a", {"n": 1})
-        await store.close()
-        assert list(client.keys()) == ["default_collection::a"]
-        assert await store.get("a") == {"n": 1}
-
-
-async def test_a_database_closed_by_its_owner_is_a_connection_error(path: Path) -> None:
-    with Rdict(str(path)) as client:
-        store = RocksDBStore(db=client)
-        await store.put("a", {"n": 1})
-    with pytest.raises(StoreConnectionError):
-        await store.get("a")
-    with pytest.raises(KeyValueStoreError):
-        await store.put("a", {"n": 2})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

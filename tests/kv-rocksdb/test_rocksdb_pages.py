@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from embedded import check_pages_under_writes
 from key_value.aio.core.marks import marked
 from key_value.aio.stores.rocksdb import RocksDBStore
 from rivals import all_keys
@@ -35,29 +34,9 @@ async def test_a_scan_by_prefix_reads_the_names_that_begin_with_it_and_no_other(
 
 
 async def test_pages_have_every_key_that_stays_while_others_come_and_go(tmp_path: Path) -> None:
-    kept = [f"k{number:03}" for number in range(0, 600, 3)]
     with Rdict(str(tmp_path)) as client:
         store = RocksDBStore(db=client)
-        await store.put_many(kept, [{"n": 1}] * len(kept))
-        done = threading.Event()
-
-        async def write() -> None:
-            other = RocksDBStore(db=client)
-            while not done.is_set():
-                passing = [f"k{number:03}" for number in range(1, 600, 3)]
-                await other.put_many(passing, [{"n": 1}] * len(passing))
-                await other.put_many(kept, [{"again": True}] * len(kept))
-                await other.delete_many(passing)
-            await other.close()
-
-        writer = threading.Thread(target=asyncio.run, args=(write(),))
-        writer.start()
-        try:
-            for _ in range(20):
-                assert set(kept) <= set(await all_keys(store, limit=7))
-        finally:
-            done.set()
-            writer.join()
+        await check_pages_under_writes(store, RocksDBStore(db=client), 600)
         await store.close()
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from embedded import check_equal_values_have_versions, check_expired_is_absent, check_versions_across_openings
 from key_value.aio.stores.rocksdb import RocksDBStore
 from rivals import RACES, count_up, winners
 from rocksdict import Rdict
@@ -46,35 +47,20 @@ async def test_what_the_owner_of_the_database_writes_in_between_is_noticed(clien
 
 
 async def test_an_equal_value_that_is_stored_again_has_another_version(client: Rdict) -> None:
-    store = RocksDBStore(db=client)
-    versions: set[str | None] = set()
-    for _ in range(100):
-        await store.put("a", {"n": 1})
-        versions.add((await store.get_versioned("a")).version)
-    assert len(versions) == 100
+    await check_equal_values_have_versions(RocksDBStore(db=client), 100)
 
 
 async def test_a_version_lasts_until_the_next_opening(tmp_path: Path) -> None:
-    async with RocksDBStore(path=tmp_path) as store:
-        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}])
-        versions = [(await store.get_versioned(key)).version for key in ("a", "b")]
-    with Rdict(str(tmp_path)) as owner:
-        owner[NAME] = b'{"version": 1, "value": {"n": 2}}'
-    async with RocksDBStore(path=tmp_path) as store:
-        written = [
-            await store.put_if_version(key, {"n": 3}, version) for key, version in zip("ab", versions, strict=True)
-        ]
-        assert written == [False, True]
-        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+    async def change() -> None:
+        with Rdict(str(tmp_path)) as owner:
+            owner[NAME] = b'{"version": 1, "value": {"n": 2}}'
+
+    await check_versions_across_openings(partial(RocksDBStore, path=tmp_path), change)
 
 
 async def test_an_expired_entry_is_none(client: Rdict) -> None:
-    store = RocksDBStore(db=client)
     client[NAME] = b'{"version": 1, "value": {"n": 1}, "expires_at": "2020-01-01T00:00:00+00:00"}'
-    assert (await store.get_versioned("a")).version is None
-    assert await store.put_if_version("a", {"n": 2}, None) is True
-    assert await store.put_if_version("a", {"n": 3}, None) is False
-    assert await store.get("a") == {"n": 2}
+    await check_expired_is_absent(RocksDBStore(db=client))
 
 
 def test_increments_of_many_stores_at_once_are_exact(client: Rdict) -> None:

@@ -1,20 +1,25 @@
-"""Programs for a store in the files of its process.
+"""Programs and checks for stores in the files of their process.
 
-Each goes behind a beginning that defines `Store`, which takes `path=`, and `given(path)`, a store on a database that
-the caller has opened.
+A program goes behind a beginning that defines `Store`, which takes `path=`, and `given(path)`, a store on a database
+that the caller has opened.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.errors import StoreSetupError
+from key_value.aio.errors import StoreConnectionError, StoreSetupError
+from rivals import all_keys, version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
 # Uses the store before and after a fork; the child's exit code says what it met.
@@ -77,8 +82,65 @@ asyncio.run(main())
 """
 
 
-def check_held_elsewhere(store: Any, holder: str, path: Path, message: str) -> None:
-    """While another process has the path open, by a program, the store says so; and then serves."""
+# Waits for a line, and then writes to a directory that other processes write to as well.
+WORKING = """
+import asyncio, sys
+
+async def count(store, number):
+    for _ in range(number):
+        while True:
+            value, _, version = await store.get_versioned("count")
+            if await store.put_if_version("count", {"n": (value or {"n": 0})["n"] + 1}, version):
+                break
+    return number
+
+async def claim(store, number):
+    return sum([await store.put_if_absent(f"key {each}", {}) for each in range(number)])
+
+async def delete(store, number):
+    return sum([await store.delete(f"key {each}") for each in range(number)])
+
+async def main(path, work, number):
+    async with Store(path=path) as store:
+        print("open", flush=True)
+        sys.stdin.readline()
+        print(await {"count": count, "claim": claim, "delete": delete}[work](store, number))
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+# Arguments of the calls that notice a database that was removed.
+CALLS: dict[str, tuple[Any, ...]] = {
+    "put": ("b", {}),
+    "get": ("a",),
+    "setup": (),
+    "put_if_absent": ("b", {}),
+    "delete": ("a",),
+    "cull": (),
+}
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)  # noqa: S603 — ours
+
+
+@contextmanager
+def file_size_limit(octets: int) -> Generator[None]:
+    """Within `with`, no file of this process grows beyond a size."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def check_held_elsewhere(store: Any, opening: str, path: Path, message: str) -> None:
+    """While another process has the path open, by a statement, the store reports it; afterwards the store works."""
+    holder = f"import sys\n{opening}\nprint('open', flush=True)\nsys.stdin.read()"
     command = [sys.executable, "-c", holder, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 — ours
         assert process.stdout is not None
@@ -91,6 +153,132 @@ def check_held_elsewhere(store: Any, holder: str, path: Path, message: str) -> N
     asyncio.run(store.close())
 
 
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)  # noqa: S603 — ours
+async def check_removal(store: Any, directory: Path, call: str, message: str) -> None:
+    """The first of the CALLS after the directory was removed raises; the next ones store `c` in a new one."""
+    await store.put("a", {"n": 1})
+    shutil.rmtree(directory)
+    with pytest.raises(StoreConnectionError, match=f"{message} has been removed while it was open"):
+        await getattr(store, call)(*CALLS[call])
+    await store.put("c", {"n": 3})
+    await store.setup()
+    await store.close()
+
+
+async def check_removal_under_two(store: Any, other: Any, remove: Callable[[], None], message: str) -> None:
+    """A removed database is made again, with `c` and `d`, when both stores on it have noticed."""
+    await store.put("a", {"n": 1})
+    await other.setup()
+    remove()
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await store.put("b", {"n": 2})
+    with pytest.raises(StoreConnectionError, match=message):
+        await store.put("b", {"n": 2})
+    with pytest.raises(StoreConnectionError, match="removed"):
+        await other.get("a")
+    await store.put("c", {"n": 3})
+    await other.put("d", {"n": 4})
+    await store.close()
+    await other.close()
+
+
+async def check_equal_values_have_versions(store: Any, times: int) -> None:
+    versions: set[str] = set()
+    for _ in range(times):
+        await store.put("a", {"n": 1})
+        versions.add(await version_of(store, "a"))
+    assert len(versions) == times
+
+
+async def check_versions_across_openings(open_store: Callable[[], Any], change: Callable[[], Awaitable[None]]) -> None:
+    """A version lasts until the next opening; `change` stores {"n": 2} as `a` while nothing is open."""
+    async with open_store() as store:
+        await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
+        versions = [await version_of(store, key) for key in ("a", "b")]
+    await change()
+    async with open_store() as store:
+        stored = [await store.put_if_version(key, {"n": 3}, each) for key, each in zip("ab", versions, strict=True)]
+        assert stored == [False, True]
+        assert await store.get_many(["a", "b"]) == [{"n": 2}, {"n": 3}]
+
+
+async def check_expired_is_absent(store: Any) -> None:
+    """An entry `a`, which has expired, has no version."""
+    assert (await store.get_versioned("a")).version is None
+    assert await store.put_if_version("a", {"n": 2}, None) is True
+    assert await store.put_if_version("a", {"n": 3}, None) is False
+    assert await store.get("a") == {"n": 2}
+
+
+def check_writes_at_once(stores: list[Any], turns: int, meanwhile: Callable[[], object]) -> None:
+    """Stores in threads of their own write the same keys, and then `own 0`, `own 1`, …"""
+    errors: list[BaseException] = []
+
+    async def write(store: Any, number: int) -> None:
+        async with store:
+            for turn in range(turns):
+                await store.put(f"k{turn % 5}", {"store": number})
+                await store.put_many([f"k{key}" for key in range(5)], [{"store": number}] * 5)
+                await store.delete(f"k{turn % 5}")
+            await store.put(f"own {number}", {"store": number})
+
+    def run_one(store: Any, number: int) -> None:
+        try:
+            asyncio.run(write(store, number))
+        except BaseException as exc:  # noqa: BLE001 — told below
+            errors.append(exc)
+
+    threads = [threading.Thread(target=run_one, args=(store, number)) for number, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        meanwhile()
+    assert errors == []
+
+
+async def check_pages_under_writes(store: Any, other: Any, number: int) -> None:
+    """Pages have every key that stays while another store adds and removes keys between them."""
+    kept = [f"k{each:03}" for each in range(0, number, 3)]
+    passing = [f"k{each:03}" for each in range(1, number, 3)]
+    await store.put_many(kept, [{"n": 1}] * len(kept))
+    done = threading.Event()
+
+    async def write() -> None:
+        async with other:
+            while not done.is_set():
+                await other.put_many(passing, [{"n": 1}] * len(passing))
+                await other.put_many(kept, [{"n": 2}] * len(kept))
+                await other.delete_many(passing)
+
+    writer = threading.Thread(target=asyncio.run, args=(write(),))
+    writer.start()
+    try:
+        for _ in range(20):
+            found = await all_keys(store, limit=7)
+            assert set(kept) <= set(found) <= {*kept, *passing}
+    finally:
+        done.set()
+        writer.join()
+
+
+def work_in_processes(program: str, path: Path, work: str, number: int) -> int:
+    """How often the work of four processes, which begin at the same moment, succeeded in all."""
+    command = [sys.executable, "-c", program, str(path), work, str(number)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 — ours
+        for _ in range(4)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        outputs = [process.communicate(timeout=250)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [0] * 4
+    return sum(map(int, outputs))

@@ -1,4 +1,7 @@
-"""Entries that py-key-value-aio 0.5.0 and a store of ours write for each other, in one place."""
+"""Entries that py-key-value-aio 0.5.0 and a store of ours write for each other, in one place.
+
+The store is closed while the predecessor is at work, because some databases have room for one process.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,15 @@ VALUES: dict[str, dict[str, Any]] = {
 # Which the predecessor reads, and stores as 1e22 → an integer and -0.0 → 0.0.
 FLOATS = {"floats": {"large": 1e22, "largest": 1.7976931348623157e308, "small": 5e-324, "negative zero": -0.0}}
 
+# For databases in files.
+OF_FILES: dict[str, dict[str, Any]] = {
+    "plain": {"name": "Alice", "n": 1.5, "whole": 1.0, "ok": True, "none": None, "roles": ["a", "b"]},
+    "unicode": {"höme": "é 🌍 \u2028 \x00"},
+    "quotes": {"quotes": "'\"\\ \n\t"},
+    "big integers": {"positive": 2**70, "negative": -(2**70), "unsigned": 2**64 - 1},
+    "50 KB": {"text": "x" * 50_000},
+}
+
 
 def named(*names: str) -> dict[str, dict[str, Any]]:
     return {name: {"name": name} for name in names}
@@ -36,11 +48,16 @@ def writes(values: dict[str, dict[str, Any]]) -> list[Call]:
             calls.append(("put_many", {"keys": list(values), "values": list(values.values()), **more}))
         else:
             calls += [("put", {"key": key, "value": value, **more}) for key, value in values.items()]
-    return [*calls, ("put", {"key": "passed", "value": {"n": 1}, "collection": "mcp:oauth", "ttl": 0.001})]
+    absent: list[Call] = [
+        ("put", {"key": "passed", "value": {"n": 1}, "collection": "mcp:oauth", "ttl": 0.001}),
+        ("put", {"key": "gone", "value": {"n": 1}, "collection": "mcp:oauth"}),
+        ("delete", {"key": "gone", "collection": "mcp:oauth"}),
+    ]
+    return [*calls, *absent]
 
 
 def reads(values: dict[str, dict[str, Any]]) -> list[Call]:
-    calls: list[Call] = [("get", {"key": "passed", "collection": "mcp:oauth"})]
+    calls: list[Call] = [("get", {"key": key, "collection": "mcp:oauth"}) for key in ("passed", "gone")]
     for collection in COLLECTIONS:
         calls += [("ttl", {"key": key, "collection": collection}) for key in values]
         calls.append(("get_many", {"keys": list(values), "collection": collection}))
@@ -49,8 +66,8 @@ def reads(values: dict[str, dict[str, Any]]) -> list[Call]:
 
 def check_reads(values: dict[str, dict[str, Any]], answers: list[Any]) -> None:
     """The answers to `reads` are the values to the last digit, and the seconds that are left."""
-    passed, *rest = answers
-    assert passed is None
+    assert answers[:2] == [None, None]
+    rest = answers[2:]
     for ttl in COLLECTIONS.values():
         singles, many, rest = rest[: len(values)], rest[len(values)], rest[len(values) + 1 :]
         assert exact(many) == exact(list(values.values())) == exact([value for value, _ in singles])
@@ -68,7 +85,8 @@ async def made(store: Any, calls: list[Call]) -> list[Any]:
 
 
 async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
-    """The store finds all that the predecessor writes, and replaces it under the names it has."""
+    """The store finds all that the predecessor writes, and replaces and deletes it under the names it has."""
+    await store.close()
     predecessor(*writes(values))
     check_reads(values, await made(store, reads(values)))
     for collection in COLLECTIONS:
@@ -77,11 +95,18 @@ async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[st
     await made(store, writes(values))
     for collection in COLLECTIONS:
         assert sorted(await store.keys(collection)) == sorted(values)
+    replaced, *_, deleted = values
+    await store.put(replaced, {"n": 2}, collection="batch")
+    assert await store.delete(deleted, collection="batch") is True
+    await store.close()
+    gets: list[Call] = [("get", {"key": key, "collection": "batch"}) for key in (replaced, deleted)]
+    assert predecessor(*gets) == [{"n": 2}, None]
 
 
 async def check_predecessor_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
     """The predecessor finds all that the store writes."""
     await made(store, writes(values))
+    await store.close()
     check_reads(values, predecessor(*reads(values)))
 
 

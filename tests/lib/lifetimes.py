@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from key_value.aio.errors import StoreTimeoutError
 from workspace import run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _BEGINNING = """
 import asyncio, gc, logging, os, signal, threading, time
@@ -66,6 +71,33 @@ async def check_forked_child(beginning: str, child_loop: str) -> None:
     program = _BEGINNING + beginning + _CHILD.replace("CHILD_LOOP", child_loop)
     printed = await asyncio.to_thread(run, sys.executable, "-c", program)
     assert printed == "True\nTrue\n0 True {'n': 1}\n"
+
+
+async def check_closing_frozen(store: Any, server: Any) -> None:
+    """Closing does not wait for a server that has stopped answering, and the calls time out."""
+    await store.put("key", {"n": 1})
+    server.pause()
+    calls = [asyncio.ensure_future(store.get("key")) for _ in range(5)]
+    await asyncio.sleep(0)
+    start = time.monotonic()
+    await store.close()
+    assert time.monotonic() - start < 30
+    assert all(isinstance(each, StoreTimeoutError) for each in await asyncio.gather(*calls, return_exceptions=True))
+    server.resume()
+
+
+async def check_closing_with_calls(store: Any, calls: int, has_none: Callable[[], Awaitable[bool]]) -> None:
+    """Closing lets calls end, and leaves no connection; afterwards the store connects anew."""
+    await store.put("key", {"n": 1})
+    gets = [asyncio.ensure_future(store.get("key")) for _ in range(calls)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*gets) == [{"n": 1}] * calls
+    await store.close()
+    assert await has_none()
+    assert await store.get("key") == {"n": 1}
+    await store.close()
+    assert await has_none()
 
 
 async def check_closing_under_load(store: Any) -> None:

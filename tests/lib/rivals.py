@@ -50,16 +50,31 @@ def winners(open_store: Callable[[], Any], times: int, what: str) -> int:
 
     version = asyncio.run(prepare())
 
-    async def act(store: Any, number: int) -> bool:
-        if what == "put_if_absent":
-            return await store.put_if_absent("a", {"n": number})
-        if what == "put_if_version":
-            return await store.put_if_version("a", {"n": number}, version)
-        if what == "delete_if_version":
-            return await store.delete_if_version("a", version)
-        return bool(await (store.delete("a") if what == "delete" else store.delete_many(["a"])))
+    return sum(at_once(open_store, times, lambda store, number: attempt(store, what, number, version)))
 
-    return sum(at_once(open_store, times, act))
+
+async def attempt(store: Any, what: str, number: int, version: str) -> bool:
+    """Whether one of the RACES for the entry `a` succeeds, of which the version is given."""
+    if what == "put_if_absent":
+        return await store.put_if_absent("a", {"n": number})
+    if what == "put_if_version":
+        return await store.put_if_version("a", {"n": number}, version)
+    if what == "delete_if_version":
+        return await store.delete_if_version("a", version)
+    return bool(await (store.delete("a") if what == "delete" else store.delete_many(["a"])))
+
+
+async def winners_of(stores: list[Any], what: str, version: str) -> int:
+    """For how many of the open stores one of the RACES for the entry `a` succeeds; closes them."""
+    won = await asyncio.gather(*(attempt(store, what, number, version) for number, store in enumerate(stores)))
+    await asyncio.gather(*(store.close() for store in stores))
+    return sum(won)
+
+
+async def version_of(store: Any, key: str) -> str:
+    version = (await store.get_versioned(key)).version
+    assert version is not None
+    return version
 
 
 async def all_keys(store: Any, limit: int, prefix: str = "") -> list[str]:

@@ -1,0 +1,29 @@
+"""A database in a file, and the connection that its owner uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "entries.duckdb"
+
+
+@pytest.fixture
+def raw(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(path) as connection:
+        yield connection
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores that retry conflicts for longer than a busy machine stalls."""
+    monkeypatch.setattr("key_value.aio.stores.duckdb.entries._SECONDS_OF_TRYING", 60)
