@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import exchange
 import pytest
 from key_value.aio.stores.azure_tables import AzureTablesSanitizationStrategy, AzureTablesStore
 
@@ -135,9 +137,4 @@ async def test_the_predecessor_reads_and_replaces_what_this_store_wrote(
 
 async def test_a_write_of_the_predecessor_changes_the_version(place: dict[str, Any], predecessor: Predecessor) -> None:
     async with AzureTablesStore(**place) as store:
-        await store.put("key", {"n": 1}, collection="c")
-        version = (await store.get_versioned("key", collection="c")).version
-        assert version is not None
-        predecessor.call(expression(place), ("put", {"key": "key", "value": {"n": 1}, "collection": "c"}))
-        assert await store.put_if_version("key", {"n": 2}, version, collection="c") is False
-        assert await store.put_if_absent("key", {"n": 2}, collection="c") is False
+        await exchange.check_versions(store, partial(predecessor.call, expression(place)))

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import exchange
 import pytest
 from key_value.aio.stores.dynamodb import DynamoDBStore
 
@@ -74,9 +75,4 @@ async def test_we_read_what_the_predecessor_writes(store: DynamoDBStore, predece
 async def test_a_write_of_the_predecessor_changes_the_version(
     store: DynamoDBStore, predecessor: Callable[..., list[Any]]
 ) -> None:
-    await store.put("key", {"n": 1})
-    _, _, version = await store.get_versioned("key")
-    await asyncio.to_thread(predecessor, ("put", {"key": "key", "value": {"n": 1}}))
-    assert await store.put_if_version("key", {"n": 2}, version) is False
-    _, _, version = await store.get_versioned("key")
-    assert await store.put_if_version("key", {"n": 2}, version) is True
+    await exchange.check_versions(store, predecessor)

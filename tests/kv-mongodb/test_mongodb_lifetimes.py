@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,14 @@ from key_value.aio.stores.mongodb import MongoDBStore
 from key_value.aio.testing import FaultProxy
 from key_value.aio.testing.contract import eventually
 from key_value.aio.testing.load import Load
-from lifetimes import FORKS, check_closing_under_load, check_loops_one_after_another, run_strictly
+from lifetimes import (
+    FORKS,
+    check_closing_frozen,
+    check_closing_under_load,
+    check_closing_with_calls,
+    check_loops_one_after_another,
+    run_strictly,
+)
 from pymongo import AsyncMongoClient
 
 if TYPE_CHECKING:
@@ -81,16 +87,7 @@ async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_
 
 
 async def test_closing_does_not_wait_for_a_frozen_server(private_mongodb: MongoDBServer) -> None:
-    store = MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT)
-    await store.put("key", {"n": 1})
-    private_mongodb.pause()
-    calls = [asyncio.ensure_future(store.get("key")) for _ in range(5)]
-    await asyncio.sleep(0)
-    start = time.monotonic()
-    await store.close()
-    assert time.monotonic() - start < 30
-    assert all(isinstance(each, StoreTimeoutError) for each in await asyncio.gather(*calls, return_exceptions=True))
-    private_mongodb.resume()
+    await check_closing_frozen(MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT), private_mongodb)
 
 
 async def test_a_connection_that_was_reset_while_idle_is_opened_again(mongodb_server: MongoDBServer, raw: Any) -> None:
@@ -133,16 +130,7 @@ async def test_closing_under_load_lets_calls_end_and_closes_every_connection(
 ) -> None:
     async with proxy_of(mongodb_server) as proxy:
         store = MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30)
-        await store.put("key", {"n": 1})
-        calls = [asyncio.ensure_future(store.get("key")) for _ in range(LOAD.users)]
-        await asyncio.sleep(0)
-        await store.close()
-        assert await asyncio.gather(*calls) == [{"n": 1}] * LOAD.users
-        await store.close()
-        assert await proxy.has_none()
-        assert await store.get("key") == {"n": 1}
-        await store.close()
-        assert await proxy.has_none()
+        await check_closing_with_calls(store, LOAD.users, proxy.has_none)
 
 
 async def test_closing_again_and_again_under_load_breaks_no_call(mongodb_server: MongoDBServer, raw: Any) -> None:

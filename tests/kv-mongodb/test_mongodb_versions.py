@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.stores.mongodb import MongoDBStore
+from rivals import RACES, winners_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,26 +81,14 @@ async def test_what_has_expired_is_replaced_by_one(url: str, store: MongoDBStore
     assert len(documents(raw)) == 1
 
 
-@pytest.mark.parametrize("what", ["put_if_absent", "put_if_version", "delete", "delete_many", "delete_if_version"])
+@pytest.mark.parametrize("what", RACES)
 async def test_one_of_those_that_race_wins(url: str, store: MongoDBStore, raw: Any, what: str) -> None:
     if what != "put_if_absent":
         await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version or ""
     others = [MongoDBStore(url=url, db_name=raw.name, timeout=30) for _ in range(8)]
     await asyncio.gather(*(other.get("a") for other in others))
-
-    async def act(other: MongoDBStore, number: int) -> bool:
-        if what == "put_if_absent":
-            return await other.put_if_absent("a", {"n": number})
-        if what == "put_if_version":
-            return await other.put_if_version("a", {"n": number}, version)
-        if what == "delete_if_version":
-            return await other.delete_if_version("a", version)
-        return bool(await (other.delete("a") if what == "delete" else other.delete_many(["a"])))
-
-    won = await asyncio.gather(*(act(other, number) for number, other in enumerate(others)))
-    await asyncio.gather(*(other.close() for other in others))
-    assert sum(won) == 1
+    assert await winners_of(others, what, version) == 1
     assert len(documents(raw)) == what.startswith("put")
 
 

@@ -1,11 +1,9 @@
-"""Faults, load and lifetimes that concern PostgreSQL and its driver, beyond what the kit tests on every store."""
+"""Faults of PostgreSQL and its driver, and cancelled calls, beyond what the kit tests on every store."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,10 +16,8 @@ from key_value.aio.errors import (
 )
 from key_value.aio.stores.postgresql import PostgreSQLStore
 from key_value.aio.testing import FaultProxy
-from key_value.aio.testing.contract import eventually
-from key_value.aio.testing.load import Load
-from lifetimes import check_loops_one_after_another
-from workspace import run
+
+from .activity import LOAD, TIMEOUT, connections_named, eventually_none, eventually_waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,39 +27,12 @@ if TYPE_CHECKING:
 
 Driver: Any = asyncpg  # which is untyped
 
-TIMEOUT = 2.0
-# A busy machine may add to it.
-LOAD = Load(50, seconds=TIMEOUT + 20.0)
-
 
 @pytest.fixture
 async def store(url: str, raw: Raw) -> AsyncIterator[PostgreSQLStore]:
     assert raw.url == url
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         yield store
-
-
-async def connections_named(raw: Raw, name: str) -> int:
-    return await raw.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name)
-
-
-async def eventually_none(raw: Raw, name: str) -> bool:
-    """A server notices after a moment that its client has left."""
-
-    async def is_none() -> bool:
-        return await connections_named(raw, name) == 0
-
-    return await eventually(is_none, within=60)
-
-
-async def eventually_waiting(raw: Raw, number: int) -> bool:
-    """Whether as many statements come to wait for a lock."""
-
-    async def is_number() -> bool:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        return await raw.value(query) == number
-
-    return await eventually(is_number, within=60)
 
 
 # Servers that die
@@ -226,135 +195,3 @@ async def test_cancelled_calls_leave_no_connection_behind(url: str, raw: Raw) ->
         assert await store.get("a") == {"n": 1}
         assert await connections_named(raw, "cancelled") <= 10
     assert await eventually_none(raw, "cancelled")
-
-
-# Load and lifetimes
-
-
-async def test_no_more_connections_are_opened_than_allowed(url: str, raw: Raw) -> None:
-    async with PostgreSQLStore(
-        url=f"{url}?application_name=limited", table_name="kv_test", max_connections=3, timeout=30
-    ) as store:
-        await asyncio.gather(*(store.put(f"{number}", {"n": number}) for number in range(500)))
-        assert await connections_named(raw, "limited") == 3
-
-
-async def test_a_connection_that_nobody_needs_is_closed(url: str, raw: Raw) -> None:
-    async with PostgreSQLStore(
-        url=f"{url}?application_name=idle", table_name="kv_test", max_connections=5, max_idle=3, timeout=30
-    ) as store:
-        await asyncio.gather(*(store.put(f"{number}", {"n": number}) for number in range(50)))
-        assert await connections_named(raw, "idle") == 5
-
-        async def is_one_left() -> bool:
-            await store.get("1")
-            return await connections_named(raw, "idle") == 1
-
-        assert await eventually(is_one_left, within=60)
-
-
-async def test_a_small_pool_carries_the_load(url: str, raw: Raw) -> None:
-    assert raw.url == url
-    async with Driver.create_pool(url, min_size=1, max_size=1) as pool:
-        assert await LOAD.is_served(PostgreSQLStore(pool=pool, table_name="kv_test", timeout=30))
-
-
-async def test_a_pool_that_was_passed_in_is_never_closed(url: str, raw: Raw) -> None:
-    assert raw.url == url
-    async with Driver.create_pool(url, min_size=1, max_size=1) as pool:
-        before = await pool.fetchval("SELECT pg_backend_pid()")
-        async with PostgreSQLStore(pool=pool, table_name="kv_test") as store:
-            await store.put("key", {"n": 1})
-        assert await pool.fetchval("SELECT pg_backend_pid()") == before
-        assert await store.get("key") == {"n": 1}
-
-
-async def test_closing_under_load_lets_calls_end_and_closes_every_connection(url: str, raw: Raw) -> None:
-    store = PostgreSQLStore(url=f"{url}?application_name=closing", table_name="kv_test", timeout=30)
-    await store.put("key", {"n": 1})
-    calls = [asyncio.ensure_future(store.get("key")) for _ in range(LOAD.users)]
-    await asyncio.sleep(0)
-    await store.close()
-    assert await asyncio.gather(*calls) == [{"n": 1}] * LOAD.users
-    await store.close()
-    assert await eventually_none(raw, "closing")
-    assert await store.get("key") == {"n": 1}
-    await store.close()
-    assert await eventually_none(raw, "closing")
-
-
-async def test_closing_again_and_again_under_load_breaks_no_call(url: str, raw: Raw) -> None:
-    store = PostgreSQLStore(url=f"{url}?application_name=flapping", table_name="kv_test", timeout=30)
-    done = False
-
-    async def use(number: int) -> None:
-        while not done:
-            await store.put(f"{number}", {"n": number})
-            assert await store.get(f"{number}") == {"n": number}
-
-    users = [asyncio.create_task(use(number)) for number in range(20)]
-    for _ in range(10):
-        await asyncio.sleep(0.05)
-        await store.close()
-    done = True
-    await asyncio.gather(*users)
-    await store.close()
-    assert await eventually_none(raw, "flapping")
-
-
-async def test_closing_does_not_wait_for_a_frozen_server(private_postgresql: PostgreSQLServer) -> None:
-    store = PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT)
-    await store.put("key 1", {"n": 1})
-    private_postgresql.pause()
-    calls = [asyncio.ensure_future(store.get("key 1")) for _ in range(5)]
-    await asyncio.sleep(0)
-    start = time.monotonic()
-    await store.close()
-    assert time.monotonic() - start < 30
-    assert all(isinstance(each, StoreTimeoutError) for each in await asyncio.gather(*calls, return_exceptions=True))
-    private_postgresql.resume()
-
-
-@pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(url: str, raw: Raw, ending: str) -> None:
-    beginning = f"""
-from key_value.aio.stores.postgresql import PostgreSQLStore
-store = PostgreSQLStore(url={url!r} + "?application_name=loops", table_name="kv_test", auto_cull=60)
-"""
-    await check_loops_one_after_another(beginning, ending)
-    assert await eventually_none(raw, "loops")
-
-
-async def test_a_forked_child_has_connections_of_its_own(url: str, raw: Raw) -> None:
-    program = f"""
-import asyncio, os
-from key_value.aio.stores.postgresql import PostgreSQLStore
-
-store = PostgreSQLStore(url={url!r}, table_name="kv_test")
-
-async def use(name):
-    for number in range(20):
-        await store.put(name, {{"n": number}})
-        assert await store.get(name) == {{"n": number}}
-    return True
-
-async def main():
-    under_way = [asyncio.ensure_future(use(f"parent {{number}}")) for number in range(5)]
-    await asyncio.sleep(0.01)
-    child = os.fork()
-    if not child:
-        asyncio.set_event_loop(None)
-        asyncio._set_running_loop(None)
-        try:
-            os._exit(not asyncio.run(use("child")))
-        finally:
-            os._exit(2)
-    assert await asyncio.gather(*under_way) == [True] * 5
-    assert await use("parent")
-    print(os.waitpid(child, 0)[1])
-    await store.close()
-
-asyncio.run(main())
-"""
-    assert await asyncio.to_thread(run, sys.executable, "-W", "ignore", "-c", program) == "0\n"
-    assert await raw.value("SELECT count(*) FROM kv_test") == 7

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from key_value.aio.stores.postgresql import PostgreSQLStore
+from rivals import RACES, winners_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,24 +100,12 @@ async def test_an_expired_entry_is_none(store: PostgreSQLStore, raw: Raw) -> Non
     assert await store.get("a") == {"n": 2}
 
 
-@pytest.mark.parametrize("what", ["put_if_absent", "put_if_version", "delete", "delete_many", "delete_if_version"])
+@pytest.mark.parametrize("what", RACES)
 async def test_one_of_those_that_race_wins(url: str, store: PostgreSQLStore, what: str) -> None:
     if what != "put_if_absent":
         await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version or ""
     others = [PostgreSQLStore(url=url, table_name="kv_test", max_connections=1) for _ in range(20)]
     await asyncio.gather(*(other.setup() for other in others))
-
-    async def act(other: PostgreSQLStore, number: int) -> bool:
-        if what == "put_if_absent":
-            return await other.put_if_absent("a", {"n": number})
-        if what == "put_if_version":
-            return await other.put_if_version("a", {"n": number}, version)
-        if what == "delete_if_version":
-            return await other.delete_if_version("a", version)
-        return bool(await (other.delete("a") if what == "delete" else other.delete_many(["a"])))
-
-    won = await asyncio.gather(*(act(other, number) for number, other in enumerate(others)))
-    await asyncio.gather(*(other.close() for other in others))
-    assert sum(won) == 1
+    assert await winners_of(others, what, version) == 1
     assert len(await store.keys()) == what.startswith("put")

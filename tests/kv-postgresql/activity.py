@@ -1,0 +1,38 @@
+"""Load on a server, and what it says of its connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from key_value.aio.testing.contract import eventually
+from key_value.aio.testing.load import Load
+
+if TYPE_CHECKING:
+    from conftest import Raw
+
+TIMEOUT = 2.0
+# A busy machine may add to it.
+LOAD = Load(50, seconds=TIMEOUT + 20.0)
+
+
+async def connections_named(raw: Raw, name: str) -> int:
+    return await raw.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name)
+
+
+async def eventually_none(raw: Raw, name: str) -> bool:
+    """A server notices after a moment that its client has left."""
+
+    async def is_none() -> bool:
+        return await connections_named(raw, name) == 0
+
+    return await eventually(is_none, within=60)
+
+
+async def eventually_waiting(raw: Raw, number: int) -> bool:
+    """Whether as many statements come to wait for a lock."""
+
+    async def is_number() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return await raw.value(query) == number
+
+    return await eventually(is_number, within=60)
