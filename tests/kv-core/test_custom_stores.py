@@ -247,7 +247,7 @@ class ForgetfulStore(DictStore):
 async def test_a_store_that_has_not_called_its_base_says_so() -> None:
     forgetful = ForgetfulStore()
     assert forgetful.colour == "red"
-    with pytest.raises(AttributeError, match=r"ForgetfulStore\.__init__ has not called super\(\)\.__init__\(\)"):
+    with pytest.raises(AttributeError, match=r"ForgetfulStore\.__init__ did not call super\(\)\.__init__\(\)"):
         await forgetful.put("key", {"a": 1})
     complete: Any = DictStore()
     with pytest.raises(AttributeError, match=r"'DictStore' object has no attribute 'color'$"):

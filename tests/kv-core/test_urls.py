@@ -157,7 +157,7 @@ def test_what_stands_for_a_url_may_be_passed() -> None:
 WRONG = {
     "no scheme": ("kv", "has no scheme"),
     "nothing": ("", "has no scheme"),
-    "an unknown scheme": ("nope://", r"no package for nope:// is installed\. Installed are packages for"),
+    "an unknown scheme": ("nope://", r"no package for nope:// is installed\. Installed packages provide"),
     "a package that is missing": ("dynamodb://table", "pip install kv-dynamodb"),
     "an unknown option": ("sample://kv?colour=red", r"no options \['colour'\]; its options are .*'durability'"),
     "an option that no URL can hold": ("sample://kv?client=x", r"no options \['client'\]"),
@@ -210,7 +210,7 @@ def test_what_is_required_is_promised_or_refused() -> None:
 
 
 def test_a_requirement_that_nobody_knows_is_refused_before_anything_else() -> None:
-    with pytest.raises(ValueError, match=r"require has unknown names \['durabel'\]; known are .*'durable'"):
+    with pytest.raises(ValueError, match=r"require has unknown names \['durabel'\]; known names are .*'durable'"):
         open_store("sample://", require={"durabel"})
     with pytest.raises(TypeError, match="not a single str"):
         open_store("memory://", require="durable")

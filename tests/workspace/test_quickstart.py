@@ -95,7 +95,7 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
 
 def test_a_url_that_names_no_store_is_one_line() -> None:
     wrong = {
-        f"ftp://:{SECRET}@localhost": r"no package for ftp:// is installed\. Installed are packages for .*'redis'",
+        f"ftp://:{SECRET}@localhost": r"no package for ftp:// is installed\. Installed packages provide .*'redis'",
         "localhost:6379": "no package for localhost:// is installed",
         "redis://localhost:port": "is not a URL such as redis://host:port",
         "disk://": "must name a path: disk://relative/path or disk:///path",

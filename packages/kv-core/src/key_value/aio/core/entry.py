@@ -51,7 +51,7 @@ class ManagedEntry:
     ) -> "ManagedEntry":
         """An entry on its way into a store. Costs a third of the constructor, which was a fifth of a put."""
         entry = cls.__new__(cls)
-        entry._encoded = encoded  # noqa: SLF001 — its own
+        entry._encoded = encoded  # noqa: SLF001 — same class
         entry._value = None  # noqa: SLF001
         entry.created_at = created_at
         entry.expires_at = expires_at
@@ -70,7 +70,7 @@ class ManagedEntry:
     ) -> "ManagedEntry":
         """An entry on its way out of a store, with aware datetimes. Costs a third of the constructor."""
         entry = cls.__new__(cls)
-        entry._encoded = None  # noqa: SLF001 — its own
+        entry._encoded = None  # noqa: SLF001 — same class
         entry._value = value  # noqa: SLF001
         entry.created_at = created_at
         entry.expires_at = expires_at

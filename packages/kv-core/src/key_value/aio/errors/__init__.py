@@ -1,6 +1,6 @@
 """The exceptions of stores, wrappers and adapters.
 
-No message and no `extra_info` ever holds a stored value, a password or a token. A driver's own exception is the
+Messages and `extra_info` never contain a stored value, a password or a token. The driver's own exception is the
 `__cause__`.
 """
 
@@ -42,7 +42,7 @@ def _rebuild(cls: "type[BaseKeyValueError]", message: str, extra_info: ExtraInfo
 
 
 class BaseKeyValueError(Exception):
-    """The root of the tree. `extra_info` holds the facts of the message for a program to read."""
+    """Base class of all errors. `extra_info` holds the details of the message in machine-readable form."""
 
     message: str
     extra_info: ExtraInfoType | None
@@ -52,50 +52,50 @@ class BaseKeyValueError(Exception):
         self.extra_info = extra_info
         super().__init__(self.message)
 
-    # KeyError and OSError, which some errors also are, have a __str__ of their own.
+    # Some subclasses also inherit KeyError or OSError, which override __str__.
     def __str__(self) -> str:
         if not self.extra_info:
             return self.message
-        facts = ", ".join(f"{name}={fact!r}" for name, fact in self.extra_info.items())
-        return f"{self.message} ({facts})"
+        details = ", ".join(f"{name}={detail!r}" for name, detail in self.extra_info.items())
+        return f"{self.message} ({details})"
 
-    # Errors cross process boundaries; subclasses have constructors that the default would call with the message.
+    # Errors must pickle. The default __reduce__ would call a subclass's own constructor with the message.
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.extra_info)
 
 
 class KeyValueOperationError(BaseKeyValueError):
-    """The operation failed because of its key or value; the store itself works."""
+    """The operation failed because of its key, value or ttl; the store itself works."""
 
 
 class SerializationError(KeyValueOperationError, ValueError):
-    """JSON cannot hold the value; the message names the path of the offending part. Nothing was stored."""
+    """The value cannot be represented in JSON; the message gives the path of the offending part. Nothing was stored."""
 
 
 class DeserializationError(KeyValueOperationError):
-    """The data stored under the key is not a complete entry. It stays as it is."""
+    """The data stored under the key is not a complete entry. It is left unchanged."""
 
 
 class InvalidKeyError(KeyValueOperationError):
-    """A key or collection is empty, longer than the backend allows, or does not encode to UTF-8."""
+    """A key or collection is empty, longer than the backend allows, or cannot be encoded as UTF-8."""
 
 
-_PRINTABLE = 10**18
+# Python refuses to print an int of more than 4300 digits.
+_MAX_PRINTED_INT = 10**18
 
 
 class InvalidTTLError(KeyValueOperationError):
     """A ttl is not a finite number of seconds above zero that ends before the year 10000."""
 
     def __init__(self, ttl: Any, extra_info: ExtraInfoType | None = None) -> None:
-        message = "A ttl is a finite number of seconds above zero that ends before the year 10000"
-        # Python refuses to print an int of more than 4300 digits.
-        printable = isinstance(ttl, float) or (isinstance(ttl, int) and abs(ttl) < _PRINTABLE)
+        message = "A ttl must be a finite number of seconds above zero that ends before the year 10000"
+        printable = isinstance(ttl, float) or (isinstance(ttl, int) and abs(ttl) < _MAX_PRINTED_INT)
         shown = ttl if printable else type(ttl).__name__
         super().__init__(message, {"ttl": shown, **(extra_info or {})})
 
 
 class MissingKeyError(KeyValueOperationError, KeyError):
-    """An entry that was required is absent or expired."""
+    """A required entry is absent or expired."""
 
     def __init__(self, operation: str, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
@@ -104,31 +104,31 @@ class MissingKeyError(KeyValueOperationError, KeyError):
 
 
 class ValueTooLargeError(KeyValueOperationError):
-    """The backend cannot hold an entry of this size, in bytes."""
+    """The entry exceeds the backend's size limit. Sizes are in bytes."""
 
     def __init__(self, size: int, max_size: int, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
-            "The value is larger than the backend can hold",
+            "The entry exceeds the size limit of the backend",
             {"size": size, "max_size": max_size, "collection": collection, "key": key},
         )
 
 
 class EntryTooLargeError(KeyValueOperationError):
-    """The entry is larger than the configured limit, in bytes."""
+    """The entry exceeds the configured maximum size. Sizes are in bytes."""
 
     def __init__(self, size: int, max_size: int, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
-            "The entry is larger than the configured limit",
+            "The entry is larger than the configured maximum",
             {"size": size, "max_size": max_size, "collection": collection, "key": key},
         )
 
 
 class EntryTooSmallError(KeyValueOperationError):
-    """The entry is smaller than the configured limit, in bytes."""
+    """The entry is below the configured minimum size. Sizes are in bytes."""
 
     def __init__(self, size: int, min_size: int, collection: str | None = None, key: str | None = None) -> None:
         super().__init__(
-            "The entry is smaller than the configured limit",
+            "The entry is smaller than the configured minimum",
             {"size": size, "min_size": min_size, "collection": collection, "key": key},
         )
 
@@ -153,15 +153,15 @@ class CorruptedDataError(DecryptionError):
 
 
 class EncryptionVersionError(EncryptionError):
-    """The stored value was encrypted by an unknown version."""
+    """The stored value has an unknown encryption version."""
 
 
 class KeyValueStoreError(BaseKeyValueError):
-    """The backend failed, for any operation."""
+    """The backend failed."""
 
 
 class StoreSetupError(KeyValueStoreError):
-    """The backend cannot be prepared, or refuses the credentials; the cause says why. Retrying does not help."""
+    """The backend cannot be prepared or rejects the credentials; the cause gives the reason. Retrying does not help."""
 
 
 class StoreConnectionError(KeyValueStoreError, ConnectionError):
@@ -173,4 +173,4 @@ class StoreTimeoutError(StoreConnectionError, TimeoutError):
 
 
 class PathSecurityError(KeyValueStoreError):
-    """A name or a link would lead outside the directory that holds the store."""
+    """A name or link resolves to a path outside the store's directory."""

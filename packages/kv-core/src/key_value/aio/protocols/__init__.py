@@ -1,4 +1,4 @@
-"""The interface: a framework uses `AsyncKeyValue` and needs nothing else from this project."""
+"""The interface. A framework needs only `AsyncKeyValue` from this project."""
 
 import key_value.aio.core as _core  # noqa: F401  # pyright: ignore[reportUnusedImport] — refuses a mixed environment
 from key_value.aio.protocols.capabilities import CapabilitiesProtocol

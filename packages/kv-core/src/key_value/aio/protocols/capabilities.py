@@ -1,4 +1,4 @@
-"""The promises of a store beyond its methods."""
+"""The guarantees of a store beyond its methods."""
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -10,9 +10,9 @@ __all__ = ["CapabilitiesProtocol"]
 
 @runtime_checkable
 class CapabilitiesProtocol(Protocol):
-    """A store that declares its promises."""
+    """A store that declares its capabilities."""
 
     @property
     def capabilities(self) -> "Capabilities":
-        """The promises of the backend, which a wrapper forwards."""
+        """The guarantees of the backend; a wrapper forwards them."""
         ...

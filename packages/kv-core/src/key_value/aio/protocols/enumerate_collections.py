@@ -10,8 +10,7 @@ class AsyncEnumerateCollectionsProtocol(Protocol):
     """A store that can list its collections."""
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
-        """Return every collection that holds a live entry, once each and in no particular order; at most `limit` of
-        them.
+        """Return the collections that hold a live entry, once each, in no particular order, at most `limit` of them.
 
         Raises ValueError for a negative limit.
         """

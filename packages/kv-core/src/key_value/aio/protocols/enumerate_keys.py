@@ -10,7 +10,7 @@ class AsyncEnumerateKeysProtocol(Protocol):
     """A store that can list the keys of a collection."""
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        """Return every live key of the collection, once each and in no particular order; at most `limit` of them.
+        """Return the live keys of the collection, once each, in no particular order, at most `limit` of them.
 
         Raises ValueError for a negative limit.
         """

@@ -1,4 +1,4 @@
-"""The eight methods of every store. You can import the optional protocols, each in its own module, from here too."""
+"""The eight methods of every store. Also re-exports optional protocols, each of which has its own module."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
@@ -22,26 +22,26 @@ __all__ = [
 
 @runtime_checkable
 class AsyncKeyValueProtocol(Protocol):
-    """JSON objects under a key in a collection, each with an optional time to live.
+    """JSON objects, each stored under a key in a collection, with an optional time to live.
 
     A key or collection is any non-empty str of up to 64 KiB in UTF-8; `collection=None` is the store's default
     collection. A value is a mapping with str keys at every depth whose leaves are str, int, finite float, bool or
     None, in dicts and lists (a tuple is stored as a list).
 
-    Every method raises TypeError for an argument of the wrong type, InvalidKeyError for any other name,
+    Every method raises TypeError for an argument of the wrong type, InvalidKeyError for an invalid name,
     StoreConnectionError or StoreTimeoutError if the backend cannot be reached or does not answer, StoreSetupError if it
-    cannot be prepared, and KeyValueStoreError if it fails in another way. A method that reads raises
-    DeserializationError if the stored data is not an entry.
+    cannot be prepared, and KeyValueStoreError if it fails in another way. Methods that read raise DeserializationError
+    if the stored data is not an entry.
     """
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
-        """Return the value, a new dict that shares no object with the store; None if absent or expired."""
+        """Return the value as a new dict that shares no object with the store, or None if absent or expired."""
         ...
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
-        """Return the value and its remaining seconds.
+        """Return the value and its remaining time to live in seconds.
 
-        `(value, None)` if it never expires, `(None, None)` if absent or expired.
+        Returns `(value, None)` if it never expires and `(None, None)` if absent or expired.
         """
         ...
 
@@ -53,11 +53,11 @@ class AsyncKeyValueProtocol(Protocol):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> None:
-        """Store the value, replacing the earlier one and its ttl.
+        """Store the value, replacing any earlier one and its ttl.
 
-        `ttl` is in seconds, finite and above zero; None means forever. Before anything is sent, raises InvalidTTLError
-        for any other number, and SerializationError with the path of a part that JSON cannot hold. Raises
-        ValueTooLargeError for an entry over `capabilities.max_value_bytes`.
+        `ttl` is in seconds, finite and above zero; with None, the entry never expires. Before anything is sent, raises
+        InvalidTTLError for any other number, and SerializationError, with the path of the offending part, for a value
+        that JSON cannot hold. Raises ValueTooLargeError for an entry over `capabilities.max_value_bytes`.
         """
         ...
 
@@ -85,16 +85,17 @@ class AsyncKeyValueProtocol(Protocol):
     ) -> None:
         """Store each value under the key at the same position; if a key repeats, its last value wins.
 
-        All get the same `ttl` in seconds. Raises ValueError if the lengths differ. All values are checked before the
-        first is sent. Unless `capabilities.atomic_put_many`, a failure can leave some of the entries stored.
+        All entries get the same `ttl` in seconds. Raises ValueError if the lengths differ. All values are checked
+        before the first is sent. A failure can leave some of the entries stored, unless
+        `capabilities.atomic_put_many` is true.
         """
         ...
 
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        """Remove the entries; return how many there were. A repeated key counts once."""
+        """Remove the entries; return how many existed. A repeated key counts once."""
         ...
 
 
 @runtime_checkable
 class AsyncKeyValue(AsyncKeyValueProtocol, Protocol):
-    """The parameter type for frameworks: any object with the eight methods, whatever it inherits."""
+    """The parameter type for frameworks: any object with the eight methods, regardless of its base classes."""

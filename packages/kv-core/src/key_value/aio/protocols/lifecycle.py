@@ -13,11 +13,11 @@ class AsyncLifecycleProtocol(Protocol):
     """A store that can be opened and closed explicitly. It also opens itself at its first use."""
 
     async def setup(self) -> None:
-        """Open the store if it is not open, and contact the backend to prove that it works.
+        """Open the store if it is not open, and contact the backend to verify that it works.
 
-        When it returns, server, credentials and permissions work: use it as a readiness probe, any number of times.
-        Raises StoreSetupError if retrying does not help, as for a wrong password or a missing permission, and
-        StoreConnectionError for an unreachable backend; each gives the reason.
+        When it returns, server, credentials and permissions work. You can call it repeatedly as a readiness probe.
+        Raises StoreSetupError if retrying does not help, as with a wrong password or a missing permission, and
+        StoreConnectionError if the backend is unreachable; the message gives the reason.
         """
         ...
 

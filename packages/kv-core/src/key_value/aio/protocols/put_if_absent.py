@@ -1,4 +1,4 @@
-"""Writing an entry only if there is none."""
+"""Writing an entry only if none exists."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
@@ -8,14 +8,14 @@ __all__ = ["AsyncPutIfAbsentProtocol"]
 
 @runtime_checkable
 class AsyncPutIfAbsentProtocol(Protocol):
-    """A store that can put an entry only if there is none, atomically against every writer of the backend."""
+    """A store that can put an entry only if none exists, atomically with respect to all writers of the backend."""
 
     async def put_if_absent(
         self, key: str, value: Mapping[str, Any], *, collection: str | None = None, ttl: SupportsFloat | None = None
     ) -> bool:
-        """Store the value unless there is a live entry; return True if it was stored.
+        """Store the value unless a live entry exists; return True if it was stored.
 
-        Of any number of concurrent calls for a key, in this process and elsewhere, one stores its value. Raises the
-        errors of `put`, and StoreSetupError if `capabilities.conditional_writes` is False.
+        If several calls for an absent key run concurrently, in this process or elsewhere, exactly one stores its value.
+        Raises the errors of `put`, and StoreSetupError if `capabilities.conditional_writes` is False.
         """
         ...

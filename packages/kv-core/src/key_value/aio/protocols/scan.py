@@ -6,7 +6,7 @@ __all__ = ["AsyncScanProtocol", "KeyPage"]
 
 
 class KeyPage(NamedTuple):
-    """Some of the keys, and the cursor of the next page; None after the last page."""
+    """A page of keys, and the cursor of the next page, None on the last page."""
 
     keys: list[str]
     cursor: str | None
@@ -14,17 +14,17 @@ class KeyPage(NamedTuple):
 
 @runtime_checkable
 class AsyncScanProtocol(Protocol):
-    """A store that lists the keys of a collection in pages, with one page in memory."""
+    """A store that lists the keys of a collection in pages, holding one page in memory."""
 
     async def scan(
         self, collection: str | None = None, *, prefix: str = "", cursor: str | None = None, limit: int = 1000
     ) -> KeyPage:
         """Return a page of the live keys that begin with `prefix`, from the start or from the previous page's cursor.
 
-        Every key that is live during the whole scan comes at least once, in no particular order. A page has about
-        `limit` keys; any page may be empty, and the one without a cursor is the last. A cursor is opaque text from
-        which another process may continue; it belongs to this collection and prefix.
+        A full scan returns every key that stays live throughout at least once, in no particular order. A page has
+        about `limit` keys and may be empty; only the last page has no cursor. A cursor is opaque text, valid for the
+        same collection and prefix, in other processes too.
 
-        Raises ValueError for a cursor of another scan, and for a limit below one.
+        Raises ValueError for a cursor of another collection or prefix, and for a limit below one.
         """
         ...

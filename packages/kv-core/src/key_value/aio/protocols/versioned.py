@@ -1,4 +1,4 @@
-"""Writing an entry only if nobody else has changed it."""
+"""Writing an entry only if it has not changed."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, SupportsFloat, runtime_checkable
@@ -7,10 +7,10 @@ __all__ = ["AsyncVersionedProtocol", "Versioned"]
 
 
 class Versioned(NamedTuple):
-    """A value, its remaining seconds, and the version to name in a conditional write.
+    """A value, its remaining seconds, and the version to pass to a conditional write.
 
-    Without an entry all three are None. A value of None with a version is an entry that a wrapper hides, such as one
-    that it cannot decrypt; you can replace it.
+    All three are None if there is no entry. A value of None with a version means that a wrapper hides the entry, for
+    example because it cannot decrypt it; you can replace it.
     """
 
     value: dict[str, Any] | None
@@ -20,15 +20,15 @@ class Versioned(NamedTuple):
 
 @runtime_checkable
 class AsyncVersionedProtocol(Protocol):
-    """A store whose entries have versions: read, compute, and write only if nothing was written in between.
+    """A store with versioned entries: read, compute, and write only if nothing was written in between.
 
-    A version is opaque text, compared for equality only. It belongs to one key and changes with every write of the
-    entry by anyone. The conditional writes are atomic against all writers of the backend, in other processes and on
-    other machines too.
+    A version is opaque text, compared only for equality. It belongs to one key and changes with every write of the
+    entry, by any writer. Conditional writes are atomic with respect to all writers of the backend, including other
+    processes and machines.
     """
 
     async def get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
-        """Return value, remaining ttl and version of the entry; all None if it is absent or expired."""
+        """Return the value, remaining ttl and version of the entry; all None if it is absent or expired."""
         ...
 
     async def put_if_version(
@@ -40,10 +40,10 @@ class AsyncVersionedProtocol(Protocol):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> bool:
-        """Store the value if the entry still has this version, or for None if there is still no entry.
+        """Store the value if the entry still has this version, or, with None, if there is still no entry.
 
-        Return True if it was stored. As with `put`, a ttl of None means forever. Raises the errors of `put`, ValueError
-        for a version that `get_versioned` did not return for this key, and StoreSetupError if
+        Returns True if it was stored. As with `put`, an entry with a ttl of None never expires. Raises the errors of
+        `put`, ValueError for a version that `get_versioned` did not return for this key, and StoreSetupError if
         `capabilities.conditional_writes` is False.
         """
         ...

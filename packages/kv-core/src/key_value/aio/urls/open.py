@@ -1,4 +1,4 @@
-"""`open_store`: from a URL to a store."""
+"""`open_store`: creates a store from a URL."""
 
 from collections.abc import Iterable
 from dataclasses import fields
@@ -13,7 +13,7 @@ from key_value.aio.urls.distributions import DISTRIBUTIONS
 
 __all__ = ["OpenedStore", "open_store"]
 
-_GROUP = "key_value.stores"
+_ENTRY_POINT_GROUP = "key_value.stores"
 
 
 class OpenedStore(AsyncKeyValue, AsyncLifecycleProtocol, CapabilitiesProtocol, Protocol):
@@ -21,16 +21,16 @@ class OpenedStore(AsyncKeyValue, AsyncLifecycleProtocol, CapabilitiesProtocol, P
 
 
 def open_store(url: str, *, require: Iterable[str] = (), **options: Any) -> OpenedStore:
-    """Open the store of a URL, such as `redis://localhost:6379/0?timeout=2`. Its first use contacts the backend.
+    """Create the store of a URL, such as `redis://localhost:6379/0?timeout=2`. Its first use contacts the backend.
 
-    The scheme chooses among the installed packages; docs/open-by-url.md lists the schemes. The rest of the URL is the
-    location of the data, and its query gives options of the store's constructor by name. `options` are further ones, of
-    any type. `require` names capabilities, such as "durable", and operations, such as "scan", that the store must have.
-    `url` may also be an object that represents a URL, such as pydantic's URLs and SecretStr.
+    The scheme selects one of the installed packages; docs/open-by-url.md lists the schemes. The rest of the URL gives
+    the location of the data, and its query gives options of the store's constructor by name. `options` adds further
+    constructor options, of any type. `require` names capabilities, such as "durable", and operations, such as "scan",
+    that the store must have. `url` may also be an object that represents a URL, such as pydantic's URLs and SecretStr.
 
-    Raises ValueError for a scheme without a package, naming the one to install; for a part of the URL that the store
-    does not use; for an option that is unknown, of the wrong type, or given twice; and for a requirement that the store
-    does not meet. No message shows a password or an option's value.
+    Raises ValueError for a scheme without an installed package, naming the package to install; for a part of the URL
+    that the store does not use; for an option that is unknown, of the wrong type, or given twice; and for a requirement
+    that the store does not meet. Messages show no password and no option value.
     """
     parsed = parse_url(url)
     required = _checked_requirements(require)
@@ -43,16 +43,16 @@ def open_store(url: str, *, require: Iterable[str] = (), **options: Any) -> Open
 
 
 def _store_class(scheme: str) -> Any:
-    installed = entry_points(group=_GROUP)
+    installed = entry_points(group=_ENTRY_POINT_GROUP)
     found = {entry_point.value: entry_point for entry_point in installed if entry_point.name == scheme}
     if not found:
         schemes = sorted({entry_point.name for entry_point in installed})
         hint = f"; pip install {DISTRIBUTIONS[scheme]}" if scheme in DISTRIBUTIONS else ""
-        message = f"no package for {scheme}:// is installed{hint}. Installed are packages for {schemes}"
+        message = f"no package for {scheme}:// is installed{hint}. Installed packages provide {schemes}"
         raise ValueError(message)
     if len(found) > 1:
         names = sorted(_distribution(entry_point) for entry_point in found.values())
-        message = f"several packages provide {scheme}://: {names}"
+        message = f"several packages provide {scheme}://: {names}; uninstall all but one"
         raise ValueError(message)
     return next(iter(found.values())).load()
 
@@ -63,13 +63,13 @@ def _distribution(entry_point: EntryPoint) -> str:
 
 def _checked_requirements(require: Iterable[str]) -> list[str]:
     if isinstance(require, str):
-        message = "require must be several names, such as {'durable'}, not a single str"
+        message = "require must be a collection of names, such as {'durable'}, not a str"
         raise TypeError(message)
     known = _CAPABILITIES | OPERATIONS.keys()
     required = list(require)
     unknown = [name for name in required if name not in known]
     if unknown:
-        message = f"require has unknown names {unknown}; known are {sorted(known)}"
+        message = f"require has unknown names {unknown}; known names are {sorted(known)}"
         raise ValueError(message)
     return required
 

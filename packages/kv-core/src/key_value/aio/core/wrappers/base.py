@@ -54,7 +54,7 @@ class BaseWrapper(AsyncKeyValue):
         """The subclass that has the public methods of the operations."""
         written: type[Self] = vars(cls).get("_written_class", cls)
         if written is not cls:
-            return written._with_operations(operations)  # noqa: SLF001 — its own
+            return written._with_operations(operations)  # noqa: SLF001 — same class
         methods = {operation.name: cls._method(operation) for operation in operations}
         members: dict[str, Any] = {name: method for name, method in methods.items() if method is not None}
         for name in ("__doc__", "__module__", "__qualname__"):

@@ -1,4 +1,4 @@
-"""Base classes of backends: subclass BaseStore, add a mixin for each optional protocol. See docs/writing-a-store.md."""
+"""Base classes of stores: subclass BaseStore, add a mixin for each optional protocol. See docs/writing-a-store.md."""
 
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.entry import ManagedEntry

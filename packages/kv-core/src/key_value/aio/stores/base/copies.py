@@ -1,4 +1,4 @@
-"""Copies of a store, by pickle or `copy`, made from its constructor arguments."""
+"""Pickling and copying of stores by their constructor arguments."""
 
 import inspect
 import pickle
@@ -9,56 +9,56 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["CopiedAsOptions"]
+__all__ = ["CopiedByArguments"]
 
-# What options are called that take what the caller has opened. Some drivers let it be pickled, unconnected and with its
-# passwords.
-_CLIENT = re.compile(r"(.+_)?(client|pool|session)")
+# Names of options that take an object opened by the caller. Refused by name, because some drivers allow pickling such
+# an object, unconnected and with its passwords.
+_CLIENT_OPTION = re.compile(r"(.+_)?(client|pool|session)")
 
 
-class _Signature:
-    """The parameters of a class are those of its `__init__`."""
+class _InitSignature:
+    """Descriptor that gives a class the signature of its `__init__`."""
 
     def __get__(self, instance: object, owner: type[Any]) -> inspect.Signature:
         signature = inspect.signature(owner.__init__)
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-class CopiedAsOptions:
-    """Constructs a copy, in this process or another, with the same arguments.
+class CopiedByArguments:
+    """Mixin: pickling or copying an object calls its constructor again with the same arguments, in any process.
 
-    The copy opens resources of its own, without the data that the original keeps in memory. Copying raises TypeError if
-    an argument belongs to this process, as a client does.
+    The copy opens its own resources and holds none of the original's in-memory data. Raises TypeError if an argument is
+    bound to this process, such as a client.
     """
 
-    __signature__: Any = _Signature()
+    __signature__: Any = _InitSignature()
 
-    _constructed_with: tuple[tuple[Any, ...], dict[str, Any]]
+    _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **options: Any) -> "Self":
         self = super().__new__(cls)
-        self._constructed_with = (args, options)
+        self._constructor_arguments = (args, options)
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        args, options = self._constructed_with
+        args, options = self._constructor_arguments
         for name, argument in inspect.signature(type(self)).bind(*args, **options).arguments.items():
-            error = _why_not(argument)
-            if error is not None or (argument is not None and _CLIENT.fullmatch(name)):
+            error = _pickling_error(argument)
+            if error is not None or (argument is not None and _CLIENT_OPTION.fullmatch(name)):
                 message = (
                     f"{self!r} cannot be pickled or copied: its {name} is a {type(argument).__qualname__}, "
-                    "which cannot be; construct the store where it is used"
+                    "which is bound to this process; create the store in the process that uses it"
                 )
                 raise TypeError(message) from error
-        return _constructed, (type(self), args, options)
+        return _construct, (type(self), args, options)
 
 
-def _constructed(store: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _construct(store: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     return store(*args, **options)
 
 
-def _why_not(argument: object) -> Exception | None:
-    """The error that pickle raises for it."""
+def _pickling_error(argument: object) -> Exception | None:
+    """Return the exception that pickling the argument raises, if any."""
     try:
         pickle.dumps(argument)
     except Exception as exc:

@@ -15,7 +15,7 @@ class BaseEnumerateCollectionsStore(BaseStore, AsyncEnumerateCollectionsProtocol
 
     @abstractmethod
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        """The stored names of the collections that hold a live entry, each once; at most `limit` of them."""
+        """Return the stored names of the collections that hold a live entry, each once, at most `limit` of them."""
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
         if checked_limit(limit) == 0:

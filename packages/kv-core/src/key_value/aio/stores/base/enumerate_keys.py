@@ -11,11 +11,13 @@ __all__ = ["BaseEnumerateKeysStore"]
 
 
 class BaseEnumerateKeysStore(BaseScanStore):
-    """A store that lists all keys of a collection at once: its scan has one page. For many keys, see BaseScanStore."""
+    """A store that lists all keys of a collection at once: its scan has one page. For large collections, use
+    BaseScanStore.
+    """
 
     @abstractmethod
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        """The stored names of the live keys, each once; at most `limit` of them."""
+        """Return the stored names of the live keys, each once, at most `limit` of them."""
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         _, stored_collection = self._names(collection)
@@ -25,6 +27,6 @@ class BaseEnumerateKeysStore(BaseScanStore):
         stored_keys = await self._translated(self._get_collection_keys(collection=stored_collection, limit=limit))
         return restored(self._key_strategy, stored_keys)
 
-    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:  # noqa: ARG002 — there is one page
+    async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:  # noqa: ARG002 — there is only one page
         keys = await self._get_collection_keys(collection=collection)
         return KeyPage([key for key in keys if key.startswith(prefix)], None)

@@ -11,7 +11,7 @@ __all__ = ["adapt_batch_put"]
 
 
 def adapt_batch_put(store: type[Any]) -> None:
-    """Let BaseStore call a `_put_managed_entries` that takes ttl, created_at and expires_at without these arguments."""
+    """Wrap a `_put_managed_entries` that requires ttl, created_at and expires_at, so that BaseStore can omit them."""
     hook = vars(store).get("_put_managed_entries")
     if hook is None or "expires_at" not in inspect.signature(hook).parameters:
         return

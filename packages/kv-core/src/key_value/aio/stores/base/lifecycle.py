@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 
 class BaseLifecycle:
-    """The work of BaseStore before, around and after its hooks. The first use opens the backend."""
+    """Opens the backend on first use, prepares collections, closes the backend, and translates errors of the hooks."""
 
     driver_errors: ClassVar[DriverErrors] = {}
-    """The meaning of the driver's exceptions. Built-in connection and timeout errors are mapped already."""
+    """Mapping of the driver's exceptions to errors. Built-in connection and timeout errors are already mapped."""
 
     def __init__(self) -> None:
         self._opening = Once(in_each_process=True)
         self._preparing = OncePer()
-        # Most backends have nothing to prepare, and skip a look at every call.
-        self._prepares_collections = type(self)._setup_collection is not BaseLifecycle._setup_collection  # noqa: SLF001 — its own
+        # Most backends have nothing to prepare and can skip the check on every call.
+        self._prepares_collections = type(self)._setup_collection is not BaseLifecycle._setup_collection  # noqa: SLF001 — same class
 
     # The hooks
 
@@ -35,19 +35,19 @@ class BaseLifecycle:
         """Open the backend. Runs before the first operation, and again after `close`, a failure or a fork."""
 
     async def _probe(self) -> None:
-        """Contact the backend, and raise unless it works with these credentials and permissions.
+        """Contact the backend; raise unless it works with these credentials and permissions.
 
-        Runs in every `setup`, when the backend is open, and not at a first use.
+        Runs in every `setup`, after the backend was opened, but not on the first use without `setup`.
         """
 
     async def _setup_collection(self, *, collection: str) -> None:
         """Prepare a collection. Runs before the first operation on it, and again after its destruction or a fork."""
 
     async def _close(self) -> None:
-        """Release the resources that `_setup` and the operations opened, not those that the caller passed in.
+        """Release the resources that `_setup` and the operations opened, but not those passed in by the caller.
 
-        It runs after a `_setup` that failed too, which may have opened some of them, and again in every later `close`:
-        a call that was under way during the first may have opened something since.
+        Also runs after a failed `_setup`, which may have opened some of them, and again in every later `close`, because
+        a call that was in flight during the first may have opened more.
         """
 
     # The public methods
@@ -70,7 +70,7 @@ class BaseLifecycle:
         try:
             await self.setup()
         except BaseException:
-            # Nobody else can close it, and the error that counts is the one of the setup.
+            # The caller gets no store to close. The error to report is the one from setup.
             with suppress(Exception):
                 await self.close()
             raise
@@ -93,7 +93,7 @@ class BaseLifecycle:
         await self._setup()
 
     async def _prepare(self, collection: str) -> None:
-        """Open the backend, and prepare the collection of this stored name."""
+        """Open the backend and prepare the collection with this stored name."""
         if not self._opening.done:
             await self._open()
         if not self._prepares_collections or self._preparing.is_done(collection):
@@ -104,7 +104,7 @@ class BaseLifecycle:
             self._reraise(exc, otherwise=StoreSetupError)
 
     async def _translated(self, hook: Awaitable[T]) -> T:
-        """Return the hook's result. Raise a driver's error as one of ours."""
+        """Return the hook's result, translating the driver's exceptions to those of `key_value.aio.errors`."""
         try:
             return await hook
         except Exception as exc:

@@ -1,4 +1,4 @@
-"""Writing an entry only if there is none."""
+"""Writing an entry only if none exists."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ __all__ = ["BasePutIfAbsentStore"]
 
 
 class BasePutIfAbsentStore(BaseStore, AsyncPutIfAbsentProtocol):
-    """A store that can put an entry only if there is none."""
+    """A store that can put an entry only if none exists."""
 
     @abstractmethod
     async def _put_managed_entry_if_absent(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> bool:
-        """Store the entry unless there is a live one, atomically against all writers; return whether it was stored.
+        """Store the entry unless a live one exists; return whether it was stored.
 
-        Replace an expired entry.
+        Must be atomic with respect to all writers, and replace an expired entry.
         """
 
     async def put_if_absent(

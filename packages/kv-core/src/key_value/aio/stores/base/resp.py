@@ -1,4 +1,4 @@
-"""The hooks of a store on a server of the Redis family: entries as strings under `collection::key`."""
+"""Base of the stores on Redis-compatible servers. Each entry is a string named `collection::key`."""
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
@@ -30,9 +30,9 @@ from key_value.aio.stores.base.versioned import BaseVersionedStore, VersionedEnt
 
 __all__ = ["BaseRespStore", "resp_capabilities"]
 
-# SCAN looks at so many names at the least: a page of one name each would be a round trip each.
-_LEAST_COUNT = 100
-_COUNT = 1000
+# COUNT of SCAN, in names. The minimum keeps small pages from costing a round trip per name.
+_MIN_SCAN_COUNT = 100
+_SCAN_COUNT = 1000
 
 
 def resp_capabilities(*, atomic_put_many: bool) -> Capabilities:
@@ -50,19 +50,19 @@ def resp_capabilities(*, atomic_put_many: bool) -> Capabilities:
 class BaseRespStore(
     BaseScanStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseVersionedStore
 ):
-    """A store that opens sessions with its server, and nothing else of its own.
+    """All hooks of a store on a Redis-compatible server; a subclass provides `_session`.
 
-    A version has the digest of what is stored.
+    The version of an entry contains the digest of the stored string.
     """
 
     scan_repeats = True
 
     @abstractmethod
     def _session(self) -> RespSession:
-        """The session of the running event loop."""
+        """Return the session of the running event loop."""
 
     async def _probe(self) -> None:
-        # A name that nobody has: SET with XX then changes nothing, and is refused as any other would be.
+        # The name is unused, so SET with XX changes nothing, but fails like any other SET if permissions are missing.
         name = join_names(self.default_collection, f"probe {uuid4().hex}")
         await self._session().execute_each([("GET", name), ("SET", name, "", "XX"), ("UNLINK", name)])
 
@@ -82,7 +82,7 @@ class BaseRespStore(
     ) -> None:
         prefix = collection_prefix(collection)
         texts = [text_of(collection, key, entry) for key, entry in zip(keys, managed_entries, strict=True)]
-        # They were put together, and so expire together.
+        # Entries of one batch expire at the same time.
         await self._session().set_each([prefix + key for key in keys], texts, managed_entries[0].remaining(MILLISECOND))
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
@@ -110,7 +110,7 @@ class BaseRespStore(
                 return True
             if live_entry(load_entry(stored), collection, key) is not None:
                 return False
-            # By our clock it has expired, by that of the server it will in a moment.
+            # It has expired by the local clock, but not yet by the server's.
             digest = digest_of(stored)
         else:
             digest = live_digest(version)
@@ -123,8 +123,8 @@ class BaseRespStore(
         return bool(await self._session().run_script(DELETE_IF_DIGEST, [join_names(collection, key)], digest))
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        names, following = await self._scan_names(collection_prefix(collection) + prefix, cursor, limit)
-        return KeyPage([key for owner, key in names.values() if owner == collection], following)
+        names, next_cursor = await self._scan_names(collection_prefix(collection) + prefix, cursor, limit)
+        return KeyPage([key for owner, key in names.values() if owner == collection], next_cursor)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         collections: dict[str, None] = {}
@@ -143,7 +143,10 @@ class BaseRespStore(
         return bool(await self._delete_written(collection_prefix(collection), collection))
 
     async def _delete_written(self, prefix: str, collection: str | None) -> int:
-        """Remove the entries whose names begin like this, of one collection or of all, and nothing else named alike."""
+        """Remove the entries whose names begin with the prefix, of one collection or of all; return how many.
+
+        Keeps strings of other applications with similar names.
+        """
         session = self._session()
         deleted = 0
         async for names in self._pages(prefix):
@@ -154,10 +157,13 @@ class BaseRespStore(
         return deleted
 
     async def _pages(self, prefix: str) -> AsyncGenerator[dict[str, tuple[str, str]], None]:
-        """Stored names that a store may have written, with the collection and key of each. One may come twice."""
+        """Yield pages of stored names in the form `join_names` returns, each with its collection and key.
+
+        A name may repeat.
+        """
         position = None
         while True:
-            names, position = await self._scan_names(prefix, position, _COUNT)
+            names, position = await self._scan_names(prefix, position, _SCAN_COUNT)
             yield names
             if position is None:
                 return
@@ -165,5 +171,5 @@ class BaseRespStore(
     async def _scan_names(
         self, prefix: str, position: str | None, count: int
     ) -> tuple[dict[str, tuple[str, str]], str | None]:
-        page, following = await self._session().scan(glob_of_prefix(prefix), position, max(count, _LEAST_COUNT))
-        return names_of_entries(page), following
+        page, next_position = await self._session().scan(glob_of_prefix(prefix), position, max(count, _MIN_SCAN_COUNT))
+        return names_of_entries(page), next_position

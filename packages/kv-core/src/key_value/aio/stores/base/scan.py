@@ -1,4 +1,4 @@
-"""Listing keys in pages, and all of them."""
+"""Listing keys, in pages or all at once."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -12,29 +12,29 @@ from key_value.aio.stores.base.store import BaseStore
 
 __all__ = ["BaseScanStore"]
 
-_PAGE = 1000
+_PAGE_SIZE = 1000
 
 
 class BaseScanStore(BaseStore, AsyncScanProtocol, AsyncEnumerateKeysProtocol):
-    """A store that lists the keys of a collection, page by page."""
+    """A store that lists the keys of a collection page by page."""
 
     scan_repeats: ClassVar[bool] = False
-    """Whether a scan can return a key twice, so that `keys` must remember the keys it has seen."""
+    """Whether a scan can return a key twice, so that `keys` must track the keys it has returned."""
 
-    keys_at_once: ClassVar[int] = _PAGE
-    """How many names `keys` asks `_get_key_page` for; more where a page costs a look at the whole collection."""
+    keys_at_once: ClassVar[int] = _PAGE_SIZE
+    """The page size that `keys` uses. Raise it if each page reads the whole collection."""
 
     @abstractmethod
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        """Return about `limit` stored names of live keys that begin with the stored `prefix`, and a cursor.
+        """Return about `limit` stored names of live keys that begin with the stored `prefix`, and the next cursor.
 
-        The cursor is any text. It comes back unchanged, or forged by an attacker: raise ValueError for an impossible
-        one. Every key that is live during the whole scan must come at least once. If all names are in memory anyway,
-        one page may hold all of them.
+        The cursor is any text that the hook chooses. It comes back unchanged, unless an attacker forges it: raise
+        ValueError for an invalid one. A full scan must return every key that stays live throughout at least once. If
+        all names are in memory anyway, one page may hold all of them.
         """
 
     async def scan(
-        self, collection: str | None = None, *, prefix: str = "", cursor: str | None = None, limit: int = _PAGE
+        self, collection: str | None = None, *, prefix: str = "", cursor: str | None = None, limit: int = _PAGE_SIZE
     ) -> KeyPage:
         _, stored_collection = self._names(collection)
         prefix = checked_key_prefix(prefix)
@@ -66,10 +66,10 @@ class BaseScanStore(BaseStore, AsyncScanProtocol, AsyncEnumerateKeysProtocol):
                 return keys[:limit]
 
     async def _restored_page(self, collection: str, prefix: str, position: str | None, limit: int) -> KeyPage:
-        # Where names are not stored as they are, stored names need not begin alike.
-        pushed = prefix if self._key_strategy is None else ""
+        # A strategy may not preserve prefixes, so the backend cannot filter by them.
+        stored_prefix = prefix if self._key_strategy is None else ""
         page = await self._translated(
-            self._get_key_page(collection=collection, prefix=pushed, cursor=position, limit=limit)
+            self._get_key_page(collection=collection, prefix=stored_prefix, cursor=position, limit=limit)
         )
         if self._key_strategy is None:
             return page

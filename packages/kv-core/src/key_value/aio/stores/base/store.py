@@ -1,4 +1,4 @@
-"""The base of every store: the eight methods, written once, and the hooks that a backend implements."""
+"""The base class of all stores: implements the eight methods on top of hooks for the backend."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStr
 from key_value.aio.core.ttl import expiry
 from key_value.aio.core.type_checks import require
 from key_value.aio.protocols import AsyncKeyValue
-from key_value.aio.stores.base.copies import CopiedAsOptions
+from key_value.aio.stores.base.copies import CopiedByArguments
 from key_value.aio.stores.base.legacy import adapt_batch_put
 from key_value.aio.stores.base.lifecycle import BaseLifecycle
 
@@ -30,23 +30,23 @@ SEED_DATA_TYPE = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """collection → key → value."""
 
 
-class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
-    """A store is this class and three hooks.
+class BaseStore(CopiedByArguments, BaseLifecycle, AsyncKeyValue, ABC):
+    """Base class of stores. A subclass implements at least three hooks.
 
-    The public methods check their arguments, turn names into stored names and values into entries, open the backend at
-    its first use and translate its errors. A hook only talks to the driver, and never calls a public method. Hooks get
-    stored names and complete entries, and return entries as they found them: BaseStore checks whether an entry has
-    expired and has the requested names.
+    The public methods check their arguments, convert names to stored names and values to entries, open the backend on
+    first use and translate its errors. Hooks only call the driver, never a public method. They receive stored names and
+    complete entries, and return entries as found: BaseStore checks that an entry has not expired and has the requested
+    names.
 
-    Pickling or copying a store copies its options: the copy, as in a spawned process, opens resources of its own. For a
-    store with a client of the caller's it raises TypeError.
+    Pickling or copying a store copies its options; the copy, for example in a spawned process, opens its own resources.
+    Raises TypeError for a store that uses a client passed in by the caller.
     """
 
     capabilities: Capabilities = Capabilities()
     driver_reads_query: ClassVar[bool] = False
-    """Whether URL options that the constructor lacks belong to the driver, and stay in the URL."""
+    """Whether URL options unknown to the constructor are left in the URL for the driver."""
     driver_reads_hosts: ClassVar[bool] = False
-    """Whether the driver takes a URL with several hosts, as in `mongodb://a:1,b:2`."""
+    """Whether the driver accepts a URL with several hosts, as in `mongodb://a:1,b:2`."""
 
     def __init__(
         self,
@@ -60,13 +60,14 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
     ) -> None:
         """Store the options; the first use opens the backend.
 
-        The strategies compute the stored names that hooks get; None stores names unchanged. `default_collection` stands
-        in for `collection=None`; None means "default_collection". `seed`, collection → key → value, is stored when the
-        store is first opened; it is checked here, with the errors of `put`. From earlier versions, `stable_api` has no
-        effect, and a `serialization_adapter` raises ValueError.
+        The strategies compute the stored names that hooks receive; with None, names are stored unchanged.
+        `default_collection` is used for `collection=None`; None means "default_collection". `seed`, a mapping
+        collection → key → value, is checked here, with the errors of `put`, and stored when the store is first opened.
+        For compatibility with earlier versions, `stable_api` is accepted and ignored; a `serialization_adapter` raises
+        ValueError.
         """
         if serialization_adapter is not None:
-            message = "serialization_adapter is not supported: every store writes format v1, see docs/stored-format.md"
+            message = "serialization_adapter is not supported: all stores use format v1, see docs/stored-format.md"
             raise ValueError(message)
         self.default_collection: str = checked_name(
             DEFAULT_COLLECTION_NAME if default_collection is None else default_collection, "collection"
@@ -85,26 +86,26 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
         super().__init_subclass__(**kwargs)
         adapt_batch_put(cls)
 
-    if not TYPE_CHECKING:  # where every attribute would be known
+    if not TYPE_CHECKING:  # or type checkers would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if "_seed" not in vars(self):
-                message += f": {type(self).__name__}.__init__ has not called super().__init__()"
+                message += f": {type(self).__name__}.__init__ did not call super().__init__()"
             raise AttributeError(message, name=name, obj=self)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> "Self":
-        """Create a store from its URL: the location of the data, and in the query the constructor's options by name.
+        """Create a store from a URL that gives the location of the data and, in its query, constructor options by name.
 
-        `options` are further ones, of any type. Raises ValueError for a part of the URL that the store does not use,
-        and for an option that is unknown, of the wrong type or given twice. Contacts nothing.
+        `options` adds further constructor options, of any type. Raises ValueError for a part of the URL that the store
+        does not use, and for an option that is unknown, of the wrong type or given twice. Performs no I/O.
         """
         from key_value.aio.core.urls import parse_url, redacted, store_options
 
         parsed = parse_url(url)
         if parsed.has_several_hosts and not cls.driver_reads_hosts:
-            message = f"{redacted(parsed.url)}: {parsed.scheme}:// takes one host"
+            message = f"{redacted(parsed.url)}: {parsed.scheme}:// takes one host, not several"
             raise ValueError(message)
         return cls(**store_options(cls, parsed, options))
 
@@ -115,44 +116,44 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
-        """Turn scheme, user, host, port and path into constructor options.
+        """Convert scheme, user, host, port and path to constructor options.
 
-        Raise ValueError for an unused part, so that none is silently dropped.
+        Raise ValueError for an unused part, so that no part is silently ignored.
         """
         url.refuse_location()
         return {}
 
     @abstractmethod
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        """Return the stored entry; None if there is none."""
+        """Return the stored entry, or None."""
 
     @abstractmethod
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        """Store the entry, replacing any other. Native expiry must not come before `managed_entry.expires_at`."""
+        """Store the entry, replacing any other. The backend must not expire it before `managed_entry.expires_at`."""
 
     @abstractmethod
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
-        """Remove the entry; return whether there was one."""
+        """Remove the entry; return whether it existed."""
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        """Return the entries in the order of the keys, which are distinct and at least one."""
+        """Return the entries in the order of the keys. There is at least one key, and no key repeats."""
         return [await self._get_managed_entry(collection=collection, key=key) for key in keys]
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
-        """Store an entry under each of the keys, which are distinct and at least one. All expire at the same time."""
+        """Store an entry under each key. There is at least one key, and no key repeats. All expire at the same time."""
         for key, managed_entry in zip(keys, managed_entries, strict=True):
             await self._put_managed_entry(collection=collection, key=key, managed_entry=managed_entry)
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        """Remove the entries of the keys, which are distinct and at least one; return how many there were."""
+        """Remove the entries; return how many existed. There is at least one key, and no key repeats."""
         return sum([await self._delete_managed_entry(collection=collection, key=key) for key in keys])
 
     # Lifecycle
 
     async def setup_collection(self, *, collection: str) -> None:
-        """Prepare the collection now instead of at its first use."""
+        """Prepare the collection now instead of on its first use."""
         await self._prepare(self._stored_collection(checked_name(collection, "collection")))
 
     async def _open_backend(self) -> None:
@@ -164,13 +165,13 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
             for key, encoded in entries.items():
                 entry = ManagedEntry.from_encoded(encoded, created_at, None, key, collection)
                 await self._put_managed_entry(collection=stored, key=self._stored_key(key), managed_entry=entry)
-        # Not before: an open that fails half-way is tried again.
+        # Cleared only now: a failed open is retried and needs the seed.
         self._seed = {}
 
     # Names
 
     def _names(self, collection: str | None) -> tuple[str, str]:
-        """The collection that is meant, and its stored name."""
+        """Return the collection, resolving None to the default, and its stored name."""
         collection = self.default_collection if collection is None else checked_name(collection, "collection")
         return collection, collection if self._collection_strategy is None else self._stored_collection(collection)
 
@@ -224,7 +225,7 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
         entries = live_entries(found, collection, distinct)
         if len(distinct) == len(keys):
             return entries
-        # Each result gets a value of its own.
+        # No two results may share a value.
         by_key = dict(zip(distinct, entries, strict=True))
         return [deepcopy(by_key[key]) for key in keys]
 
@@ -254,7 +255,10 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
     def _new_entry(
         self, key: str, value: Mapping[str, Any], collection: str | None, ttl: SupportsFloat | None
     ) -> tuple[str, str, ManagedEntry]:
-        """Its stored collection and key, and the entry, all checked. `put` spells it out: a twentieth of its time."""
+        """Return the stored collection, the stored key and the entry, all checked.
+
+        `put` inlines this, which saves a twentieth of its time.
+        """
         collection, stored_collection = self._names(collection)
         key = checked_name(key, "key")
         created_at = clock.now()
@@ -274,7 +278,7 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
         keys = checked_names(keys)
         values = _checked_values(values)
         if len(keys) != len(values):
-            message = f"put_many needs as many values as keys, not {len(values)} values for {len(keys)} keys"
+            message = f"keys and values must have the same length, not {len(keys)} keys and {len(values)} values"
             raise ValueError(message)
         created_at = clock.now()
         expires_at = None if ttl is None else expiry(created_at, ttl)
@@ -308,10 +312,10 @@ class BaseStore(CopiedAsOptions, BaseLifecycle, AsyncKeyValue, ABC):
 
 
 class BaseContextManagerStore(BaseStore):
-    """An alias of BaseStore, which stores written for earlier versions inherit beside it."""
+    """Adds nothing to BaseStore. Stores written for earlier versions inherit from both."""
 
     def __init__(self, *, client_provided_by_user: bool = False, **options: Any) -> None:  # noqa: ARG002 — see below
-        """`client_provided_by_user` has no effect: `_close` releases only the store's own resources."""
+        """Accept and ignore `client_provided_by_user`: `_close` releases only the store's own resources."""
         super().__init__(**options)
 
 

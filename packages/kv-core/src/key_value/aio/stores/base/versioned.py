@@ -1,4 +1,4 @@
-"""Writing an entry only if nobody else has changed it."""
+"""Writing an entry only if it has not changed."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class VersionedEntry(NamedTuple):
 
 
 class BaseVersionedStore(BasePutIfAbsentStore, AsyncVersionedProtocol):
-    """A store whose entries have versions. A version is any text that differs after every write of the entry."""
+    """A store with versioned entries. A version is any text that changes with every write of the entry."""
 
     @abstractmethod
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
@@ -32,11 +32,10 @@ class BaseVersionedStore(BasePutIfAbsentStore, AsyncVersionedProtocol):
     async def _put_managed_entry_if_version(
         self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
     ) -> bool:
-        """Store the entry if the stored one has this version, or for None if there is no live one; return whether it
-        did.
+        """Store the entry if the stored one has this version, or, with None, if no live one exists.
 
-        It must be atomic against all writers of the backend. A version comes back unchanged, or forged: raise
-        ValueError for an impossible one.
+        Return whether it was stored. Must be atomic with respect to all writers of the backend. The version comes back
+        unchanged, unless an attacker forges it: raise ValueError for an invalid one.
         """
 
     @abstractmethod

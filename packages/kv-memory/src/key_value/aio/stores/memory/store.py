@@ -241,7 +241,7 @@ class MemoryStore(
         def sweep() -> None:
             store = this()
             if store is not None:
-                store._sweep_step(due)  # noqa: SLF001 — this very store
+                store._sweep_step(due)  # noqa: SLF001 — same class
 
         with suppress(RuntimeError):  # not asyncio's event loop: the next put that finds the sweep overdue does it
             get_running_loop().call_later(delay.total_seconds(), sweep)
