@@ -13,7 +13,7 @@ from key_value.aio.core.marks import marked
 from key_value.aio.core.search.documents import FlattenedField, document_of, entry_of
 from key_value.aio.core.search.driver import Refusal
 from key_value.aio.core.search.errors import SEARCH_ERRORS, DocumentsError, meaning_of
-from key_value.aio.core.search.indices import Place
+from key_value.aio.core.search.indices import SequenceNumber
 from key_value.aio.core.search.names import (
     V1CollectionStrategy,
     V1KeyStrategy,
@@ -21,7 +21,7 @@ from key_value.aio.core.search.names import (
     document_id,
     index_name,
 )
-from key_value.aio.core.search.versions import place_of, version_of
+from key_value.aio.core.search.versions import sequence_number_of, version_of
 from key_value.aio.errors import (
     DeserializationError,
     KeyValueStoreError,
@@ -139,25 +139,25 @@ def test_a_document_that_is_too_large_is_refused() -> None:
 
 
 def test_a_version_tells_the_place_until_the_entry_expires() -> None:
-    place = Place(12, 3)
+    seq_no = SequenceNumber(12, 3)
     entry = ManagedEntry(value={})
-    assert place_of(version_of(place, entry, "kv-a"), "kv-a") == place
+    assert sequence_number_of(version_of(seq_no, entry, "kv-a"), "kv-a") == seq_no
     entry.expires_at = LATER
-    assert version_of(place, entry, "kv-a") == marked(f"12.3@{to_microseconds(LATER)}", "kv-a")
-    assert place_of(version_of(place, entry, "kv-a"), "kv-a") == place
-    assert place_of(marked("12.3@1000", "kv-a"), "kv-a") is None
+    assert version_of(seq_no, entry, "kv-a") == marked(f"12.3@{to_microseconds(LATER)}", "kv-a")
+    assert sequence_number_of(version_of(seq_no, entry, "kv-a"), "kv-a") == seq_no
+    assert sequence_number_of(marked("12.3@1000", "kv-a"), "kv-a") is None
 
 
 @pytest.mark.parametrize("version", ["", "1", "1.", "a.b", "1.2@", "1.2@x", "-1.2", "1.2.3", "1" * 30 + ".1"])
 def test_a_version_that_is_none_is_refused(version: str) -> None:
     with pytest.raises(ValueError, match="version"):
-        place_of(marked(version, "kv-a"), "kv-a")
+        sequence_number_of(marked(version, "kv-a"), "kv-a")
 
 
 @pytest.mark.parametrize("version", ["", "1.2", marked("1.2", "kv-b")])
 def test_a_version_of_another_index_is_refused(version: str) -> None:
     with pytest.raises(ValueError, match="version"):
-        place_of(version, "kv-a")
+        sequence_number_of(version, "kv-a")
 
 
 # Errors

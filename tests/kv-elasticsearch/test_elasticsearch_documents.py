@@ -115,7 +115,7 @@ async def test_the_predecessor_reads_what_this_store_wrote(
 
 async def test_a_server_of_another_product_is_a_setup_error(opensearch_server: OpenSearchServer) -> None:
     store = ElasticsearchStore(url=opensearch_server.url, index_prefix="kv")
-    with pytest.raises(StoreSetupError, match="another product"):
+    with pytest.raises(StoreSetupError, match="different product"):
         await store.setup()
     await store.close()
 

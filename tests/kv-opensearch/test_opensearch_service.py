@@ -60,10 +60,10 @@ async def store(service: Service, raw: Raw) -> AsyncIterator[OpenSearchStore]:
     ("answer", "error", "reason"),
     [
         ((401, "security_exception"), StoreSetupError, "credentials"),
-        ((403, "security_exception"), StoreSetupError, "lack a right"),
+        ((403, "security_exception"), StoreSetupError, "lack a required permission"),
         ((403, "cluster_block_exception"), KeyValueStoreError, "blocked"),
         ((400, "illegal_argument_exception"), KeyValueStoreError, "illegal_argument_exception"),
-        ((413, ""), KeyValueStoreError, "larger than the server"),
+        ((413, ""), KeyValueStoreError, "exceeds the size limit"),
         ((500, "null_pointer_exception"), StoreConnectionError, "null_pointer_exception"),
         ((500, "hunter2 words"), StoreConnectionError, "status 500"),
     ],
@@ -90,7 +90,7 @@ async def test_a_right_to_write_that_is_missing_is_told_by_setup(store: OpenSear
         return answer
 
     service.change = forbid
-    with pytest.raises(StoreSetupError, match="lack a right"):
+    with pytest.raises(StoreSetupError, match="lack a required permission"):
         await store.setup()
 
 
@@ -217,14 +217,14 @@ async def test_a_listing_that_misses_a_part_of_the_index_is_a_connection_error(
 ) -> None:
     service.change = lambda _, answer: {**answer, "_shards": {"total": 2, "successful": 1, "failed": 1}}
     for call in (store.keys(), store.collections()):
-        with pytest.raises(StoreConnectionError, match="part of the index"):
+        with pytest.raises(StoreConnectionError, match="some shards of the index"):
             await call
 
 
 async def test_a_server_that_is_none_is_a_setup_error(service: Service, raw: Raw) -> None:
     service.change = lambda _operation, _answer: ["<html>"]
     store = OpenSearchStore(url=service.url, index_prefix=raw.prefix)
-    with pytest.raises(StoreSetupError, match="no such server"):
+    with pytest.raises(StoreSetupError, match="such a server"):
         await store.setup()
     await store.close()
 

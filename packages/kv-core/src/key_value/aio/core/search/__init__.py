@@ -1,4 +1,4 @@
-"""What the stores on Elasticsearch and OpenSearch share: documents, names, requests and the meaning of refusals.
+"""Code shared by the stores on Elasticsearch and OpenSearch: documents, names, requests and error translation.
 
-Nothing in here imports a driver: a store brings a `SearchDriver`.
+Nothing in this package imports a driver; each store provides a `SearchDriver`.
 """

@@ -1,4 +1,4 @@
-"""What a driver has to do: make clients, send requests, and tell what was refused."""
+"""The driver interface: creates clients, sends requests and extracts the reason of a refused one."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -16,16 +16,16 @@ class Request(NamedTuple):
     params: Mapping[str, str] = {}
     content_type: str = _JSON
     repeatable: bool = True
-    """Whether it may be sent again when nobody knows whether it was done."""
+    """Whether it can be sent again when its outcome is unknown."""
 
 
 class Refusal(NamedTuple):
-    """What a server answered instead of doing it. Its words are not kept: they may show what is stored."""
+    """The error response to a request. The server's message is not kept, because it can contain stored data."""
 
     status: int
-    """Of HTTP; 0 where there was no answer, so that nobody knows whether it was done."""
+    """HTTP status; 0 if there was no response, so that the outcome is unknown."""
     kind: str = ""
-    """Such as `index_not_found_exception`."""
+    """The error type, such as `index_not_found_exception`."""
 
 
 class ClientOptions(NamedTuple):
@@ -37,26 +37,28 @@ class ClientOptions(NamedTuple):
 class SearchDriver(Protocol):
     @property
     def client_type(self) -> type[Any]:
-        """Of the clients that a caller may pass in."""
+        """The class of clients that a caller can pass in."""
         ...
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """The classes of what `send` raises, all of which are in the store's table."""
+        """The exception classes that `send` raises, all of which are in the store's `driver_errors`."""
         ...
 
     def make_client(self, options: ClientOptions) -> Any:
-        """A client that never repeats a request by itself, and has no limit of time: the store has.
+        """Create a client that never retries a request and has no time limit of its own: the store has both.
 
-        It is made in a thread, for any event loop.
+        Runs in a thread; any event loop may use the client.
         """
         ...
 
     async def send(self, client: Any, request: Request, seconds: float | None) -> Any:
-        """The answer, as bytes or str of JSON, or decoded as the caller's client does it.
+        """Send the request; return the response as JSON text (bytes or str), or decoded by the caller's client.
 
-        A request that is not repeatable must not be repeated by a client of the caller's either.
+        A client passed in by the caller must not retry a request that is not repeatable either.
         """
         ...
 
-    def refusal(self, error: Exception) -> Refusal: ...
+    def refusal(self, error: Exception) -> Refusal:
+        """Extract status and error type from an exception that `send` raised."""
+        ...

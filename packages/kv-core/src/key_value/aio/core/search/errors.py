@@ -1,4 +1,4 @@
-"""What the refusals of a server mean."""
+"""Translation of a server's error responses."""
 
 import re
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ __all__ = [
     "INDEX_MISSING",
     "SEARCH_ERRORS",
     "DocumentsError",
-    "IncompleteAnswerError",
-    "StrangeAnswerError",
+    "IncompleteResponseError",
+    "UnexpectedResponseError",
     "lost_reason",
     "meaning_of",
     "raise_refused",
@@ -23,33 +23,34 @@ __all__ = [
 INDEX_MISSING = "index_not_found_exception"
 INDEX_EXISTS = "resource_already_exists_exception"
 
-_MOST_SHOWN = 10
-_LONGEST_SHOWN = 60
+_MAX_SHOWN_KEYS = 10
+_MAX_SHOWN_KEY_CHARACTERS = 60
 
-_SECONDS = (StoreTimeoutError, "the limit `timeout` was reached")
+_TIMED_OUT = (StoreTimeoutError, "the limit `timeout` was reached")
 
-_ANOTHER_PRODUCT = (StoreSetupError, "the server is another product than this client speaks to, or an older version")
+_INCOMPATIBLE = (StoreSetupError, "the server is a different product or an older version than this client supports")
+_NOT_PERMITTED = (StoreSetupError, "these credentials lack a required permission")
 
 _BY_KIND: dict[str, Meaning] = {
     INDEX_MISSING: (StoreSetupError, "there is no such index"),
-    "cluster_block_exception": (KeyValueStoreError, "the index, or the cluster, is blocked for writing"),
-    "validation_exception": (StoreSetupError, "the cluster has as many shards as it may (cluster.max_shards_per_node)"),
-    "security_exception": (StoreSetupError, "these credentials lack a right that it needs"),
+    "cluster_block_exception": (KeyValueStoreError, "the index or the cluster is blocked for writing"),
+    "validation_exception": (StoreSetupError, "the cluster has reached its shard limit (cluster.max_shards_per_node)"),
+    "security_exception": _NOT_PERMITTED,
 }
 
 _BY_STATUS: dict[int, Meaning] = {
-    401: (StoreSetupError, "wrong credentials, or none where some are required"),
-    403: (StoreSetupError, "these credentials lack a right that it needs"),
-    406: _ANOTHER_PRODUCT,
-    407: (StoreSetupError, "a proxy asks for credentials"),
-    408: _SECONDS,
-    413: (KeyValueStoreError, "the request is larger than the server, or a proxy before it, takes"),
-    415: _ANOTHER_PRODUCT,
-    429: (StoreConnectionError, "the server is asked for more than it can do now, or its disk is full"),
+    401: (StoreSetupError, "wrong or missing credentials"),
+    403: _NOT_PERMITTED,
+    406: _INCOMPATIBLE,
+    407: (StoreSetupError, "a proxy requires credentials"),
+    408: _TIMED_OUT,
+    413: (KeyValueStoreError, "the request exceeds the size limit of the server or of a proxy"),
+    415: _INCOMPATIBLE,
+    429: (StoreConnectionError, "the server is overloaded, or its disk is full"),
 }
 
-_SERVER_ERROR = 500
-_KIND = re.compile(r"[a-z_]{1,80}")
+_MIN_SERVER_ERROR_STATUS = 500
+_ERROR_TYPE = re.compile(r"[a-z_]{1,80}")
 
 
 class DocumentsError(Exception):
@@ -60,42 +61,43 @@ class DocumentsError(Exception):
         self.refusal: Refusal = refused[0][1]
         self.asked = asked
         self.keys: list[str] = [key for key, _ in refused]
-        """Those that were refused."""
+        """The keys of the refused documents."""
 
     def __str__(self) -> str:
-        shown = ", ".join(repr(f"{key:.{_LONGEST_SHOWN}}") for key in self.keys[:_MOST_SHOWN])
-        more = f" and {len(self.keys) - _MOST_SHOWN} more" if len(self.keys) > _MOST_SHOWN else ""
-        return f"{len(self.keys)} of {self.asked} entries were refused, those of the keys {shown}{more}"
+        shown = ", ".join(repr(f"{key:.{_MAX_SHOWN_KEY_CHARACTERS}}") for key in self.keys[:_MAX_SHOWN_KEYS])
+        more = f" and {len(self.keys) - _MAX_SHOWN_KEYS} more" if len(self.keys) > _MAX_SHOWN_KEYS else ""
+        return f"{len(self.keys)} of {self.asked} entries were refused, with the keys {shown}{more}"
 
 
-class IncompleteAnswerError(Exception):
-    """A part of an index did not answer."""
+class IncompleteResponseError(Exception):
+    """Some shards of an index did not respond."""
 
 
-class StrangeAnswerError(Exception):
-    """It is no answer of such a server."""
+class UnexpectedResponseError(Exception):
+    """The response does not come from such a server."""
 
 
 def meaning_of(refusal: Refusal) -> Meaning:
     status, kind = refusal
-    if status in (401, 429):  # whatever it is called
+    if status in (401, 429):  # for any error type
         return _BY_STATUS[status]
-    if kind in _BY_KIND and status < _SERVER_ERROR:
+    if kind in _BY_KIND and status < _MIN_SERVER_ERROR_STATUS:
         return _BY_KIND[kind]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    # What is no server of this kind, such as a proxy, answers with words.
-    shown = f"{kind}, status {status}" if _KIND.fullmatch(kind) else f"status {status}"
-    if status >= _SERVER_ERROR:
-        return StoreConnectionError, f"the server cannot do it now ({shown})"
+    # Anything but such a server, for example a proxy, may send arbitrary text as the error type.
+    shown = f"{kind}, status {status}" if _ERROR_TYPE.fullmatch(kind) else f"status {status}"
+    if status >= _MIN_SERVER_ERROR_STATUS:
+        return StoreConnectionError, f"the server is unavailable ({shown})"
     return KeyValueStoreError, f"the server refuses the request ({shown})"
 
 
-def raise_refused(keys: Sequence[str], outcomes: Sequence[Refusal | None], but: Sequence[int] = ()) -> None:
+def raise_refused(keys: Sequence[str], outcomes: Sequence[Refusal | None], ignore: Sequence[int] = ()) -> None:
+    """Raise DocumentsError for the documents that were refused, except with the statuses in `ignore`."""
     refused = [
         (key, outcome)
         for key, outcome in zip(keys, outcomes, strict=True)
-        if outcome is not None and outcome.status not in but
+        if outcome is not None and outcome.status not in ignore
     ]
     if refused:
         raise DocumentsError(refused, len(keys))
@@ -108,16 +110,16 @@ def _meaning_of_documents(error: DocumentsError) -> Meaning:
 
 
 def lost_reason(error: BaseException) -> str:
-    """What the operating system says, of a connection that was lost."""
+    """Return the operating system's reason for a lost connection."""
     reason = reason_of(error)
     return "the connection was lost" if reason == type(error).__qualname__ else reason
 
 
 _OWN: dict[type[BaseException], Any] = {
-    TimeoutError: _SECONDS,
+    TimeoutError: _TIMED_OUT,
     DocumentsError: _meaning_of_documents,
-    IncompleteAnswerError: (StoreConnectionError, "a part of the index does not answer"),
-    StrangeAnswerError: (StoreSetupError, "what answers is no such server"),
+    IncompleteResponseError: (StoreConnectionError, "some shards of the index do not respond"),
+    UnexpectedResponseError: (StoreSetupError, "the response does not come from such a server"),
 }
 SEARCH_ERRORS: DriverErrors = _OWN
-"""For the table of a store, beside its driver's own."""
+"""The errors of this package, for the `driver_errors` of a store."""

@@ -1,4 +1,4 @@
-"""The operations on indices that a store is made of."""
+"""The operations on indices that the stores use."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import lru_cache
@@ -13,68 +13,68 @@ from key_value.aio.core.search.errors import (
     INDEX_EXISTS,
     INDEX_MISSING,
     DocumentsError,
-    IncompleteAnswerError,
-    StrangeAnswerError,
+    IncompleteResponseError,
+    UnexpectedResponseError,
 )
 from key_value.aio.core.search.session import SearchSession
 from key_value.aio.errors import StoreSetupError
 
-__all__ = ["Action", "Found", "Place", "Refresh", "SearchIndices"]
+__all__ = ["Action", "FoundDocument", "Refresh", "SearchIndices", "SequenceNumber"]
 
 Refresh = Literal["listing", "write", "wait_for", "interval"]
 
-_READ_AT_ONCE = 1000
+_MAX_READ_DOCUMENTS = 1000
 # https://www.elastic.co/docs/deploy-manage/production-guidance/optimize-performance/indexing-speed: a few megabytes.
-_MOST_WRITTEN_BYTES = 5_000_000
-_DELETED_AT_ONCE = 10_000
-_BUCKETS = 1000
+_MAX_BULK_BYTES = 5_000_000
+_MAX_DELETED_DOCUMENTS = 10_000
+_BUCKETS_PER_PAGE = 1000
 
-# Where a document could not be read, the answer has no status.
-_STATUS_OF = {INDEX_MISSING: 404, "security_exception": 403}
-_UNAVAILABLE = 503
+# The error of a single document in an _mget response has a type, but no status.
+_STATUS_BY_TYPE = {INDEX_MISSING: 404, "security_exception": 403}
+_STATUS_UNAVAILABLE = 503
 
-_REFUSED = 300
-# What a server has no room for now, it has surely not done; what no shard took in time may be done.
-_NOT_DONE = frozenset({429})
-_WHEN_REPEATABLE = _NOT_DONE | {_UNAVAILABLE}
+_MIN_REFUSED_STATUS = 300
+# An overloaded server (429) has certainly not executed the write. An unavailable shard (503) may have.
+_NOT_EXECUTED = frozenset({429})
+_RETRIED_IF_REPEATABLE = _NOT_EXECUTED | {_STATUS_UNAVAILABLE}
 
-_COMPLETE = {"allow_partial_search_results": "false"}
-_IF_ANY = {"ignore_unavailable": "true"}
-
-
-class Place(NamedTuple):
-    """Where a document stands in the history of its index: another write has another one."""
-
-    sequence: int
-    term: int
+_COMPLETE_RESULTS = {"allow_partial_search_results": "false"}
+_IGNORE_MISSING = {"ignore_unavailable": "true"}
 
 
-class Found(NamedTuple):
+class SequenceNumber(NamedTuple):
+    """The sequence number and primary term of a document, which every write changes."""
+
+    number: int
+    primary_term: int
+
+
+class FoundDocument(NamedTuple):
     document: dict[str, Any]
-    place: Place
+    seq_no: SequenceNumber
 
 
 class Action(NamedTuple):
-    """A write. One with a place is done only if the document is still there."""
+    """A write. With `if_seq_no`, it is executed only if the document still has this sequence number."""
 
     operation: Literal["index", "create", "delete"]
     id: str
     document: bytes = b""
-    place: Place | None = None
+    if_seq_no: SequenceNumber | None = None
 
     @property
     def lines(self) -> bytes:
         target: dict[str, Any] = {"_id": self.id}
-        if self.place is not None:
-            target |= {"if_seq_no": self.place.sequence, "if_primary_term": self.place.term}
+        if self.if_seq_no is not None:
+            target |= {"if_seq_no": self.if_seq_no.number, "if_primary_term": self.if_seq_no.primary_term}
         head = encode_value({self.operation: target})
         head = head.encode() if isinstance(head, str) else head
         return b"%b\n%b\n" % (head, self.document) if self.document else b"%b\n" % head
 
     @property
     def is_repeatable(self) -> bool:
-        """The answer to a second deletion would be that there is nothing, and to a second creation that there is."""
-        return self.operation == "index" and self.place is None
+        """Whether a repetition has the same outcome. A second deletion finds nothing, a second creation a conflict."""
+        return self.operation == "index" and self.if_seq_no is None
 
 
 class SearchIndices:
@@ -85,155 +85,163 @@ class SearchIndices:
         self._field = field
         self._refresh = refresh
         self._auto_create = auto_create
-        self._missing: Mapping[str, str] = _IF_ANY if auto_create else {}
+        self._missing_index: Mapping[str, str] = _IGNORE_MISSING if auto_create else {}
 
     # Documents
 
     async def read(
         self, index: str, ids: Sequence[str], deadline: float | None, fields: Sequence[str] = ()
-    ) -> list[Found | None]:
-        """The documents, or some of their fields, as they are now; none where there is no index yet."""
-        return [self._found(each) for each in await self._answers(index, ids, deadline, fields)]
+    ) -> list[FoundDocument | None]:
+        """Return the current documents, or some of their fields; None for each if the index does not exist yet."""
+        return [self._found(each) for each in await self._read_all(index, ids, deadline, fields)]
 
     async def documents(self, index: str, ids: Sequence[str], deadline: float | None) -> list[dict[str, Any] | None]:
-        """The same without their places, which takes half the time of the program."""
-        answers = await self._answers(index, ids, deadline)
+        """Return the same without sequence numbers, in half the CPU time."""
+        results = await self._read_all(index, ids, deadline)
         try:
-            # A document that is missing or could not be read has none.
-            return [each["_source"] for each in answers]
+            # A document that is missing or could not be read has no _source.
+            return [each["_source"] for each in results]
         except KeyError:
-            return [found and found.document for found in map(self._found, answers)]
+            return [found and found.document for found in map(self._found, results)]
 
-    async def _answers(
+    async def _read_all(
         self, index: str, ids: Sequence[str], deadline: float | None, fields: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         path, params = _path(index, "_mget"), {"_source": ",".join(fields)} if fields else {}
-        for start in range(0, len(ids), _READ_AT_ONCE):
-            body = _json({"ids": list(ids[start : start + _READ_AT_ONCE])})
-            answers += await self._read(Request("POST", path, body, params), deadline)
-        return answers
+        for start in range(0, len(ids), _MAX_READ_DOCUMENTS):
+            body = _json({"ids": list(ids[start : start + _MAX_READ_DOCUMENTS])})
+            results += await self._read(Request("POST", path, body, params), deadline)
+        return results
 
     async def _read(self, request: Request, deadline: float | None) -> list[dict[str, Any]]:
         attempt = 0
         while True:
-            answers = _list(await self.session.send(request, deadline), "docs")
-            unread = any("error" in each and _refusal(each).status == _UNAVAILABLE for each in answers)
+            results = _list(await self.session.send(request, deadline), "docs")
+            unavailable = any("error" in each and _refusal(each).status == _STATUS_UNAVAILABLE for each in results)
             attempt += 1
-            # Such as of an index that another client has just created, which the node has not opened yet.
-            if not unread or not await waited(attempt, deadline):
-                return answers
+            # For example, another client has just created the index, and the node has not opened it yet.
+            if not unavailable or not await waited(attempt, deadline):
+                return results
 
-    def _found(self, answer: dict[str, Any]) -> Found | None:
-        if "error" in answer:
-            refusal = _refusal(answer)
+    def _found(self, result: dict[str, Any]) -> FoundDocument | None:
+        if "error" in result:
+            refusal = _refusal(result)
             if refusal.kind == INDEX_MISSING and self._auto_create:
                 return None
-            raise DocumentsError([(answer.get("_id", ""), refusal)], 1)
-        if not answer.get("found"):
+            raise DocumentsError([(result.get("_id", ""), refusal)], 1)
+        if not result.get("found"):
             return None
-        return Found(answer.get("_source") or {}, Place(answer["_seq_no"], answer["_primary_term"]))
+        return FoundDocument(result.get("_source") or {}, SequenceNumber(result["_seq_no"], result["_primary_term"]))
 
     async def write(self, index: str, actions: Sequence[Action], deadline: float | None) -> list[Refusal | None]:
-        """What was refused, of each; None for what was done. A missing document is `Refusal(404, "")`."""
+        """Execute the actions; return a Refusal or, on success, None for each.
+
+        Deleting a missing document results in `Refusal(404, "")`.
+        """
         outcomes: list[Refusal | None] = []
         params = {"write": {"refresh": "true"}, "wait_for": {"refresh": "wait_for"}}.get(self._refresh, {})
-        for lines in _batches(actions):
-            outcomes += await self._write(index, lines, params, deadline)
+        for bulk in _bulks(actions):
+            outcomes += await self._write(index, bulk, params, deadline)
         return outcomes
 
     async def _write(
-        self, index: str, lines: "Lines", params: Mapping[str, str], deadline: float | None
+        self, index: str, bulk: "_Bulk", params: Mapping[str, str], deadline: float | None
     ) -> list[Refusal | None]:
         outcomes: dict[int, Refusal | None] = {}
-        left = list(range(len(lines.each)))
-        again = _WHEN_REPEATABLE if lines.are_repeatable else _NOT_DONE
+        pending = list(range(len(bulk.actions)))
+        retried = _RETRIED_IF_REPEATABLE if bulk.is_repeatable else _NOT_EXECUTED
         attempt = 0
         while True:
-            body = b"".join(lines.each[number] for number in left)
+            body = b"".join(bulk.actions[number] for number in pending)
             request = Request(
-                "POST", _path(index, "_bulk"), body, params, content_type=JSON_LINES, repeatable=lines.are_repeatable
+                "POST", _path(index, "_bulk"), body, params, content_type=JSON_LINES, repeatable=bulk.is_repeatable
             )
-            answer = _list(await self.session.send(request, deadline), "items")
-            outcomes.update(zip(left, map(_outcome, answer), strict=True))
-            left = [number for number in left if (refused := outcomes[number]) and refused.status in again]
+            items = _list(await self.session.send(request, deadline), "items")
+            outcomes.update(zip(pending, map(_outcome, items), strict=True))
+            pending = [number for number in pending if (refused := outcomes[number]) and refused.status in retried]
             attempt += 1
-            if not left or not await waited(attempt, deadline):
-                return [outcomes[number] for number in range(len(lines.each))]
+            if not pending or not await waited(attempt, deadline):
+                return [outcomes[number] for number in range(len(bulk.actions))]
 
     # Listing
 
     async def refresh(self, indices: str, deadline: float | None, *, always: bool = False) -> None:
-        """Let what was written be found, unless it is told that others see to it, or always."""
+        """Make earlier writes searchable if the option is "listing", or with `always`."""
         if always or self._refresh == "listing":
-            await self.session.send(Request("POST", _path(indices, "_refresh"), params=self._missing), deadline)
+            await self.session.send(Request("POST", _path(indices, "_refresh"), params=self._missing_index), deadline)
 
     async def search(self, index: str, body: dict[str, Any], deadline: float | None) -> list[dict[str, Any]]:
-        """The hits; none where there is no index yet."""
-        request = Request("POST", _path(index, "_search"), _json(body), {**_COMPLETE, **self._missing})
+        """Return the hits, empty if the index does not exist yet."""
+        request = Request("POST", _path(index, "_search"), _json(body), {**_COMPLETE_RESULTS, **self._missing_index})
         return _list((await self.session.send(request, deadline)).get("hits", {}), "hits")
 
     async def buckets(
         self, indices: str, query: dict[str, Any], deadline: float | None
     ) -> AsyncGenerator[tuple[str, str], None]:
-        """Each index with each stored collection in it that the query finds."""
+        """Yield each pair of an index and a stored collection in it that the query matches."""
         sources = [{"index": {"terms": {"field": "_index"}}}, {"collection": {"terms": {"field": "collection"}}}]
-        composite: dict[str, Any] = {"size": _BUCKETS, "sources": sources}
+        composite: dict[str, Any] = {"size": _BUCKETS_PER_PAGE, "sources": sources}
+        params = {**_COMPLETE_RESULTS, **self._missing_index}
         while True:
             body = {"size": 0, "query": query, "aggs": {"names": {"composite": composite}}}
-            request = Request("POST", _path(indices, "_search"), _json(body), {**_COMPLETE, **self._missing})
-            # Where there is no index, there is no aggregation either.
+            request = Request("POST", _path(indices, "_search"), _json(body), params)
+            # Without an index, the response has no aggregations.
             names: Any = (await self.session.send(request, deadline)).get("aggregations", {}).get("names", {})
             buckets: list[Any] = names.get("buckets", [])
             for bucket in buckets:
                 yield bucket["key"]["index"], bucket["key"]["collection"]
-            if len(buckets) < _BUCKETS:
+            if len(buckets) < _BUCKETS_PER_PAGE:
                 return
             composite["after"] = names["after_key"]
 
-    async def delete_found(self, indices: str, query: dict[str, Any]) -> int:
-        """Remove what the query finds, unless it changes meanwhile; how much that was. Each part has its own time."""
-        params = {**self._missing, "conflicts": "proceed", "refresh": "true", "max_docs": str(_DELETED_AT_ONCE)}
+    async def delete_by_query(self, indices: str, query: dict[str, Any]) -> int:
+        """Delete the documents that the query matches, except any modified in the meantime; return how many.
+
+        Each request has the full time limit.
+        """
+        conditions = {"conflicts": "proceed", "refresh": "true", "max_docs": str(_MAX_DELETED_DOCUMENTS)}
+        params = {**self._missing_index, **conditions}
         request = Request("POST", _path(indices, "_delete_by_query"), _json({"query": query}), params)
         deleted = 0
         while True:
             async with self.session.operation() as deadline:
-                answer = await self.session.send(request, deadline)
-            if answer.get("failures"):
-                raise IncompleteAnswerError
-            deleted += answer["deleted"]
-            if answer["total"] < _DELETED_AT_ONCE:
+                response = await self.session.send(request, deadline)
+            if response.get("failures"):
+                raise IncompleteResponseError
+            deleted += response["deleted"]
+            if response["total"] < _MAX_DELETED_DOCUMENTS:
                 return deleted
 
     # Indices
 
     async def prepare(self, index: str, deadline: float | None) -> None:
-        """Create the index where it is missing, which others may do at the same time, and check its mapping."""
+        """Create the index if it is missing, tolerating concurrent creation by others, and check its mapping."""
         mappings = await self._mappings(index, deadline)
         if not mappings:
             if not self._auto_create:
-                message = f"there is no index {index!r}, and auto_create is off"
+                message = f"the index {index!r} does not exist, and auto_create is off"
                 raise StoreSetupError(message)
             if await self._create(index, deadline):
                 return
             mappings = await self._mappings(index, deadline)
-        wanted = mapping_for(self._field)["properties"]
+        expected = mapping_for(self._field)["properties"]
         for mapping in mappings:
             properties = mapping.get("properties", {})
-            if _types(properties, self._field) != _types(wanted, self._field):
-                message = f"the index {index!r} has fields of other types than entries need"
+            if _types(properties, self._field) != _types(expected, self._field):
+                message = f"the index {index!r} has a mapping whose field types differ from those that entries need"
                 raise StoreSetupError(message)
             if self._auto_create and ("names" not in properties or "json" not in properties["value"]["properties"]):
-                # One of an earlier version.
-                body = _json({"properties": {name: wanted[name] for name in ("names", "value")}})
+                # An earlier version created the index.
+                body = _json({"properties": {name: expected[name] for name in ("names", "value")}})
                 await self.session.send(Request("PUT", _path(index, "_mapping"), body), deadline)
 
     async def _mappings(self, index: str, deadline: float | None) -> list[dict[str, Any]]:
-        answer = await self.session.send(Request("GET", _path(index, "_mapping"), params=_IF_ANY), deadline)
-        return [each.get("mappings", {}) for each in answer.values()]
+        response = await self.session.send(Request("GET", _path(index, "_mapping"), params=_IGNORE_MISSING), deadline)
+        return [each.get("mappings", {}) for each in response.values()]
 
     async def _create(self, index: str, deadline: float | None) -> bool:
-        """Whether it was not another who did."""
+        """Create the index; return False if it already exists."""
         driver = self.session.driver
         try:
             await self.session.send(
@@ -246,25 +254,25 @@ class SearchIndices:
         return True
 
 
-class Lines(NamedTuple):
-    """Some of the actions, which go to the server together."""
+class _Bulk(NamedTuple):
+    """The encoded actions of one bulk request."""
 
-    each: list[bytes]
-    are_repeatable: bool
+    actions: list[bytes]
+    is_repeatable: bool
 
 
-def _batches(actions: Sequence[Action]) -> list[Lines]:
-    batches: list[Lines] = []
+def _bulks(actions: Sequence[Action]) -> list[_Bulk]:
+    bulks: list[_Bulk] = []
     size = 0
     repeatable = all(action.is_repeatable for action in actions)
     for action in actions:
         lines = action.lines
-        if not batches or size + len(lines) > _MOST_WRITTEN_BYTES:
-            batches.append(Lines([], repeatable))
+        if not bulks or size + len(lines) > _MAX_BULK_BYTES:
+            bulks.append(_Bulk([], repeatable))
             size = 0
-        batches[-1].each.append(lines)
+        bulks[-1].actions.append(lines)
         size += len(lines)
-    return batches
+    return bulks
 
 
 @lru_cache(maxsize=1024)
@@ -277,28 +285,28 @@ def _json(fields: dict[str, Any]) -> bytes:
     return encoded.encode() if isinstance(encoded, str) else encoded
 
 
-def _list(answer: dict[str, Any], name: str) -> list[Any]:
-    listed: Any = answer.get(name)
-    if not isinstance(listed, list):
-        raise StrangeAnswerError
-    return cast("list[Any]", listed)
+def _list(response: dict[str, Any], name: str) -> list[Any]:
+    items: Any = response.get(name)
+    if not isinstance(items, list):
+        raise UnexpectedResponseError
+    return cast("list[Any]", items)
 
 
 def _outcome(item: dict[str, Any]) -> Refusal | None:
-    """What became of an action, from `{operation: outcome}`."""
+    """Return the outcome of an action from an item `{operation: outcome}` of the response."""
     [outcome] = item.values()
     status: int = outcome["status"]
-    return None if status < _REFUSED else Refusal(status, outcome.get("error", {}).get("type", ""))
+    return None if status < _MIN_REFUSED_STATUS else Refusal(status, outcome.get("error", {}).get("type", ""))
 
 
-def _refusal(answer: dict[str, Any]) -> Refusal:
-    """Why a document could not be read."""
-    kind: str = answer["error"].get("type", "")
-    return Refusal(_STATUS_OF.get(kind, _UNAVAILABLE), kind)
+def _refusal(result: dict[str, Any]) -> Refusal:
+    """Return why a document could not be read."""
+    kind: str = result["error"].get("type", "")
+    return Refusal(_STATUS_BY_TYPE.get(kind, _STATUS_UNAVAILABLE), kind)
 
 
 def _types(properties: Any, field: FlattenedField) -> list[Any]:
-    """The types of the fields on which the store relies."""
+    """Return the types of the fields that the store depends on."""
     flattened = properties.get("value", {}).get("properties", {}).get(field.name, {})
     return [
         *(properties.get(name, {}).get("type") for name in ("collection", "key", "expires_at")),

@@ -1,4 +1,4 @@
-"""The names of indices, the ids of documents, and the names in their fields."""
+"""Index names, document ids, and key and collection names in document fields."""
 
 import re
 from collections.abc import Sequence
@@ -25,16 +25,17 @@ __all__ = [
 _MAX_INDEX_BYTES = 255
 _MAX_PREFIX_BYTES = 100
 _MAX_ID_BYTES = 512
-# A term of Lucene has 32766 bytes.
+# A Lucene term has at most 32766 bytes.
 _MAX_FIELD_BYTES = 32_000
-# A longer bound of a range is "too large an automaton", for OpenSearch 2.19.
+# OpenSearch 2.19 rejects longer range bounds as "too large an automaton".
 _MAX_BOUND_BYTES = 500
 
-_MARK = "%~"
-_TAIL_BYTES = len(_MARK) + 64
+_HASH_SEPARATOR = "%~"
+_HASH_SUFFIX_BYTES = len(_HASH_SEPARATOR) + 64
 
-# A percent sign that could be read as an escape, and what the name of an index must not have. Upper case is looked for
-# apart, but for letters that only newer versions of Python know to have a lower case: names must not depend on that.
+# A percent sign that could be read as an escape, and characters that index names must not contain. Upper case is
+# checked separately, except letters whose lower case only newer Python versions know: names must not depend on the
+# Python version.
 _REFUSED = re.compile(
     r'%(?=[0-9a-f]{2}|~)|[\\/*?"<>| ,#:\x00-\x1f\x7f]'
     "|[\u1c89\u2c2f\ua7c0\ua7cb-\ua7dc\U00010570-\U00010595\U00010d50-\U00010d65\U00016ea0-\U00016eb8]"
@@ -44,25 +45,25 @@ _ALLOWED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 
 class V1KeyStrategy(AlwaysHashStrategy):
-    """The id of a document is the SHA-256 of its key."""
+    """Uses the SHA-256 of a key as the document id."""
 
     def __init__(self) -> None:
         super().__init__(64)
 
 
 class V1CollectionStrategy(HybridSanitizationStrategy):
-    """The name of an index has letters, digits, `_`, `.` and `-` of the collection, and 8 digits of its SHA-256."""
+    """Keeps letters, digits, `_`, `.` and `-` of a collection in the index name and adds 8 digits of its SHA-256."""
 
     def __init__(self) -> None:
         super().__init__(200, _ALLOWED, hash_fragment_mode=HashFragmentMode.ALWAYS)
 
 
 def checked_index_prefix(prefix: str) -> str:
-    """The prefix in lower case, as earlier versions had it. Raises ValueError."""
+    """Return the prefix in lower case, as in earlier versions. Raises ValueError for an invalid prefix."""
     lowered = prefix.lower()
     if not _PREFIX.fullmatch(lowered) or lowered != _escaped(lowered) or len(lowered.encode()) > _MAX_PREFIX_BYTES:
         message = (
-            f"index_prefix must have 1 to {_MAX_PREFIX_BYTES} bytes that the name of an index may begin with, "
+            f"index_prefix must be 1 to {_MAX_PREFIX_BYTES} bytes long and valid at the beginning of an index name, "
             f"not {prefix!r:.120}"
         )
         raise ValueError(message)
@@ -71,16 +72,17 @@ def checked_index_prefix(prefix: str) -> str:
 
 @lru_cache(maxsize=1024)
 def index_name(prefix: str, collection: str) -> str:
-    """`prefix-collection`, with `%xx` for each byte of what the name of an index must not have, such as upper case.
+    """Return `prefix-collection`, with each byte of characters not allowed in an index name, such as upper-case
+    letters, escaped as `%xx`.
 
-    One that does not fit is cut, and ends in a mark and the SHA-256 of the collection.
+    A name that is too long is truncated and followed by `%~` and the SHA-256 of the collection.
     """
-    room = _MAX_INDEX_BYTES - len(f"{prefix}-".encode())
+    max_bytes = _MAX_INDEX_BYTES - len(f"{prefix}-".encode())
     escaped = _escaped(collection)
     octets = escaped.encode()
-    if len(octets) > room:
-        escaped = octets[: room - _TAIL_BYTES].decode(errors="ignore")
-        escaped = f"{escaped}{_MARK}{sha256(collection.encode()).hexdigest()}"
+    if len(octets) > max_bytes:
+        escaped = octets[: max_bytes - _HASH_SUFFIX_BYTES].decode(errors="ignore")
+        escaped = f"{escaped}{_HASH_SEPARATOR}{sha256(collection.encode()).hexdigest()}"
     return f"{prefix}-{escaped}"
 
 
@@ -100,25 +102,25 @@ def document_id(key: str) -> str:
 
 
 def document_ids(keys: Sequence[str]) -> Sequence[str]:
-    """`document_id` of each."""
+    """Return `document_id` for each key."""
     return shorten_each(keys, _MAX_ID_BYTES)
 
 
 def field_name(name: str) -> str:
-    """How a key or a collection stands in its field, by which it is looked for and sorted."""
+    """Return a key or collection as stored in its field, which is used for searching and sorting."""
     return shorten(name, _MAX_FIELD_BYTES)
 
 
 def field_prefix(prefix: str) -> str:
-    """What a range can be asked for of the fields of all names that begin with the prefix."""
+    """Return a range bound that the stored fields of all names with this prefix begin with."""
     return prefix.encode()[:_MAX_BOUND_BYTES].decode(errors="ignore")
 
 
 def is_field(stored: str) -> bool:
-    """Whether a name may stand like this in its field. Raises ValueError for a text that no name can be."""
+    """Return whether the text can be the field of a name. Raises ValueError if it does not encode to UTF-8."""
     return 0 < len(stored.encode()) <= _MAX_FIELD_BYTES
 
 
 def is_shortened_field(stored: str) -> bool:
-    """Whether the field does not tell the whole name."""
+    """Return whether the field holds a shortened name."""
     return is_shortened(stored, _MAX_FIELD_BYTES)

@@ -1,4 +1,4 @@
-"""The parts of queries for listing and removing."""
+"""Query clauses for listing and removing."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from key_value.aio.core.names import end_of_prefix
 
 __all__ = ["expired", "key_range"]
 
-_MILLISECOND = 1000
+_MICROSECONDS_PER_MILLISECOND = 1000
 
 
 def key_range(prefix: str) -> dict[str, Any]:
@@ -18,6 +18,9 @@ def key_range(prefix: str) -> dict[str, Any]:
 
 
 def expired(operator: Literal["lt", "lte"]) -> dict[str, Any]:
-    """What has surely expired, or ("lte") does within this millisecond: an index keeps no more of a time."""
-    now = clock.microseconds_now() // _MILLISECOND
+    """Match entries that have certainly expired ("lt") or expire within this millisecond ("lte").
+
+    An index stores times in milliseconds.
+    """
+    now = clock.microseconds_now() // _MICROSECONDS_PER_MILLISECOND
     return {"range": {"expires_at": {operator: now, "format": "epoch_millis"}}}

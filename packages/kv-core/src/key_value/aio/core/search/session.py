@@ -1,4 +1,4 @@
-"""Requests to a server: with a time limit, repeated where that is safe, and finished before the client is closed."""
+"""Requests to a server: with a time limit, retried where that is safe, and finished before the client is closed."""
 
 import sys
 from asyncio import get_running_loop
@@ -12,18 +12,19 @@ from key_value.aio.core.codec import load_object
 from key_value.aio.core.numbers import scaled_timeout
 from key_value.aio.core.requests import UnderWay, waited
 from key_value.aio.core.search.driver import ClientOptions, Request, SearchDriver
-from key_value.aio.core.search.errors import IncompleteAnswerError, StrangeAnswerError
+from key_value.aio.core.search.errors import IncompleteResponseError, UnexpectedResponseError
 from key_value.aio.errors import DeserializationError
 
 __all__ = ["ClientMaker", "SearchSession"]
 
-_TOO_MANY = 429
-_UNAVAILABLE = frozenset({502, 503, 504})
-_CLOSING_SECONDS = 5.0
+_STATUS_TOO_MANY_REQUESTS = 429
+_STATUSES_UNAVAILABLE = frozenset({502, 503, 504})
+_MIN_REQUEST_SECONDS = 0.001
+_CLOSE_TIMEOUT_SECONDS = 5.0
 
 
 class ClientMaker:
-    """Makes clients of a driver, which is imported then."""
+    """Creates clients of a driver, importing the driver when needed."""
 
     def __init__(self, load_driver: Callable[[], SearchDriver], options: ClientOptions) -> None:
         self._load_driver = load_driver
@@ -37,63 +38,67 @@ class SearchSession:
     """The requests of one event loop."""
 
     def __init__(
-        self, load_driver: Callable[[], SearchDriver], opened: LoopClient | GivenClient, seconds: float | None
+        self, load_driver: Callable[[], SearchDriver], client: LoopClient | GivenClient, seconds: float | None
     ) -> None:
         self._load_driver = load_driver
-        self._opened = opened
+        self._client = client
         self._seconds = seconds
-        self._under_way = UnderWay()
+        self._in_flight = UnderWay()
 
     @cached_property
     def driver(self) -> SearchDriver:
         return self._load_driver()
 
     def operation(self, entries: int = 1) -> "Operation":
-        """Bound what runs in it, which `close` waits for; gives the moment in the time of the loop when it is over."""
+        """Return an async context manager for an operation that `close` waits for.
+
+        It enforces the time limit and yields the deadline in the event loop's time, None without a limit.
+        """
         return Operation(self, scaled_timeout(self._seconds, entries))
 
     async def begin(self) -> None:
-        self._under_way.begin()
+        self._in_flight.begin()
         try:
-            # Importing the driver and making the client is not a part of it: the first one waits as long as it takes.
-            await self._opened.get()
+            # Outside the time limit: the first operation waits as long as importing the driver takes.
+            await self._client.get()
         except BaseException:
             self.end()
             raise
 
     def end(self) -> None:
-        self._under_way.end()
+        self._in_flight.end()
 
     async def send(self, request: Request, deadline: float | None) -> dict[str, Any]:
-        """The answer. What the server has surely not done is asked for again, until the deadline.
+        """Send the request and return the response.
 
-        What is repeatable is also asked for again when nobody knows whether it was done.
+        Until the deadline, retries a request that the server has certainly not executed, and a repeatable one also if
+        its outcome is unknown.
         """
-        client, driver = await self._opened.get(), self.driver
+        client, driver = await self._client.get(), self.driver
         attempt = reconnections = 0
         while True:
-            seconds = None if deadline is None else max(0.001, deadline - get_running_loop().time())
+            seconds = None if deadline is None else max(_MIN_REQUEST_SECONDS, deadline - get_running_loop().time())
             try:
                 return _decoded(await driver.send(client, request, seconds))
             except driver.errors as error:
                 status = driver.refusal(error).status
                 if status == 0 and request.repeatable and not reconnections:
-                    # One that the server has closed while nobody used it, which shows only now.
+                    # The server may have closed an idle connection, which only a request detects.
                     reconnections += 1
                     continue
-                if status != _TOO_MANY and not (request.repeatable and status in _UNAVAILABLE):
+                if status != _STATUS_TOO_MANY_REQUESTS and not (request.repeatable and status in _STATUSES_UNAVAILABLE):
                     raise
                 attempt += 1
                 if not await waited(attempt, deadline):
                     raise
 
     async def close(self) -> None:
-        await self._under_way.wait(_CLOSING_SECONDS)
-        await self._opened.close()
+        await self._in_flight.wait(_CLOSE_TIMEOUT_SECONDS)
+        await self._client.close()
 
 
 class Operation:
-    """What `SearchSession.operation` gives. As a generator it took 5 µs more, a fiftieth of a request."""
+    """The result of `SearchSession.operation`. As a generator it took 5 µs more, a fiftieth of a request."""
 
     __slots__ = ("_limit", "_seconds", "_session")
 
@@ -120,23 +125,23 @@ class Operation:
             self._session.end()
 
 
-def _decoded(answer: Any) -> dict[str, Any]:
-    if isinstance(answer, (bytes, str)):
+def _decoded(response: Any) -> dict[str, Any]:
+    if isinstance(response, (bytes, str)):
         try:
-            answer = load_object(answer)
+            response = load_object(response)
         except DeserializationError as exc:
-            raise StrangeAnswerError from exc
-    if not isinstance(answer, dict):
-        raise StrangeAnswerError
-    answer = cast("dict[str, Any]", answer)
-    # A part of an index that does not answer is left out otherwise.
-    if answer.get("timed_out") is True or cast("dict[str, Any]", answer.get("_shards") or {}).get("failed"):
-        raise IncompleteAnswerError
-    return answer
+            raise UnexpectedResponseError from exc
+    if not isinstance(response, dict):
+        raise UnexpectedResponseError
+    response = cast("dict[str, Any]", response)
+    # Without this check, the results of failed shards would silently be missing.
+    if response.get("timed_out") is True or cast("dict[str, Any]", response.get("_shards") or {}).get("failed"):
+        raise IncompleteResponseError
+    return response
 
 
 def _timeout(seconds: float) -> Any:
-    """A limit for what runs in it. What Python 3.10 needs for it comes with the packages of the stores."""
+    """Return `asyncio.timeout(seconds)`, for Python 3.10 from async_timeout, a dependency of the stores."""
     if sys.version_info >= (3, 11):
         from asyncio import timeout
     else:

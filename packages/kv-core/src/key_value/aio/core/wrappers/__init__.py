@@ -1,4 +1,4 @@
-"""Base classes of wrappers: one that passes everything through, and one each for names, values and calls."""
+"""Base classes of wrappers: a transparent one, and one each for changing names, values and calls."""
 
 from key_value.aio.core.wrappers.base import BaseWrapper
 from key_value.aio.core.wrappers.call import Call

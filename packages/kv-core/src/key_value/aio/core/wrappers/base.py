@@ -1,4 +1,4 @@
-"""A wrapper that passes everything through, and hides operations that it cannot pass through safely."""
+"""The base of all wrappers: forwards every operation, but hides those that it cannot forward safely."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
@@ -20,22 +20,22 @@ R = TypeVar("R")
 
 
 class BaseWrapper(AsyncKeyValue):
-    """A store around `key_value`, the inner one, which is any object with the eight methods.
+    """A store that wraps an inner store, `key_value`, which is any object with the eight methods.
 
-    The wrapper has an optional operation of the inner store if it maps it, in a method of the same name with a leading
-    underscore (`_keys` for `keys`), or if the operation carries nothing that the wrapper changes: then it passes
-    through `_around`. All others are hidden, and `isinstance` of their protocol is false, so that an unknown operation
-    cannot escape a tenant's prefix or store plain text. Lifecycle, capabilities and default collection are the inner
-    store's.
+    The wrapper offers an optional operation of the inner store if it implements it, in a method of the same name with a
+    leading underscore (`_keys` for `keys`), or if the operation involves nothing that the wrapper changes; it then
+    forwards the operation through `_around`. All others are hidden, and `isinstance` with their protocol returns False,
+    so that an unknown operation cannot bypass a tenant's prefix or store plain text. Lifecycle, capabilities and
+    default collection are those of the inner store.
     """
 
     changes: ClassVar[frozenset[str]] = frozenset()
-    """The parts of a call that the wrapper changes: "names", "values" or both, the fields of Operation."""
+    """The parts of a call that the wrapper changes: "names", "values" or both, as in the fields of Operation."""
 
     key_value: AsyncKeyValue
 
     def __init__(self, key_value: AsyncKeyValue | None = None) -> None:
-        """Wrap the store. A subclass may instead set `key_value` itself, before or after."""
+        """Wrap the store. A subclass may instead set `key_value` itself, before or after this call."""
         if key_value is not None:
             self.key_value = key_value
 
@@ -45,13 +45,13 @@ class BaseWrapper(AsyncKeyValue):
             self._show(operations_of(value))
 
     def _show(self, operations: frozenset[Operation]) -> None:
-        """Show the inner store's optional operations, except those to hide."""
+        """Offer these optional operations, except those that the wrapper must hide."""
         self.__class__ = self._with_operations(operations)
 
     @classmethod
     @cache
     def _with_operations(cls, operations: frozenset[Operation]) -> "type[Self]":
-        """The subclass that has the public methods of the operations."""
+        """Return the subclass that has the public methods of the operations."""
         written: type[Self] = vars(cls).get("_written_class", cls)
         if written is not cls:
             return written._with_operations(operations)  # noqa: SLF001 — same class
@@ -63,10 +63,10 @@ class BaseWrapper(AsyncKeyValue):
 
     @classmethod
     def _method(cls, operation: Operation) -> Callable[..., Any] | None:
-        """The public method of the operation; None to hide it."""
-        mapped = getattr(cls, f"_{operation.name}", None)
-        if mapped is not None or not cls._passes(operation):
-            return mapped
+        """Return the public method of the operation, or None to hide it."""
+        implemented = getattr(cls, f"_{operation.name}", None)
+        if implemented is not None or not cls._passes(operation):
+            return implemented
 
         @wraps(getattr(operation.protocol, operation.name))
         async def method(self: BaseWrapper, *arguments: Any, **options: Any) -> Any:
@@ -76,21 +76,21 @@ class BaseWrapper(AsyncKeyValue):
 
     @classmethod
     def _passes(cls, operation: Operation) -> bool:
-        """Whether an operation that the wrapper does not map may pass through."""
+        """Return whether an operation that the wrapper does not implement can be forwarded."""
         return not (operation.names and "names" in cls.changes) and not (operation.values and "values" in cls.changes)
 
     def _inner(self, protocol: type[P]) -> P:
-        """The inner store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
+        """Return the inner store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
         return with_ability(self.key_value, protocol)
 
     async def _around(self, call: Call[R]) -> R:
-        """Make the call on the inner store and return its result. It may be repeated."""
+        """Make the call on the inner store and return its result. An override may make the call repeatedly."""
         return await call.on(self.key_value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
 
-    # A copy has the operations of its inner store, and pickle finds the class by its name.
+    # Pickle the written class, which pickle can import; __setstate__ adds the operations of the inner store again.
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         kind = type(self)
         return object.__new__, (vars(kind).get("_written_class", kind),), vars(self)
@@ -105,13 +105,13 @@ class BaseWrapper(AsyncKeyValue):
 
     @property
     def default_collection(self) -> str | None:
-        """The collection that `collection=None` means, if the inner store says so."""
+        """The collection used for `collection=None`; None if the inner store has no such attribute."""
         return getattr(self.key_value, "default_collection", None)
 
     # Lifecycle
 
     async def setup(self) -> None:
-        """Open the inner store and prove that it works."""
+        """Open the inner store and verify that it works."""
         setup = getattr(self.key_value, "setup", None)
         if setup is not None:
             await setup()
@@ -173,7 +173,7 @@ class BaseWrapper(AsyncKeyValue):
 
 
 def with_ability(store: AsyncKeyValue, protocol: type[P]) -> P:
-    """The store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
+    """Return the store, typed as the protocol. Raises KeyValueStoreError if it does not satisfy it."""
     if not isinstance(store, protocol):
         message = f"{store!r} does not satisfy {protocol.__name__}"
         raise KeyValueStoreError(message)

@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 
 class Call(Generic[R]):
-    """An operation and its arguments: `await call.on(store)` makes the call, any number of times."""
+    """An operation and its arguments. `await call.on(store)` makes the call and can be repeated."""
 
     __slots__ = ("arguments", "name", "options")
 
     def __init__(self, name: str, *arguments: Any, **options: Any) -> None:
-        """`name` is one of OPERATIONS; the rest are the arguments of its method."""
+        """Store the name of an operation in OPERATIONS and the arguments of its method."""
         self.name: str = name
         self.arguments: tuple[Any, ...] = arguments
         self.options: dict[str, Any] = options
@@ -37,7 +37,7 @@ class Call(Generic[R]):
 
     @property
     def keys(self) -> Sequence[str]:
-        """The keys of the call; empty for a call about a collection or the whole store."""
+        """The keys of the call; empty for a call that concerns a collection or the whole store."""
         key = self.argument("key")
         return self.argument("keys", ()) if key is None else (key,)
 
@@ -46,13 +46,13 @@ class Call(Generic[R]):
         return self.argument("collection")
 
     def argument(self, name: str, default: Any = None) -> Any:
-        """The argument for the parameter, by position or keyword; its default if the call leaves it out."""
+        """Return the argument for the parameter, passed by position or keyword, or `default` if omitted."""
         if name in self.options:
             return self.options[name]
         parameters = self.operation.parameters
         position = parameters.index(name) if name in parameters else len(self.arguments)
         return self.arguments[position] if position < len(self.arguments) else default
 
-    # Without the arguments: a repr ends up in logs.
+    # Omits the arguments, because a repr can end up in logs.
     def __repr__(self) -> str:
         return f"Call({self.name!r})"

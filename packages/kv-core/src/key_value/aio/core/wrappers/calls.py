@@ -1,4 +1,4 @@
-"""The base of wrappers that act around each call: retry it, limit its time, count it, log it, refuse it."""
+"""The base of wrappers that act on each call as a whole: retry it, limit its time, count it, log it or refuse it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
@@ -10,7 +10,7 @@ __all__ = ["BaseCallWrapper"]
 
 
 class BaseCallWrapper(BaseWrapper):
-    """A subclass overrides `_around`; every operation passes through it, even those of the optional protocols."""
+    """Passes every operation, including those of the optional protocols, through `_around`. Subclasses override it."""
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         return await self._around(Call("get", key, collection=collection))

@@ -1,4 +1,4 @@
-"""Which exceptions a wrapper acts on."""
+"""Validation of the exception classes that a wrapper handles."""
 
 import sys
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ __all__ = ["checked_exceptions"]
 
 
 def checked_exceptions(exceptions: object, name: str) -> tuple[type[Exception], ...]:
-    """One class of exceptions or several, as a tuple; none means that the wrapper never acts.
+    """Return one exception class or an iterable of them as a tuple, which may be empty.
 
-    TimeoutError includes asyncio's own before Python 3.11. Raises ValueError for anything else, such as a cancellation,
-    which is not an Exception.
+    Before Python 3.11, TimeoutError includes asyncio's own class. Raises ValueError for anything that is not a subclass
+    of Exception, such as CancelledError.
     """
     kinds = tuple(cast("Iterable[object]", exceptions)) if isinstance(exceptions, Iterable) else (exceptions,)
     if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-        message = f"{name} must be classes of exceptions; a cancellation is not one, and always passes"
+        message = f"{name} must be classes of exceptions that derive from Exception; CancelledError does not"
         raise ValueError(message)
     if sys.version_info < (3, 11) and TimeoutError in kinds:
-        from asyncio import TimeoutError as AsyncioTimeoutError  # the builtin one since Python 3.11
+        from asyncio import TimeoutError as AsyncioTimeoutError
 
         kinds = (*kinds, AsyncioTimeoutError)
     return cast("tuple[type[Exception], ...]", kinds)

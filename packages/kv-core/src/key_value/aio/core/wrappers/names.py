@@ -21,36 +21,37 @@ from key_value.aio.protocols import (
 
 __all__ = ["BaseNameWrapper"]
 
-_BATCH = 1000
+_MAX_BATCH_KEYS = 1000
 
 
 class BaseNameWrapper(BaseWrapper):
-    """A subclass overrides the mapping of keys, of collections, or of both, each with its inverse.
+    """Maps keys and collections to those of the inner store. Subclasses override both directions of either mapping.
 
-    The mapping must be injective: two pairs of names never share an inner pair. The names that reach it are checked.
+    The mapping must be injective: different (collection, key) pairs must map to different inner pairs. The names passed
+    to it have been validated.
     """
 
     changes: ClassVar[frozenset[str]] = frozenset({"names"})
 
     def _inner_collection(self, collection: str | None) -> str | None:
-        """The inner collection of a collection."""
+        """Map a collection to the inner collection."""
         return collection
 
     def _inner_key(self, key: str, collection: str | None) -> str:
-        """The inner key of a key in the collection."""
+        """Map a key in the collection to the inner key."""
         del collection
         return key
 
-    def _inner_prefix(self, prefix: str, collection: str | None) -> str:  # noqa: ARG002 — nothing is known of it
-        """The known prefix of the inner keys for all keys that begin with the prefix."""
+    def _inner_prefix(self, prefix: str, collection: str | None) -> str:  # noqa: ARG002 — for overrides
+        """Return a prefix that the inner keys of all keys with this prefix share; "" if none is known."""
         return ""
 
     def _outer_collection(self, inner_collection: str) -> str | None:
-        """The collection behind an inner one; None for one that this wrapper cannot have stored."""
+        """Map an inner collection back to its collection; None if this wrapper cannot have stored it."""
         return inner_collection
 
     def _outer_key(self, inner_key: str, collection: str | None) -> str | None:
-        """The key behind an inner key of the collection; None for one that this wrapper cannot have stored."""
+        """Map an inner key of the collection back to its key; None if this wrapper cannot have stored it."""
         del collection
         return inner_key
 
@@ -105,7 +106,7 @@ class BaseNameWrapper(BaseWrapper):
     # The operations of the optional protocols
 
     async def _keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
-        # The inner store's limit would count keys that are not of this wrapper.
+        # The inner store's limit would also count keys that this wrapper has not stored.
         keys: dict[str, None] = {}
         if checked_limit(limit) == 0:
             return []
@@ -117,7 +118,7 @@ class BaseNameWrapper(BaseWrapper):
         return list(keys)
 
     async def _iterate(self, collection: str | None) -> AsyncGenerator[str, None]:
-        """The keys of the collection. One may come twice."""
+        """Iterate over the keys of the collection. A key may repeat."""
         prefix = self._inner_prefix("", collection)
         async for inner_key in iterate_keys(self.key_value, self._inner_collection(collection), prefix=prefix):
             key = self._outer_key(inner_key, collection)
@@ -144,11 +145,11 @@ class BaseNameWrapper(BaseWrapper):
 
     async def _destroy_collection(self, collection: str) -> bool:
         removed = 0
-        # Batches, so that memory does not grow with the collection. Removing while listing misses no key that stays.
+        # Batches bound the memory. A scan returns every key that stays live, so deleting during it misses none.
         batch: list[str] = []
         async for key in self._iterate(checked_name(collection, "collection")):
             batch.append(key)
-            if len(batch) == _BATCH:
+            if len(batch) == _MAX_BATCH_KEYS:
                 removed += await self.delete_many(batch, collection=collection)
                 batch = []
         return bool(removed + await self.delete_many(batch, collection=collection))
@@ -156,7 +157,7 @@ class BaseNameWrapper(BaseWrapper):
     async def _destroy(self) -> bool:
         """Remove the entries of this wrapper. Raises KeyValueStoreError if the inner store cannot list them."""
         if not isinstance(self.key_value, AsyncEnumerateCollectionsProtocol):
-            message = f"{self!r} cannot tell its entries from others: {self.key_value!r} does not list its collections"
+            message = f"{self!r} cannot find its own entries: {self.key_value!r} cannot list its collections"
             raise KeyValueStoreError(message)
         for collection in await self._collections():
             await self._destroy_collection(collection)

@@ -1,4 +1,4 @@
-"""The hooks of a store on Elasticsearch or OpenSearch: a collection is an index, and an entry a document."""
+"""Base of the stores on Elasticsearch and OpenSearch: a collection is an index, an entry is a document."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from key_value.aio.core.lifecycle import OncePer, PerLoop
 from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStrategy
 from key_value.aio.core.search.documents import (
-    LISTED,
     MAX_DOCUMENT_BYTES,
+    METADATA_FIELDS,
     FlattenedField,
     document_of,
     entries_of,
+    entry_metadata,
     entry_of,
-    listed,
 )
 from key_value.aio.core.search.driver import ClientOptions, Refusal, SearchDriver
 from key_value.aio.core.search.errors import raise_refused
-from key_value.aio.core.search.indices import Action, Found, Refresh, SearchIndices
+from key_value.aio.core.search.indices import Action, FoundDocument, Refresh, SearchIndices
 from key_value.aio.core.search.names import (
     checked_index_prefix,
     document_id,
@@ -34,10 +34,10 @@ from key_value.aio.core.search.names import (
     is_field,
     is_shortened_field,
 )
-from key_value.aio.core.search.options import check_place, check_refresh, place_in_url
+from key_value.aio.core.search.options import check_connection_options, check_refresh, connection_options
 from key_value.aio.core.search.queries import expired, key_range
 from key_value.aio.core.search.session import ClientMaker, SearchSession
-from key_value.aio.core.search.versions import place_of, version_of
+from key_value.aio.core.search.versions import sequence_number_of, version_of
 from key_value.aio.core.secret_text import Text, plain
 from key_value.aio.core.urls import redacted
 from key_value.aio.protocols import KeyPage
@@ -52,18 +52,19 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseSearchStore"]
 
-# index.max_result_window
-_LARGEST_PAGE = 10_000
+# The default of index.max_result_window.
+_MAX_PAGE_HITS = 10_000
 
-_CONFLICT, _MISSING = 409, 404
+_STATUS_CONFLICT, _STATUS_NOT_FOUND = 409, 404
 
 
 class BaseSearchStore(
     BaseScanStore, BaseEnumerateCollectionsStore, BaseDestroyCollectionStore, BaseCullStore, BaseVersionedStore
 ):
-    """A store that brings a driver, and the field that the driver's server has for values.
+    """All hooks of a store; a subclass provides the driver and the field type that the server offers for values.
 
-    An entry is read and written by the id of its document, at once. Listing finds what an index was refreshed for.
+    Entries are read and written by document id, which is real-time. Listing searches, and finds only entries written
+    before the last refresh of the index.
     """
 
     capabilities: Capabilities = Capabilities(
@@ -71,7 +72,7 @@ class BaseSearchStore(
     )
     field: ClassVar[FlattenedField]
     client_option: ClassVar[str]
-    """The name of the option for a client."""
+    """The name of the constructor option that takes a client."""
 
     def __init__(
         self,
@@ -88,13 +89,13 @@ class BaseSearchStore(
         timeout: float | None,
         max_connections: int,
     ) -> None:
-        check_place(self.client_option, client, self._load_driver, url, api_key)
+        check_connection_options(self.client_option, client, self._load_driver, url, api_key)
         check_refresh(refresh)
         seconds = checked_timeout(timeout)
         connections = checked_count(max_connections, "max_connections", least=1)
         self._prefix = checked_index_prefix(index_prefix)
-        self._place = None if url is None else redacted(url)
-        # Not BaseStore's: a document holds its whole names, so that any strategy can be listed.
+        self._redacted_url = None if url is None else redacted(url)
+        # BaseStore does not apply the strategies: a document holds the original names, so any strategy allows listing.
         self._id_strategy = key_sanitization_strategy
         self._index_strategy = collection_sanitization_strategy
         self._prepared = OncePer()
@@ -111,14 +112,14 @@ class BaseSearchStore(
     @classmethod
     @abstractmethod
     def _load_driver(cls) -> SearchDriver:
-        """Import the driver. It is called often, and first in a thread."""
+        """Import and return the driver. Called often; the first call runs in a thread."""
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
-        return place_in_url(url)
+        return connection_options(url)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._prefix}{f' at {self._place}' if self._place else ''})"
+        return f"{type(self).__name__}({self._prefix}{f' at {self._redacted_url}' if self._redacted_url else ''})"
 
     async def setup_collection(self, *, collection: str) -> None:
         await super().setup_collection(collection=collection)
@@ -129,9 +130,9 @@ class BaseSearchStore(
         indices = self._opened.get()
         async with indices.session.operation() as deadline:
             await indices.read(index, [id_], deadline)
-            # There is none: it is refused as any other write would be.
+            # The document does not exist, but the deletion fails like any other write if permissions are missing.
             refused = await indices.write(index, [Action("delete", id_)], deadline)
-        raise_refused([id_], refused, but=(_MISSING,))
+        raise_refused([id_], refused, ignore=(_STATUS_NOT_FOUND,))
 
     async def _close(self) -> None:
         self._prepared.reset()
@@ -161,7 +162,7 @@ class BaseSearchStore(
         return f"{self._prefix}-*"
 
     async def _prepare_index(self, index: str) -> None:
-        """Before the first write; reading creates no index."""
+        """Prepare the index before the first write. Reading does not create an index."""
         if self._prepared.is_done(index):
             return
 
@@ -201,22 +202,22 @@ class BaseSearchStore(
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         index, indices, now = self._index(collection), self._opened.get(), clock.now()
-        doomed: dict[str, Action] = {}
+        deletions: dict[str, Action] = {}
         expired: set[str] = set()
         async with indices.session.operation(len(keys)) as deadline:
-            # A deletion does not tell what there was.
-            found = await indices.read(index, self._ids(keys), deadline, LISTED)
+            # The response to a deletion does not say whether the entry had expired.
+            found = await indices.read(index, self._ids(keys), deadline, METADATA_FIELDS)
             for key, each in zip(keys, found, strict=True):
-                entry = None if each is None else listed(each.document)
-                if each is None or entry is None or not entry.is_of(collection, key):
+                entry = None if each is None else entry_metadata(each.document)
+                if each is None or entry is None or not entry.belongs_to(collection, key):
                     continue
                 if entry.expires_at is not None and entry.expires_at <= now:
                     expired.add(key)
-                # One that has expired is removed unless it is renewed meanwhile.
-                doomed[key] = Action("delete", self._id(key), place=each.place if key in expired else None)
-            refused = await indices.write(index, list(doomed.values()), deadline)
-        raise_refused(list(doomed), refused, but=(_MISSING, _CONFLICT))
-        return sum(outcome is None and key not in expired for key, outcome in zip(doomed, refused, strict=True))
+                # An expired entry is deleted only if no other client has replaced it in the meantime.
+                deletions[key] = Action("delete", self._id(key), if_seq_no=each.seq_no if key in expired else None)
+            refused = await indices.write(index, list(deletions.values()), deadline)
+        raise_refused(list(deletions), refused, ignore=(_STATUS_NOT_FOUND, _STATUS_CONFLICT))
+        return sum(outcome is None and key not in expired for key, outcome in zip(deletions, refused, strict=True))
 
     # Versions
 
@@ -225,30 +226,32 @@ class BaseSearchStore(
         if found is None:
             return None
         entry = entry_of(found.document, self.field)
-        return VersionedEntry(entry, version_of(found.place, entry, self._index(collection)))
+        return VersionedEntry(entry, version_of(found.seq_no, entry, self._index(collection)))
 
     async def _put_managed_entry_if_version(
         self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
     ) -> bool:
         document = document_of(collection, key, managed_entry, self.field)
         if version is not None:
-            place = place_of(version, self._index(collection))
-            return place is not None and await self._done(
-                collection, key, Action("index", self._id(key), document, place)
+            seq_no = sequence_number_of(version, self._index(collection))
+            return seq_no is not None and await self._write_if_unchanged(
+                collection, key, Action("index", self._id(key), document, seq_no)
             )
-        if await self._done(collection, key, Action("create", self._id(key), document)):
+        if await self._write_if_unchanged(collection, key, Action("create", self._id(key), document)):
             return True
         found = await self._find(collection, key)
         if found is None or live_entry(entry_of(found.document, self.field), collection, key) is not None:
             return False
-        # It has expired.
-        return await self._done(collection, key, Action("index", self._id(key), document, found.place))
+        # The entry in the way has expired.
+        return await self._write_if_unchanged(collection, key, Action("index", self._id(key), document, found.seq_no))
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
-        place = place_of(version, self._index(collection))
-        return place is not None and await self._done(collection, key, Action("delete", self._id(key), place=place))
+        seq_no = sequence_number_of(version, self._index(collection))
+        return seq_no is not None and await self._write_if_unchanged(
+            collection, key, Action("delete", self._id(key), if_seq_no=seq_no)
+        )
 
-    async def _find(self, collection: str, key: str) -> Found | None:
+    async def _find(self, collection: str, key: str) -> FoundDocument | None:
         indices = self._opened.get()
         async with indices.session.operation() as deadline:
             [found] = await indices.read(self._index(collection), [self._id(key)], deadline)
@@ -259,33 +262,33 @@ class BaseSearchStore(
         await self._prepare_index(index)
         async with indices.session.operation(len(actions)) as deadline:
             refused = await indices.write(index, actions, deadline)
-        if any(each is not None and each.status == _MISSING for each in refused):
-            # The index was deleted: the next write creates it.
+        if any(each is not None and each.status == _STATUS_NOT_FOUND for each in refused):
+            # The index was deleted: the next write creates it again.
             self._prepared.reset(index)
         return refused
 
-    async def _done(self, collection: str, key: str, action: Action) -> bool:
-        """Whether a write was done that another one can come before."""
+    async def _write_if_unchanged(self, collection: str, key: str, action: Action) -> bool:
+        """Return whether a conditional write succeeded; False if another write came first."""
         refused = await self._write(collection, [action])
-        raise_refused([key], refused, but=(_CONFLICT,))
+        raise_refused([key], refused, ignore=(_STATUS_CONFLICT,))
         return refused == [None]
 
     # Listing
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        pushed = field_prefix(prefix)
-        if cursor is not None and not (cursor.startswith(pushed) and is_field(cursor)):
-            message = "the cursor is none of a scan of this collection"
+        stored_prefix = field_prefix(prefix)
+        if cursor is not None and not (cursor.startswith(stored_prefix) and is_field(cursor)):
+            message = "cursor does not come from a scan of this collection"
             raise ValueError(message)
         index, indices = self._index(collection), self._opened.get()
-        size = min(limit, _LARGEST_PAGE)
+        size = min(limit, _MAX_PAGE_HITS)
         body: dict[str, Any] = {
             "size": size,
-            "_source": LISTED,
+            "_source": METADATA_FIELDS,
             "track_total_hits": False,
             "query": {
                 "bool": {
-                    "filter": [key_range(pushed), {"term": {"collection": field_name(collection)}}],
+                    "filter": [key_range(stored_prefix), {"term": {"collection": field_name(collection)}}],
                     "must_not": [expired("lt")],
                 }
             },
@@ -298,7 +301,7 @@ class BaseSearchStore(
                 await indices.refresh(index, deadline)
             hits = await indices.search(index, body, deadline)
         now = clock.now()
-        entries = [listed(hit["_source"]) for hit in hits]
+        entries = [entry_metadata(hit["_source"]) for hit in hits]
         keys = [
             entry.key
             for entry in entries
@@ -315,18 +318,18 @@ class BaseSearchStore(
             await indices.refresh(self._all_indices, deadline)
             query = {"bool": {"filter": [{"exists": {"field": "key"}}], "must_not": [expired("lte")]}}
             async for index, stored in indices.buckets(self._all_indices, query, deadline):
-                name = await self._whole_name(index, stored, deadline) if is_shortened_field(stored) else stored
-                # What is in another index is another store's, or was put there by an earlier version.
+                name = await self._original_name(index, stored, deadline) if is_shortened_field(stored) else stored
+                # A document in any other index belongs to another store or was written by an earlier version.
                 if self._index(name) == index:
                     collections[name] = None
                 if limit is not None and len(collections) >= limit:
                     break
         return list(collections)
 
-    async def _whole_name(self, index: str, stored: str, deadline: float | None) -> str:
-        body = {"size": 1, "_source": LISTED, "query": {"term": {"collection": stored}}}
+    async def _original_name(self, index: str, stored: str, deadline: float | None) -> str:
+        body = {"size": 1, "_source": METADATA_FIELDS, "query": {"term": {"collection": stored}}}
         hits = await self._opened.get().search(index, body, deadline)
-        return str(listed(hits[0]["_source"]).collection) if hits else stored
+        return str(entry_metadata(hits[0]["_source"]).collection) if hits else stored
 
     # Removing
 
@@ -334,14 +337,14 @@ class BaseSearchStore(
         index, indices = self._index(collection), self._opened.get()
         async with indices.session.operation() as deadline:
             await indices.refresh(index, deadline, always=True)
-        ours = [{"term": {"collection": field_name(collection)}}, {"exists": {"field": "key"}}]
-        # What has expired goes first, and does not count.
-        await indices.delete_found(index, {"bool": {"filter": [*ours, expired("lte")]}})
-        return bool(await indices.delete_found(index, {"bool": {"filter": ours}}))
+        in_collection = [{"term": {"collection": field_name(collection)}}, {"exists": {"field": "key"}}]
+        # Expired entries are deleted first, because they do not count.
+        await indices.delete_by_query(index, {"bool": {"filter": [*in_collection, expired("lte")]}})
+        return bool(await indices.delete_by_query(index, {"bool": {"filter": in_collection}}))
 
     async def _cull(self) -> None:
         indices = self._opened.get()
         async with indices.session.operation() as deadline:
             await indices.refresh(self._all_indices, deadline)
-        of_ours = [{"exists": {"field": name}} for name in ("key", "collection")]
-        await indices.delete_found(self._all_indices, {"bool": {"filter": [expired("lt"), *of_ours]}})
+        is_entry = [{"exists": {"field": name}} for name in ("key", "collection")]
+        await indices.delete_by_query(self._all_indices, {"bool": {"filter": [expired("lt"), *is_entry]}})
