@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from key_value.aio.core import requests
 from key_value.aio.core.clients import LoopClient, in_thread
-from key_value.aio.core.requests import Sender, UnderWay, map_together, waited, work_together
+from key_value.aio.core.requests import Sender, UnderWay, map_together, run_workers, waited
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,7 +42,7 @@ class Service:
 
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
-    monkeypatch.setattr(requests, "_FIRST_WAIT", 0.0001)
+    monkeypatch.setattr(requests, "_MIN_BACKOFF_SECONDS", 0.0001)
     return Sender(
         2,
         service_error=RefusalError,
@@ -135,7 +135,7 @@ async def test_work_is_shared() -> None:
             await asyncio.sleep(0)
             done.append(thing)
 
-    await work_together(work, 3)
+    await run_workers(work, 3)
     assert sorted(done) == list(range(10))
 
 

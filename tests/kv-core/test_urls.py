@@ -212,7 +212,7 @@ def test_what_is_required_is_promised_or_refused() -> None:
 def test_a_requirement_that_nobody_knows_is_refused_before_anything_else() -> None:
     with pytest.raises(ValueError, match=r"require has unknown names \['durabel'\]; known names are .*'durable'"):
         open_store("sample://", require={"durabel"})
-    with pytest.raises(TypeError, match="not a single str"):
+    with pytest.raises(TypeError, match="not a str"):
         open_store("memory://", require="durable")
 
 

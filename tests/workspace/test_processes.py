@@ -209,7 +209,7 @@ def test_a_loop_that_ends_with_the_first_call_unfinished_holds_no_other(name: st
 
 def step(call: Any) -> None:
     """As far as a call comes without an event loop, or with that of another library."""
-    with pytest.raises(RuntimeError, match=r" needs asyncio: await it in a coroutine that asyncio runs"):
+    with pytest.raises(RuntimeError, match=r" requires asyncio: await it in a coroutine run by asyncio"):
         call.send(None)
 
 

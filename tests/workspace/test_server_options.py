@@ -99,7 +99,7 @@ async def client_of_sqs() -> AsyncIterator[Any]:
 
 @pytest.mark.parametrize("backend", ["dynamodb", "s3"])
 async def test_a_client_for_another_service_is_refused(backend: str, client_of_sqs: Any) -> None:
-    with pytest.raises(TypeError, match=f"client must be one for the service '{backend}', not 'sqs'"):
+    with pytest.raises(TypeError, match=f"client must be a client of the service '{backend}', not 'sqs'"):
         made(backend, client_of_sqs)
 
 
@@ -107,6 +107,6 @@ async def test_a_client_for_another_service_is_refused(backend: str, client_of_s
 def test_a_client_that_was_not_entered_is_refused(backend: str) -> None:
     session: Any = AioSession()
     context = session.create_client(backend, region_name="us-east-1")
-    with pytest.raises(TypeError, match=r"client must be .*as `async with` gives it, not aiobotocore\.session"):
+    with pytest.raises(TypeError, match=r"client must be .*as returned by `async with`, not aiobotocore\.session"):
         made(backend, context)
     context._coro.close()  # noqa: SLF001 — it would warn that it was never awaited

@@ -2,11 +2,11 @@
 
 import key_value.aio  # pyright: ignore[reportMissingTypeStubs] — a namespace has no type information
 
-# The predecessor's wheel is a regular package and owns the same paths; beside it Python loads a mixture of both.
+# The predecessor's wheel installs a regular package at the same paths. With both, Python would load a mixture.
 if getattr(key_value.aio, "__file__", None) is not None:
     message = (
-        "kv-core cannot share an environment with the wheel of py-key-value-aio 0.5 or older: both own "
-        "key_value/aio. Run `pip uninstall py-key-value-aio py-key-value-shared`, then install kv-core and the "
-        "kv-* packages you use again."
+        "kv-core cannot share an environment with the wheel of py-key-value-aio 0.5 or older: both install "
+        "key_value/aio. Run `pip uninstall py-key-value-aio py-key-value-shared`, then reinstall kv-core and the "
+        "kv-* packages you use."
     )
     raise ImportError(message)

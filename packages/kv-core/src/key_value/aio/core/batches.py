@@ -1,15 +1,15 @@
-"""Cutting what is asked for into what one request takes."""
+"""Splitting an operation on many items into requests of limited size."""
 
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
-from key_value.aio.core.requests import work_together
+from key_value.aio.core.requests import run_workers
 
 __all__ = ["in_batches"]
 
-# A request takes the CPU for milliseconds on this side, so that more of them only wait for each other.
-_BATCHES_UNDER_WAY = 10
+# Each request takes milliseconds of CPU time in this process, so more of them would only wait for each other.
+_MAX_BATCHES_IN_FLIGHT = 10
 
 
 async def in_batches(
@@ -19,9 +19,10 @@ async def in_batches(
     weigh: Callable[[Any], int] = lambda _: 0,
     heaviest: int = sys.maxsize,
 ) -> list[Any]:
-    """What `handle` gives for each batch, a few at a time, in any order. The first error ends the others.
+    """Call `handle` with each batch, up to 10 concurrently, and return the results in any order.
 
-    A batch has at most `size` things, and more than one only if they weigh `heaviest` at most.
+    A batch has at most `size` things with a total weight of at most `heaviest`, or a single heavier one. The first
+    error cancels the other calls and is raised.
     """
     batches = _batches(things, size, weigh, heaviest)
     results: list[Any] = []
@@ -33,7 +34,7 @@ async def in_batches(
     if len(things) <= size:
         await work()
         return results
-    await work_together(work, min(_BATCHES_UNDER_WAY, -(-len(things) // size)))
+    await run_workers(work, min(_MAX_BATCHES_IN_FLIGHT, -(-len(things) // size)))
     return results
 
 

@@ -1,4 +1,4 @@
-"""The properties of a store that differ between backends and that a program can act on."""
+"""Properties of a store that differ between backends and that a program can test."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,9 @@ __all__ = ["Capabilities"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The promises of a store. Backends declare them, wrappers forward them, the conformance kit and the docs read
-    them.
+    """The guarantees of a store. Backends declare them, wrappers forward them, and the conformance kit checks them.
 
-    The defaults promise nothing.
+    The defaults guarantee nothing.
     """
 
     durable: bool = False
@@ -23,17 +22,16 @@ class Capabilities:
     """Unit, in seconds, to which native expiry is rounded up; None without native expiry."""
 
     max_key_bytes: int | None = None
-    """The longest stored name in bytes of UTF-8; None when the backend sets no limit below 64 KiB."""
+    """Maximum length of a stored name in bytes of UTF-8; None if the backend sets no limit below 64 KiB."""
 
     max_value_bytes: int | None = None
-    """The largest stored entry in bytes; None when the backend sets no limit of its own."""
+    """Maximum size of a stored entry in bytes; None if the backend sets no limit of its own."""
 
     atomic_put_many: bool = False
     """`put_many` stores all of its entries or none."""
 
     atomic_delete: bool = False
-    """Exactly one of several concurrent deletes of an entry returns True, which is enough for a safe one-time code."""
+    """Exactly one of several concurrent deletes of an entry returns True, which suffices for a one-time code."""
 
     conditional_writes: bool = False
-    """The store's conditional writes are atomic. False for a store that has the methods, but a server that breaks them.
-    """
+    """Conditional writes are atomic. False if the store has the methods but its server does not make them atomic."""

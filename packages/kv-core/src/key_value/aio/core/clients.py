@@ -1,4 +1,4 @@
-"""Clients of a service, one for each event loop: made off it, and kept."""
+"""Clients of a service, one per event loop, created in a thread."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 ClientGetter = Callable[[], Awaitable[Any]]
 
-_INTERVAL_SECONDS = 0.05
+_POLL_INTERVAL_SECONDS = 0.05
 
 
 def check_client(client: object, *kinds: type[Any], name: str = "client") -> None:
-    """Raise TypeError unless the option of this name is of one of the kinds.
+    """Raise TypeError unless the option `name` holds an instance of one of the classes.
 
-    A client that blocks has the same methods, and would fail at the first call.
+    A blocking client has the same methods and would fail only at the first call.
     """
     if not isinstance(client, kinds):
         given = type(client)
@@ -31,7 +31,7 @@ def check_client(client: object, *kinds: type[Any], name: str = "client") -> Non
 
 
 class GivenClient:
-    """A client that was passed in, which is its owner's to close."""
+    """A client passed in by the caller, who also closes it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -44,17 +44,17 @@ class GivenClient:
 
 
 class LoopClient:
-    """The client of one event loop, made at its first use by a thread, so that the loop runs on."""
+    """The client of one event loop, created on first use in a thread, so that the loop is not blocked."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        """`make` blocks; what it returns is entered as an async context in the loop."""
+        """`make` may block; the event loop enters its result as an async context manager."""
         self._make = make
         self._client: Any = None
         self._closed = False
         self._making: Future[Any] | None = None
 
     async def get(self) -> Any:
-        """Raises ConnectionAbortedError after `close`, for calls that were under way."""
+        """Return the client. Raises ConnectionAbortedError after `close`, for calls that were in flight."""
         if self._client is not None:
             return self._client
         if self._closed:
@@ -63,8 +63,8 @@ class LoopClient:
 
         if self._making is None or self._making.done():
             self._making = ensure_future(self._enter())
-            self._making.add_done_callback(_retrieve)
-        # It goes on for others, or for the next call, when this caller is cancelled.
+            self._making.add_done_callback(_mark_retrieved)
+        # If this caller is cancelled, the creation continues for others or for the next call.
         return await shield(self._making)
 
     async def _enter(self) -> Any:
@@ -75,7 +75,7 @@ class LoopClient:
     async def close(self) -> None:
         self._closed = True
         if self._making is not None and not self._making.done():
-            with suppress(Exception):  # whoever asked for the client gets it
+            with suppress(Exception):  # raised in `get`
                 await self._making
         client, self._client, self._making = self._client, None, None
         if client is not None:
@@ -83,9 +83,9 @@ class LoopClient:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """What the function returns, called in a thread of its own.
+    """Call the function in a new thread and return its result.
 
-    A pool of threads that a forked child has inherited is without threads, and does not know.
+    A forked child inherits a thread pool without its threads, which the pool does not notice.
     """
     from asyncio import wait, wrap_future
     from concurrent.futures import Future
@@ -99,14 +99,14 @@ async def in_thread(function: Callable[[], T]) -> T:
             outcome.set_exception(exc)
 
     threading.Thread(target=call, name="key-value", daemon=True).start()
-    answer = wrap_future(outcome)
-    # An event loop that a fork has doubled may be told in the other process.
-    while not answer.done():
-        await wait([answer], timeout=_INTERVAL_SECONDS)
-    return answer.result()
+    result = wrap_future(outcome)
+    # Poll: an event loop inherited by a fork may be woken in the other process.
+    while not result.done():
+        await wait([result], timeout=_POLL_INTERVAL_SECONDS)
+    return result.result()
 
 
-def _retrieve(made: "Future[Any]") -> None:
-    """Keep asyncio from reporting an error that all who waited for it were cancelled before."""
-    if not made.cancelled():
-        made.exception()
+def _mark_retrieved(future: "Future[Any]") -> None:
+    """Retrieve the exception, so that asyncio does not report it as unhandled if all callers were cancelled."""
+    if not future.cancelled():
+        future.exception()

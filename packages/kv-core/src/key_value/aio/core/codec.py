@@ -1,8 +1,8 @@
-"""JSON, in one call each way.
+"""JSON encoding and decoding, each in one call.
 
-orjson does the work, restricted to what JSON can hold. By itself it writes NaN as null, turns UUID and Enum into
-strings, and reads integers over 64 bits as floats; so its input is checked, and the standard library handles the values
-that orjson would change. Without orjson the standard library does everything.
+orjson does the work, restricted to values that JSON can represent. By itself it writes NaN as null, UUID and Enum as
+strings, and reads integers over 64 bits as floats. Therefore its input is checked, and the standard library handles the
+values that orjson would change. Without orjson the standard library does everything.
 """
 
 import functools
@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 EncodedValue = bytes | str
-"""The JSON text of a value: bytes when orjson reads it back exactly, str when only the standard library does."""
+"""The JSON text of a value: bytes if orjson reads it back exactly, str if only the standard library does."""
 
 decode_fast: Callable[[bytes], Any] = json.loads if orjson is None else orjson.loads
-"""`decode_value` for bytes, in C and so without a Python frame."""
+"""`decode_value` for bytes, without a Python frame."""
 
 _STRICT = (
     0
@@ -48,10 +48,10 @@ _STRICT = (
 
 
 class EncodedDict(dict[str, Any]):
-    """A value that carries its JSON text through a stack of wrappers, so that it is encoded once.
+    """A value that carries its JSON text through a stack of wrappers, so that it is encoded only once.
 
-    For all other code it is a dict. Changing it drops the text; the objects in it belong to the caller and must not be
-    changed.
+    To all other code it is a dict. Changing it discards the text. The nested objects belong to the caller and must not
+    be changed.
     """
 
     __slots__ = ("encoded",)
@@ -65,7 +65,7 @@ class EncodedDict(dict[str, Any]):
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> tuple["EncodedDict", EncodedValue]:
-        """The value with its JSON text. Raises the errors of `encode_value`."""
+        """Return the value as an EncodedDict, and its JSON text. Raises the errors of `encode_value`."""
         encoded = encode_value(value)
         return value if type(value) is cls else cls(value, encoded), encoded
 
@@ -73,43 +73,44 @@ class EncodedDict(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _forgetful(name: str) -> Callable[..., Any]:
-    change: Callable[..., Any] = getattr(dict, name)
+def _invalidating(name: str) -> Callable[..., Any]:
+    method: Callable[..., Any] = getattr(dict, name)
 
-    @functools.wraps(change)
-    def changed(self: EncodedDict, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(method)
+    def invalidating_method(self: EncodedDict, *args: Any, **kwargs: Any) -> Any:
         self.encoded = None
-        return change(self, *args, **kwargs)
+        return method(self, *args, **kwargs)
 
-    return changed
+    return invalidating_method
 
 
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-    setattr(EncodedDict, _name, _forgetful(_name))
+    setattr(EncodedDict, _name, _invalidating(_name))
 
 
-# A float in marshal's format is "g", or "g" with the high bit set, and eight bytes. In one that is not finite the last
-# of them is 7F, or FF for a negative one, and the one before is at least F0.
+# marshal writes a float as "g", or "g" with the high bit set, followed by eight bytes. In a non-finite float the last
+# byte is 7F, or FF if negative, and the byte before it is at least F0.
 _NON_FINITE = {
     last: re.compile(
         rb"%b(?<=[g\xe7].{6}[\xf0-\xff]%b)" % (re.escape(bytes([last])), re.escape(bytes([last]))), re.DOTALL
     )
     for last in (0x7F, 0xFF)
 }
-_MOST_PLACES_LOOKED_AT = 64
+_MAX_CANDIDATES = 64
 
 _SMALL_BYTES = 2048
-_MOST_JOINED_BYTES = 256 * 1024
+_MAX_JOINED_BYTES = 256 * 1024
 
-# Runs of 19 digits may be integers over 64 bits. Looking for one this way takes 0.7 ns a byte, a regex 9 ns.
-_DIGITS_AS_ZEROS = bytes(ord("0") if byte in b"0123456789" else 0 for byte in range(256))
-_LONG_RUN = b"0" * 19
+# A run of 19 digits may be an integer over 64 bits. This search takes 0.7 ns per byte, a regex 9 ns.
+_DIGITS_TO_ZEROS = bytes(ord("0") if byte in b"0123456789" else 0 for byte in range(256))
+_LONG_DIGIT_RUN = b"0" * 19
 
 
 def encode_value(value: Mapping[str, Any]) -> EncodedValue:
-    """The JSON text of a value.
+    """Return the JSON text of a value.
 
-    Raises TypeError if it is not a mapping, and SerializationError with the path of the first part that is not JSON.
+    Raises TypeError if it is not a mapping, and SerializationError with the path of the first part that JSON cannot
+    represent.
     """
     if type(value) is not dict:
         if type(value) is EncodedDict and value.encoded is not None:
@@ -121,8 +122,8 @@ def encode_value(value: Mapping[str, Any]) -> EncodedValue:
         return _encode_exactly(value)
     try:
         encoded = orjson.dumps(value, None, _STRICT)
-        # marshal refuses every type but the builtin ones: the UUID, Enum and Fragment that orjson lets pass. In C it
-        # costs as much as the encoding; walking the value in Python costs five times that.
+        # marshal refuses all but builtin types, including UUID, Enum and Fragment, which orjson accepts. It takes as
+        # long as the encoding; walking the value in Python takes five times as long.
         marshalled = marshal.dumps(value)
     except (TypeError, ValueError):
         return _encode_exactly(value)
@@ -130,22 +131,22 @@ def encode_value(value: Mapping[str, Any]) -> EncodedValue:
     for last in _NON_FINITE:
         if last in marshalled and _holds_non_finite(marshalled, last):
             return _encode_exactly(value)
-    # orjson's result for a small value occupies 4 KB. A copy costs 60 ns.
+    # orjson's result for a small value occupies 4 KB. Copying it to its actual size takes 60 ns.
     return b"".join((encoded, b"")) if len(encoded) < _SMALL_BYTES else encoded
 
 
 def _holds_non_finite(marshalled: bytes, last: int) -> bool:
-    # Looking at the few places where the byte stands takes 2 µs for 50 KB. Where it stands in many, as it does three
-    # times in every small negative integer, searching for the pattern is faster.
+    # Checking the few positions of the byte takes 2 µs for 50 KB. If it is frequent, as in small negative integers,
+    # which contain it three times each, searching for the pattern is faster.
     pattern = _NON_FINITE[last]
-    at = -1
-    for _ in range(_MOST_PLACES_LOOKED_AT):
-        at = marshalled.find(last, at + 1)
-        if at < 0:
+    position = -1
+    for _ in range(_MAX_CANDIDATES):
+        position = marshalled.find(last, position + 1)
+        if position < 0:
             return False
-        if pattern.match(marshalled, at):
+        if pattern.match(marshalled, position):
             return True
-    return pattern.search(marshalled, at) is not None
+    return pattern.search(marshalled, position) is not None
 
 
 def _encode_exactly(value: dict[str, Any]) -> EncodedValue:
@@ -153,20 +154,20 @@ def _encode_exactly(value: dict[str, Any]) -> EncodedValue:
     try:
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (ValueError, RecursionError) as exc:
-        message = "cannot serialize the value: it is nested too deeply or holds an integer of over 4300 digits"
+        message = "cannot serialize the value: it is nested too deeply or contains an integer of over 4300 digits"
         raise SerializationError(message) from exc
     return text
 
 
 def decode_value(encoded: EncodedValue) -> dict[str, Any]:
-    """The value behind its JSON text, in new dicts and lists."""
+    """Return the value of a JSON text, in new dicts and lists."""
     return decode_fast(encoded) if type(encoded) is bytes else json.loads(encoded)
 
 
 def is_plain(part: Any) -> bool:
-    """Whether it surely has only the exact types that JSON is loaded to, where it cannot hold a UUID or an Enum.
+    """Return whether a part of a value certainly consists of the exact types that JSON decoding produces.
 
-    For what another decoder has made of a value.
+    For the output of another decoder; assumes that the part contains no UUID or Enum. Always False without orjson.
     """
     if orjson is None:
         return False
@@ -178,7 +179,7 @@ def is_plain(part: Any) -> bool:
 
 
 def dump_fields(fields: dict[str, Any], value: EncodedValue) -> bytes:
-    """A JSON object of the fields, each a str, an int or a datetime, and of the JSON text `value`."""
+    """Return a JSON object of the fields, each a str, an int or a datetime, and a field `value` with that JSON text."""
     if orjson is not None:
         fields["value"] = orjson.Fragment(value)
         return orjson.dumps(fields)
@@ -187,7 +188,7 @@ def dump_fields(fields: dict[str, Any], value: EncodedValue) -> bytes:
 
 
 def load_object(text: bytes | str, what: str = "the stored value") -> dict[str, Any]:
-    """Load a JSON object of any writer, with integers of any size, NaN and the infinities.
+    """Load a JSON object written by any encoder, including integers of any size, NaN and the infinities.
 
     Raises DeserializationError, with `what` as the subject of its message.
     """
@@ -203,9 +204,9 @@ def load_object(text: bytes | str, what: str = "the stored value") -> dict[str, 
 
 
 def load_objects(texts: Sequence[bytes], what: str = "the stored value") -> list[dict[str, Any]]:
-    """`load_object` of each. Of a hundred small ones it takes two thirds of the time."""
-    # One look for all; not worth a copy of large ones.
-    if orjson is not None and sum(map(len, texts)) <= _MOST_JOINED_BYTES and not _holds_long_run(b" ".join(texts)):
+    """Call `load_object` for each text. For a hundred small texts, this takes two thirds of the time."""
+    # Check small texts for long runs of digits together. Copying large ones costs more than it saves.
+    if orjson is not None and sum(map(len, texts)) <= _MAX_JOINED_BYTES and not _holds_long_run(b" ".join(texts)):
         try:
             loaded = [*map(orjson.loads, texts)]
         except orjson.JSONDecodeError:
@@ -216,10 +217,11 @@ def load_objects(texts: Sequence[bytes], what: str = "the stored value") -> list
 
 
 def _holds_long_run(octets: bytes) -> bool:
-    # A run of 19 has in it two neighbours of every ninth byte: looking at those is three times as fast.
-    if len(octets) > _SMALL_BYTES and b"00" not in octets[::9].translate(_DIGITS_AS_ZEROS):
+    # A run of 19 digits contains at least two consecutive samples of every ninth byte. Checking the samples is three
+    # times as fast.
+    if len(octets) > _SMALL_BYTES and b"00" not in octets[::9].translate(_DIGITS_TO_ZEROS):
         return False
-    return _LONG_RUN in octets.translate(_DIGITS_AS_ZEROS)
+    return _LONG_DIGIT_RUN in octets.translate(_DIGITS_TO_ZEROS)
 
 
 def _load_exactly(text: bytes | str) -> Any:
@@ -230,5 +232,5 @@ def _load_exactly(text: bytes | str) -> Any:
         try:
             return orjson.loads(octets)
         except orjson.JSONDecodeError:
-            pass  # earlier versions wrote NaN, Infinity and lone surrogates, which the standard library reads
+            pass  # earlier versions wrote NaN, Infinity and lone surrogates, which only the standard library reads
     return json.loads(octets)

@@ -26,7 +26,7 @@ _HAS_DIRECTORY_DESCRIPTORS = hasattr(os, "O_DIRECTORY")
 
 
 def only_path(**spellings: PathOption) -> PathOption:
-    """The path that a caller passed under one of these names, or None. Raises ValueError for more than one."""
+    """Return the path passed under one of several parameter names, or None. Raises ValueError for more than one."""
     given = [name for name, path in spellings.items() if path is not None]
     if len(given) > 1:
         message = f"pass {given[0]} or {given[1]}, not both"
@@ -35,7 +35,7 @@ def only_path(**spellings: PathOption) -> PathOption:
 
 
 def is_full(durability: str) -> bool:
-    """Whether an acknowledged write must survive a power failure, and not only the end of the process.
+    """Return whether an acknowledged write must survive a power failure, not only the end of the process.
 
     Raises ValueError unless it is "normal" or "full".
     """
@@ -46,24 +46,24 @@ def is_full(durability: str) -> bool:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` as the home directory, and absolute: a later chdir does not move the store.
+    """Return the absolute path with `~` expanded, so that a later chdir does not move the store.
 
     Raises ValueError for an empty path, and for the home directory of an unknown user.
     """
     if not os.fspath(path):
-        message = "the path of a store must not be empty"
+        message = "the path of the store must not be empty"
         raise ValueError(message)
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as exc:
-        message = f"the home directory in {os.fspath(path)} is unknown"
+        message = f"cannot determine the home directory in {os.fspath(path)}"
         raise ValueError(message) from exc
 
 
 def make_directories(path: Path, *, fsync: bool = False) -> None:
-    """Create the directory and its missing parents, private to this user. Raises OSError.
+    """Create the directory and its missing parents, accessible only to this user. Raises OSError.
 
-    With `fsync` their names are on disk when it returns.
+    With `fsync`, the new directory entries are synced to disk.
     """
     missing = [path, *path.parents]
     while missing and missing[-1].is_dir():

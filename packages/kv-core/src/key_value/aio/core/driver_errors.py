@@ -1,4 +1,4 @@
-"""From a driver's exception to one of ours: one table for each backend, applied once around its hooks."""
+"""Translation of driver exceptions to those of `key_value.aio.errors`, by one table per backend."""
 
 import os
 import re
@@ -19,23 +19,23 @@ from key_value.aio.errors import (
 __all__ = ["DriverErrors", "LateErrors", "Meaning", "MeaningOf", "reason_of", "reraise"]
 
 Meaning = type[BaseKeyValueError] | tuple[type[BaseKeyValueError], str | Callable[[Any], str]]
-"""Our error, and the reason in its message: a text, or a function of the driver's exception.
+"""The error to raise, and the reason in its message: a text, or a function of the driver's exception.
 
-A reason holds no value, password or token. The default is `reason_of`.
+A reason must not contain a value, password or token. The default is `reason_of`.
 """
 
 MeaningOf = Callable[[Any], Meaning]
-"""A function from the exception to its meaning, for drivers that report a code instead of a class."""
+"""A function from a driver's exception to its meaning, for drivers that distinguish errors by a code."""
 
 DriverErrors = Mapping[type[BaseException], Meaning | MeaningOf]
-"""Exception class of a driver → its meaning. The closest class in the exception's ancestry decides.
+"""Exception class of a driver → its meaning. The first match in the exception's MRO applies.
 
-Use StoreConnectionError only for errors that a retry may cure: a wrong password is not one.
+Use StoreConnectionError only for errors that a retry may resolve, so not for a wrong password.
 """
 
 
 class LateErrors(Mapping[type[BaseException], Meaning | MeaningOf]):
-    """The table `DRIVER_ERRORS` of a module that takes long to import, imported when an error is to be translated."""
+    """The table `DRIVER_ERRORS` of a module that is slow to import; imported when the first error is translated."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -60,29 +60,29 @@ _SUMMARIES: dict[type[BaseKeyValueError], str] = {
     StoreSetupError: "cannot be used",
 }
 
-_LONGEST_CHAIN = 10
+_MAX_CHAIN_LENGTH = 10
 
-# The message of asyncio.get_running_loop without a loop, or under another library such as trio.
+# The message of asyncio.get_running_loop without an asyncio event loop, also under another library such as trio.
 _NO_EVENT_LOOP = "no running event loop"
 
 
 def reraise(
     error: Exception, table: DriverErrors, backend: str, *, otherwise: type[BaseKeyValueError] | None = None
 ) -> NoReturn:
-    """Raise our error for the driver's, with the original as its cause.
+    """Raise the translation of a driver's exception, with the original as its cause.
 
-    Our own errors pass unchanged, and so do those missing from the table. `otherwise`, if given, replaces the latter
-    and any that the table maps to a plain KeyValueStoreError. A missing asyncio event loop always raises RuntimeError.
-    The message names the backend and the reason, or else the class of the driver's exception, whose text may show a
-    value or a password.
+    A BaseKeyValueError is raised unchanged, and so is an exception that is not in the table. `otherwise`, if given, is
+    used for the latter and in place of a plain KeyValueStoreError. A missing asyncio event loop always raises
+    RuntimeError. The message names the backend and the reason, by default the class of the driver's exception, because
+    its text may show a value or a password.
     """
-    # Not the builtin before Python 3.11, and asyncio takes longer to import than everything else together.
+    # Not the builtin TimeoutError before Python 3.11. Imported late: asyncio takes longer to import than all the rest.
     from asyncio import TimeoutError as AsyncioTimeoutError
 
     if isinstance(error, BaseKeyValueError):
         raise error
     if type(error) is RuntimeError and str(error) == _NO_EVENT_LOOP:
-        message = f"{backend} needs asyncio: await it in a coroutine that asyncio runs, as in asyncio.run(main())"
+        message = f"{backend} requires asyncio: await it in a coroutine run by asyncio, as in asyncio.run(main())"
         raise RuntimeError(message) from error
     known: dict[type[BaseException], Meaning | MeaningOf] = {
         TimeoutError: StoreTimeoutError,
@@ -93,7 +93,7 @@ def reraise(
     meaning = next((known[ancestor] for ancestor in type(error).__mro__ if ancestor in known), otherwise)
     if meaning is None:
         raise error
-    kind, reason = _told(meaning, error)
+    kind, reason = _resolve(meaning, error)
     if otherwise is not None and kind is KeyValueStoreError:
         kind = otherwise
     if issubclass(kind, StoreConnectionError) and _bad_certificate(error) is not None:
@@ -103,16 +103,18 @@ def reraise(
     raise kind(message) from error
 
 
-def _told(meaning: Meaning | MeaningOf, error: Exception) -> tuple[type[BaseKeyValueError], str | Callable[[Any], str]]:
+def _resolve(
+    meaning: Meaning | MeaningOf, error: Exception
+) -> tuple[type[BaseKeyValueError], str | Callable[[Any], str]]:
     if isinstance(meaning, type):
         return meaning, reason_of
     if callable(meaning):
-        return _told(meaning(error), error)
+        return _resolve(meaning(error), error)
     return meaning
 
 
 def reason_of(error: BaseException) -> str:
-    """The reason that the operating system or TLS gives in the error or its causes; else the error's class."""
+    """Return the reason that the operating system or TLS gives in the error or its causes, else the error's class."""
     certificate = _bad_certificate(error)
     if certificate is not None:
         return f"the certificate was refused: {certificate}"
@@ -121,8 +123,8 @@ def reason_of(error: BaseException) -> str:
 
     tls = [each for each in _chain(error) if isinstance(each, SSLError)]
     if tls:
-        # Its number is none of the operating system's.
-        return f"TLS failed: {_said(tls, 'reason').replace('_', ' ').lower()}"
+        # The errno of an SSLError is not an error number of the operating system.
+        return f"TLS failed: {_first_attribute(tls, 'reason').replace('_', ' ').lower()}"
     for each in _chain(error):
         if isinstance(each, gaierror):
             return "unknown host"
@@ -133,7 +135,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _errno(error: OSError) -> int:
-    # Where a host has several addresses, asyncio gives what each refused in the text alone.
+    # If a host has several addresses, asyncio gives their error numbers only in the text.
     numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if error.errno is None else []
     return int(numbers[-1]) if numbers else error.errno or 0
 
@@ -142,16 +144,16 @@ def _bad_certificate(error: BaseException) -> str | None:
     from ssl import SSLCertVerificationError
 
     refused = [each for each in _chain(error) if isinstance(each, SSLCertVerificationError)]
-    return _said(refused, "verify_message") if refused else None
+    return _first_attribute(refused, "verify_message") if refused else None
 
 
-def _said(errors: Iterable[BaseException], attribute: str) -> str:
-    """What the first says that says it: those of aiohttp are of the same class, and lack what they were caused by."""
+def _first_attribute(errors: Iterable[BaseException], attribute: str) -> str:
+    """Return the first value of the attribute. aiohttp's errors subclass the standard ones without setting it."""
     return next(filter(None, (getattr(each, attribute, None) for each in errors)), "unknown reason")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it."""
+    """Yield the error and its causes."""
 
     def causes() -> Iterator[BaseException]:
         current: BaseException | None = error
@@ -159,4 +161,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             yield current
             current = current.__cause__ or current.__context__
 
-    return islice(causes(), _LONGEST_CHAIN)
+    return islice(causes(), _MAX_CHAIN_LENGTH)

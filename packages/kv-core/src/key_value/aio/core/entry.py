@@ -1,4 +1,4 @@
-"""The entry that travels between a store's public methods and its hooks."""
+"""The entry passed between a store's public methods and its hooks."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -15,11 +15,11 @@ _revisions = count(1)
 
 
 class ManagedEntry:
-    """A value with the times it was created and expires, both aware datetimes or None.
+    """A value with its creation and expiry times, each an aware datetime or None.
 
-    On its way into a store the value travels as JSON, encoded once by `put`; `value` decodes it on first use. On its
-    way out, `key` and `collection` are the names found stored beside the value, None where the format has none; a store
-    never returns an entry whose names differ from the requested ones.
+    In an entry to be stored, the value is JSON text, encoded once by `put`; `value` decodes it on first use. In an
+    entry that was read, `key` and `collection` are the names stored with the value, None if the format stores none; a
+    store never returns an entry with other names than requested.
     """
 
     __slots__ = ("_encoded", "_revision", "_value", "collection", "created_at", "expires_at", "key")
@@ -33,7 +33,7 @@ class ManagedEntry:
         key: str | None = None,
         collection: str | None = None,
     ) -> None:
-        """An entry as a backend found it. Naive datetimes, as some drivers return them, are UTC."""
+        """Create an entry read by a backend. Naive datetimes, which some drivers return, are taken as UTC."""
         self._value: Mapping[str, Any] | None = value
         self._encoded: EncodedValue | None = None
         if created_at is not None and created_at.tzinfo is None:
@@ -49,7 +49,7 @@ class ManagedEntry:
     def from_encoded(
         cls, encoded: EncodedValue, created_at: datetime, expires_at: datetime | None, key: str, collection: str
     ) -> "ManagedEntry":
-        """An entry on its way into a store. Costs a third of the constructor, which was a fifth of a put."""
+        """Create an entry to be stored, in a third of the constructor's time, which was a fifth of a put."""
         entry = cls.__new__(cls)
         entry._encoded = encoded  # noqa: SLF001 — same class
         entry._value = None  # noqa: SLF001
@@ -68,7 +68,7 @@ class ManagedEntry:
         key: str | None,
         collection: str | None,
     ) -> "ManagedEntry":
-        """An entry on its way out of a store, with aware datetimes. Costs a third of the constructor."""
+        """Create an entry read from a store, with aware datetimes, in a third of the constructor's time."""
         entry = cls.__new__(cls)
         entry._encoded = None  # noqa: SLF001 — same class
         entry._value = value  # noqa: SLF001
@@ -82,7 +82,7 @@ class ManagedEntry:
     def from_ttl(
         cls, *, value: Mapping[str, Any], created_at: datetime | None = None, ttl: SupportsFloat
     ) -> "ManagedEntry":
-        """An entry that expires `ttl` seconds after now. Raises TypeError and InvalidTTLError like `put`."""
+        """Create an entry that expires `ttl` seconds from now. Raises TypeError and InvalidTTLError like `put`."""
         return cls(value=value, created_at=created_at, expires_at=expiry(clock.now(), ttl))
 
     @property
@@ -94,13 +94,13 @@ class ManagedEntry:
 
     @property
     def encoded(self) -> EncodedValue:
-        """The value as JSON text. Raises SerializationError when it is not a JSON object."""
+        """The value as JSON text. Raises SerializationError if it is not a JSON object."""
         if self._encoded is None:
             self._encoded = encode_value(self.value)
         return self._encoded
 
     def fresh_value(self) -> dict[str, Any]:
-        """The value as a dict that the caller may keep and change; a second call may return the same dict."""
+        """Return the value as a dict that the caller may keep and change. A second call may return the same dict."""
         encoded = self._encoded
         if encoded is not None:
             return decode_fast(encoded) if type(encoded) is bytes else decode_value(encoded)
@@ -117,9 +117,9 @@ class ManagedEntry:
 
     @property
     def revision(self) -> int:
-        """A number that no other entry of this process has: the version for a store that keeps its entries as they are.
+        """A number unique in this process, the version for a store that keeps ManagedEntry objects.
 
-        It is computed at its first use, so that a put does not pay for it.
+        Assigned on first use, so that it costs a put nothing.
         """
         try:
             return self._revision
@@ -133,14 +133,13 @@ class ManagedEntry:
 
     @property
     def ttl(self) -> float | None:
-        """Seconds until it expires, below zero for an expired entry; None if it never expires."""
+        """Seconds until the entry expires, negative if it has expired, None if it never expires."""
         return None if self.expires_at is None else (self.expires_at - clock.now()) / timedelta(seconds=1)
 
     def remaining(self, resolution: float) -> int | None:
-        """The time until it expires in units of `resolution` seconds, rounded up; at least one. None if it never
-        expires.
+        """Return the time until the entry expires in units of `resolution` seconds, rounded up, at least one.
 
-        Use it for native expiry, so that no entry expires early.
+        Returns None if it never expires. Use it for native expiry, so that no entry expires early.
         """
         if self.expires_at is None:
             return None
@@ -154,7 +153,7 @@ class ManagedEntry:
     def expires_at_isoformat(self) -> str | None:
         return None if self.expires_at is None else self.expires_at.isoformat()
 
-    # Without the value: a repr ends up in logs.
+    # Omits the value, because a repr can end up in logs.
     def __repr__(self) -> str:
         return f"ManagedEntry(created_at={self.created_at_isoformat}, expires_at={self.expires_at_isoformat})"
 
@@ -163,12 +162,12 @@ class ManagedEntry:
             return NotImplemented
         return (self.value, self.created_at, self.expires_at) == (other.value, other.created_at, other.expires_at)
 
-    # Equal entries may differ in their JSON text.
+    # Unhashable, because it is mutable and equal entries may differ in their JSON text.
     __hash__: ClassVar[None] = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 def live_entry(entry: ManagedEntry, collection: str, key: str) -> ManagedEntry | None:
-    """The entry, or None if it has expired or belongs to other names that collided in an older format or when
+    """Return the entry, or None if it has expired or has other names, which collide in an older format or when
     shortened.
     """
     if entry.expires_at is not None and entry.expires_at <= clock.now():
@@ -183,7 +182,7 @@ def live_entry(entry: ManagedEntry, collection: str, key: str) -> ManagedEntry |
 def live_entries(
     entries: Sequence[ManagedEntry | None], collection: str, keys: Sequence[str]
 ) -> list[ManagedEntry | None]:
-    """`live_entry` of each under its key, None for None. It takes half the time."""
+    """Call `live_entry` for each entry and its key, None for None, in half the time."""
     now = clock.now()
     return [
         entry

@@ -1,4 +1,4 @@
-"""The stored format v1: one JSON object for each entry. See docs/stored-format.md."""
+"""The stored format v1: one JSON object per entry. See docs/stored-format.md."""
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -12,11 +12,11 @@ from key_value.aio.errors import DeserializationError
 __all__ = ["dump_entry", "entry_of_fields", "is_entry_named", "load_entries", "load_entry", "load_moment"]
 
 _VERSION = 1
-_ENTRY = "the stored entry"
+_SUBJECT = "the stored entry"
 
 
 def dump_entry(entry: ManagedEntry, *, names: bool = True) -> bytes:
-    """The entry as UTF-8 text, with the names beside the value unless told not to."""
+    """Return the entry as UTF-8 text, including its names unless `names` is False."""
     fields: dict[str, Any] = {"version": _VERSION}
     if names:
         fields["collection"] = entry.collection
@@ -29,19 +29,19 @@ def dump_entry(entry: ManagedEntry, *, names: bool = True) -> bytes:
 
 
 def load_entry(text: bytes | str) -> ManagedEntry:
-    """The entry from the stored format v1, however it was written. Raises DeserializationError."""
-    envelope = load_object(text, _ENTRY)
+    """Load an entry in stored format v1, written by any library. Raises DeserializationError."""
+    envelope = load_object(text, _SUBJECT)
     return entry_of_fields(envelope, envelope.get("value"), {})
 
 
 def load_moment(text: object) -> datetime:
-    """A date and time as the envelope has them. Raises DeserializationError."""
+    """Load a date and time in the envelope's format. Raises DeserializationError."""
     return _load_datetime(text, {})
 
 
 def load_entries(texts: Sequence[bytes | None]) -> list[ManagedEntry | None]:
-    """`load_entry` of each text, None for None."""
-    envelopes = iter(load_objects([text for text in texts if text is not None], _ENTRY))
+    """Call `load_entry` for each text, None for None."""
+    envelopes = iter(load_objects([text for text in texts if text is not None], _SUBJECT))
     moments: dict[str, datetime] = {}
     return [
         None if text is None else entry_of_fields(envelope := next(envelopes), envelope.get("value"), moments)
@@ -50,13 +50,14 @@ def load_entries(texts: Sequence[bytes | None]) -> list[ManagedEntry | None]:
 
 
 def entry_of_fields(fields: dict[str, Any], value: Any, moments: dict[str, datetime]) -> ManagedEntry:
-    """The entry from the fields of its envelope beside the value, as backends with documents have them.
+    """Create an entry from its value and the other fields of its envelope, as document databases store them.
 
-    `moments` is empty at first, and the same for a batch: its entries have some in common. Raises DeserializationError.
+    `moments` caches parsed times; pass the same dict, initially empty, for all entries of a batch. Raises
+    DeserializationError.
     """
     version = fields.get("version", _VERSION)
     if type(version) is not int or version != _VERSION:
-        message = f"the stored entry has version {version!r:.40}; this library reads version {_VERSION}"
+        message = f"the stored entry has format version {version!r:.40}; this library reads version {_VERSION}"
         raise DeserializationError(message)
     if type(value) is str:
         value = load_object(value, "the value of the stored entry")
@@ -66,7 +67,7 @@ def entry_of_fields(fields: dict[str, Any], value: Any, moments: dict[str, datet
         or not (type(key) is str or key is None)
         or not (type(collection) is str or collection is None)
     ):
-        message = "the stored entry does not have a JSON object as its value and strings as its names"
+        message = "the value of the stored entry must be a JSON object, and its names must be strings"
         raise DeserializationError(message)
     created_at, expires_at = fields.get("created_at"), fields.get("expires_at")
     return ManagedEntry.from_decoded(
@@ -79,9 +80,9 @@ def entry_of_fields(fields: dict[str, Any], value: Any, moments: dict[str, datet
 
 
 def is_entry_named(name: str, stored: object, collection: str | None = None) -> bool:
-    """Whether the data stored under the joined name is an entry of that name, and of the collection if one is given.
+    """Return whether the data stored under a joined name is an entry with that name and, if given, the collection.
 
-    Destroying uses it to remove only entries, and no other data with a similar name.
+    Used to remove only entries, and no other data with a similar name.
     """
     if not isinstance(stored, (bytes, str)):
         return False
@@ -91,21 +92,21 @@ def is_entry_named(name: str, stored: object, collection: str | None = None) -> 
         return False
     if not entry.collection or not entry.key or collection not in (None, entry.collection):
         return False
-    # The second is how earlier versions named a collection that holds the separator.
+    # Earlier versions did not escape a collection that contains the separator.
     return name in (join_names(entry.collection, entry.key), f"{entry.collection}::{entry.key}")
 
 
 def _load_datetime(text: Any, moments: dict[str, datetime]) -> datetime:
-    """Those in `moments` are known: entries that were put together have the same."""
+    # Entries written in one batch have the same times, so parsed times are cached in `moments`.
     try:
         moment = moments.get(text)
         if moment is None:
-            # Python 3.10 does not know the suffix Z.
+            # Python 3.10 does not parse the suffix Z.
             moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] == "Z" else text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=timezone.utc)
             moments[text] = moment
     except (LookupError, TypeError, ValueError) as exc:
-        message = "created_at and expires_at of the stored entry are not both ISO 8601 dates and times"
+        message = "created_at or expires_at of the stored entry is not an ISO 8601 date and time"
         raise DeserializationError(message) from exc
     return moment

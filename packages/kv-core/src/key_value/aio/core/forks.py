@@ -1,4 +1,4 @@
-"""Forks: bring locks and threads to rest while the process forks, and keep the parent's resources from the child."""
+"""Fork safety: holds locks while the process forks, and keeps the parent's resources from being used in the child."""
 
 import os
 import threading
@@ -9,46 +9,46 @@ from weakref import WeakValueDictionary
 
 from key_value.aio.errors import StoreSetupError
 
-__all__ = ["AcrossForks", "ParentsAlone", "give_way", "leave_to_parent", "new_lock", "sever"]
+__all__ = ["AcrossForks", "ParentsAlone", "leave_to_parent", "new_lock", "sever", "yield_to_fork"]
 
-# A transaction of a thousand writes takes 20 ms. A longer call waits for something outside the process, such as
-# another's lock or the user, and meanwhile holds nothing that a child needs.
+# A transaction of a thousand writes takes 20 ms. A longer call waits for something outside the process, such as a lock
+# of another process or the user, and holds nothing that a child needs.
 _LOCK_WAIT_SECONDS = 2.0
 
 _forking: Any = threading.Lock()
 
 
-class _Held(threading.local):
-    """The locks that this thread holds for a fork: those of each, where a signal handler forks while it does."""
+class _HeldLocks(threading.local):
+    """The locks that this thread holds for a fork. A stack, because a signal handler may fork during a fork."""
 
     def __init__(self) -> None:
         self.stack: list[list[Any]] = []
 
 
-_held = _Held()
+_held = _HeldLocks()
 
-# By their ids: what takes part need not be hashable, and no other thread changes a list of their references.
+# Keyed by id: the objects need not be hashable, and `valuerefs` returns a list that no other thread changes.
 _locks: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
-_owners: "WeakValueDictionary[int, AcrossForks]" = WeakValueDictionary()
+_participants: "WeakValueDictionary[int, AcrossForks]" = WeakValueDictionary()
 
-_of_parents: list[object] = []
+_parents_resources: list[object] = []
 
 
 class AcrossForks:
-    """An object that must be told about forks."""
+    """Base class of objects with fork handlers."""
 
     def __init__(self) -> None:
-        _owners[id(self)] = self
+        _participants[id(self)] = self
 
     def before_fork(self) -> None:
-        """Runs in the thread that forks, which holds all locks of `new_lock`, as far as they became free in time."""
+        """Run in the forking thread, which holds all locks of `new_lock` that it acquired within two seconds."""
 
     def after_fork_in_child(self) -> None:
-        """Runs in the only thread of the child, in which all locks are free."""
+        """Run in the only thread of the child, where all locks are free."""
 
 
 class ParentsAlone(AcrossForks):
-    """A driver with threads that a child process lacks, which the driver cannot know once the parent has used it."""
+    """Guard for a driver that starts threads: once the parent has used it, it cannot work in a forked child."""
 
     def __init__(self, driver: str) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class ParentsAlone(AcrossForks):
         self._is_parents = False
 
     def use(self) -> None:
-        """Raise StoreSetupError in a process whose parent used the driver before the fork."""
+        """Record a use of the driver. Raises StoreSetupError in a child of a process that has used the driver."""
         if self._is_parents:
             message = (
-                f"{self._driver} does not survive a fork, and was in use when this process was forked: "
-                "use it only after forking, or spawn the process"
+                f"{self._driver} does not work after a fork, and was in use when this process was forked: "
+                "use it only after forking, or spawn the process instead"
             )
             raise StoreSetupError(message)
         self._was_used = True
@@ -71,43 +71,43 @@ class ParentsAlone(AcrossForks):
 
 
 def new_lock() -> threading.RLock:
-    """A lock that no other thread holds while the process forks, and that is always free in the child.
+    """Create a lock that no other thread holds while the process forks, and that is always free in the child.
 
-    It is reentrant, so that a fork waits for no lock of its own thread, such as one that a signal handler interrupted.
-    A fork waits two seconds at most, so hold the lock only briefly.
+    It is reentrant, so that a fork in a signal handler does not wait for a lock that the interrupted code holds. A fork
+    waits two seconds at most, so hold the lock only briefly.
     """
     lock = threading.RLock()
     _locks[id(lock)] = lock
     return lock
 
 
-def give_way() -> None:
-    """Let a thread that is about to fork go first. Call it between releasing a lock and taking it again at once."""
+def yield_to_fork() -> None:
+    """Let a thread that is about to fork go first. Call it between releasing a lock and reacquiring it immediately."""
     if _forking.locked():
         with _forking:
             pass
 
 
 def leave_to_parent(resource: object) -> None:
-    """Keep a resource of the parent open in the child: neither garbage collection nor anything else closes it."""
-    _of_parents.append(resource)
+    """Keep a resource of the parent open in the child: hold a reference, so that garbage collection never closes it."""
+    _parents_resources.append(resource)
 
 
 def sever(transport: Any) -> None:
-    """Leave a transport's connection to the parent: here nothing is sent, received or ended on it any more.
+    """Detach a transport in the child from the parent's connection, so that the child neither uses nor closes it.
 
-    An event loop that was inherited shares its list of sockets with the parent's: taking one off would take it off
-    there. So the number of the socket is given to one that is at its end, which is what the loop then finds.
+    An inherited event loop shares its selector with the parent's, so unregistering the socket would unregister it there
+    too. Instead, the socket's file descriptor is replaced by a socket at EOF, which the loop then finds.
     """
     from socket import socketpair
 
     connection = transport.get_extra_info("socket")
     if connection is None or connection.fileno() < 0:
         return
-    near, far = socketpair()
-    with near, far:
-        far.close()
-        os.dup2(near.fileno(), connection.fileno(), inheritable=False)
+    at_eof, peer = socketpair()
+    with at_eof, peer:
+        peer.close()
+        os.dup2(at_eof.fileno(), connection.fileno(), inheritable=False)
 
 
 def _alive(objects: "WeakValueDictionary[int, Any]") -> list[Any]:
@@ -119,8 +119,8 @@ def _before() -> None:
     locks = (_forking, *_alive(_locks))
     _held.stack.append([lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))])
     with ExitStack() as stack:
-        for owner in _alive(_owners):
-            stack.callback(owner.before_fork)
+        for participant in _alive(_participants):
+            stack.callback(participant.before_fork)
 
 
 def _after_in_parent() -> None:
@@ -129,16 +129,16 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    # Empty when the process was forked by something that does not announce it.
+    # Empty if the fork did not run the before-fork handlers.
     held = set(map(id, _held.stack.pop())) if _held.stack else set[int]()
     for lock in (_forking, *_alive(_locks)):
         if id(lock) in held:
             lock.release()
         else:
-            # A thread that is no more held it. The standard library frees its own locks in the same way.
+            # Held by a thread that does not exist in the child. The standard library frees its locks in the same way.
             lock._at_fork_reinit()  # noqa: SLF001 — see above
-    for owner in _alive(_owners):
-        owner.after_fork_in_child()
+    for participant in _alive(_participants):
+        participant.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Iterate over the keys or entries of a collection, with one page in memory."""
+"""Iteration over the keys or entries of a collection, holding one page in memory."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -15,7 +15,7 @@ _PAGE = 1000
 
 
 class Entry(NamedTuple):
-    """A key, its value and its remaining seconds, which are None for an entry that never expires."""
+    """A key, its value and its remaining seconds, None for an entry that never expires."""
 
     key: str
     value: dict[str, Any]
@@ -27,9 +27,9 @@ async def iterate_keys(
 ) -> AsyncGenerator[str, None]:
     """Iterate over the live keys of a collection that begin with `prefix`, on any store that has `scan` or `keys`.
 
-    With `scan`, it reads pages of about `page_size` keys, and yields every key that stays live at least once. With
-    `keys` alone, all keys are in memory. Raises TypeError for a store with neither, and ValueError for a page size
-    below one.
+    With `scan`, it reads pages of about `page_size` keys, and yields every key that stays live at least once. With only
+    `keys`, it holds all keys in memory. Raises TypeError for a store with neither, and ValueError for a page size below
+    one.
     """
     async with aclosing(_pages(store, collection, prefix, page_size)) as pages:
         async for page in pages:
@@ -40,13 +40,13 @@ async def iterate_keys(
 async def iterate_entries(
     store: AsyncKeyValue, collection: str | None = None, *, prefix: str = "", page_size: int = _PAGE
 ) -> AsyncGenerator[Entry, None]:
-    """Iterate over the live entries behind `iterate_keys`, reading each page with one `ttl_many`.
+    """Iterate over the live entries of the keys from `iterate_keys`, reading each page with one `ttl_many`.
 
-    An entry removed in the meantime may be missing; a replaced one comes with its old or new value.
+    An entry removed during the iteration may be missing; a replaced one has its old or new value.
     """
     async with aclosing(_pages(store, collection, prefix, page_size)) as pages:
         async for page in pages:
-            # A store whose names are in memory gives them all at once.
+            # `keys`, and `scan` of a store with all names in memory, return them as one page.
             for keys in _batches(page, page_size):
                 for key, (value, ttl) in zip(keys, await store.ttl_many(keys, collection=collection), strict=True):
                     if value is not None:
@@ -68,7 +68,7 @@ async def _pages(
             if cursor is None:
                 return
     if not isinstance(store, AsyncEnumerateKeysProtocol):
-        message = f"{store!r} satisfies neither AsyncScanProtocol nor AsyncEnumerateKeysProtocol"
+        message = f"{store!r} satisfies neither AsyncScanProtocol nor AsyncEnumerateKeysProtocol, so it lists no keys"
         raise TypeError(message)
     yield [key for key in await store.keys(collection) if key.startswith(prefix)]
 

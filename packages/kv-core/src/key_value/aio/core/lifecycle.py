@@ -16,24 +16,24 @@ __all__ = ["Once", "OncePer", "PerLoop"]
 
 T = TypeVar("T")
 
-_CLOSING_SECONDS = 5.0
-_INTERVAL_SECONDS = 0.05
+_CLOSE_TIMEOUT_SECONDS = 5.0
+_POLL_INTERVAL_SECONDS = 0.05
 
 
 class Once(AcrossForks):
     """Runs a coroutine function until it has succeeded once.
 
     The first caller runs it. Other callers wait, each in its own event loop, and share the outcome. After a failure the
-    next caller tries again. If the running caller is cancelled, or its event loop stops or ends, a waiting one takes
-    over. A forked child does not wait for the parent's run.
+    next caller tries again. If the running caller is cancelled, or its event loop stops or closes, a waiting one takes
+    over. A forked child does not wait for a run of the parent.
     """
 
     def __init__(self, *, in_each_process: bool = False) -> None:
-        """With `in_each_process` a forked child runs it again, even if it had succeeded before."""
+        """With `in_each_process`, a forked child runs it again even if it had succeeded in the parent."""
         super().__init__()
         self.done: bool = False
         self.begun: bool = False
-        """Whether it has run at all, be it without success."""
+        """Whether a run has started, successful or not."""
         self._in_each_process = in_each_process
         self._lock = new_lock()
         self._attempt: _Attempt | None = None
@@ -45,7 +45,7 @@ class Once(AcrossForks):
                 if self.done:
                     return
                 current = self._attempt
-                if current is None or not current.goes_on:
+                if current is None or not current.is_running:
                     current = self._attempt = mine
             if current is mine:
                 await self._run(function, mine)
@@ -65,15 +65,15 @@ class Once(AcrossForks):
             # Another caller may have taken over.
             if self._attempt is attempt:
                 self._attempt = None
-            # A cancelled attempt ends without an error: those who wait look again.
+            # A cancelled attempt ends without an error, and the waiting callers check again.
             attempt.end(error)
 
     def reset(self) -> None:
-        """Run again at the next call."""
+        """Let the next call run it again."""
         self.done = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy has run nothing yet."""
+        """Copy the options only: a copy has not run yet."""
         return partial(Once, in_each_process=self._in_each_process), ()
 
     def after_fork_in_child(self) -> None:
@@ -85,7 +85,7 @@ class Once(AcrossForks):
 
 
 class _Attempt:
-    """One run of a function, in the event loop of whoever began it."""
+    """One run of a function, in the event loop of the caller that started it."""
 
     def __init__(self) -> None:
         from asyncio import get_running_loop
@@ -98,28 +98,28 @@ class _Attempt:
         self._error: Future[Exception | None] = Future()
 
     @property
-    def goes_on(self) -> bool:
-        """Whether its event loop runs. One that was stopped may never go on."""
+    def is_running(self) -> bool:
+        """Whether its event loop is running. A stopped loop may never continue."""
         return self._loop is not None and self._loop.is_running()
 
     def end(self, error: Exception | None) -> None:
         self._error.set_result(error)
 
     async def wait(self) -> None:
-        """Until it has ended, or its event loop has. Raises what the function raised."""
+        """Wait until the run ends or its event loop stops. Raises the exception of the function."""
         from asyncio import get_running_loop, wait, wrap_future
 
         outcome = wrap_future(self._error)
-        # No event loop tells others that it has stopped. The own one runs whoever waits in it.
-        interval = None if self._loop is get_running_loop() else _INTERVAL_SECONDS
-        while not outcome.done() and self.goes_on:
+        # Another event loop does not announce that it has stopped, so poll. The caller's own loop is running.
+        interval = None if self._loop is get_running_loop() else _POLL_INTERVAL_SECONDS
+        while not outcome.done() and self.is_running:
             await wait([outcome], timeout=interval)
         error = outcome.result() if outcome.done() else None
         if error is not None:
             raise error
 
     def after_fork_in_child(self) -> None:
-        # The event loop of another thread still says that it runs.
+        # The event loop of a thread that is not in the child still appears to be running.
         if self._thread != threading.get_ident():
             self._loop = None
 
@@ -141,7 +141,7 @@ class OncePer(AcrossForks):
         self._attempts.pop(name, None)
 
     def reset(self, name: str | None = None) -> None:
-        """Run again at the next call, for one name or for all."""
+        """Let the next call run it again, for one name or for all."""
         if name is None:
             self._done.clear()
         else:
@@ -153,10 +153,10 @@ class OncePer(AcrossForks):
 
 
 class PerLoop(AcrossForks, Generic[T]):
-    """One resource for each event loop, for drivers whose connections belong to the loop that opened them.
+    """One resource per event loop, for drivers whose connections are bound to the loop that opened them.
 
-    A resource is closed by `close`, or when its loop ends as `asyncio.run` ends one. After a fork the child gets
-    resources of its own, even in an event loop inherited from the parent.
+    A resource is closed by `close`, or when its loop shuts down its asynchronous generators, as `asyncio.run` does.
+    After a fork the child gets its own resources, even in an event loop inherited from the parent.
     """
 
     def __init__(
@@ -166,10 +166,11 @@ class PerLoop(AcrossForks, Generic[T]):
         release: Callable[[T], None] | None = None,
         is_idle: Callable[[T], bool] | None = None,
     ) -> None:
-        """`release` is rid of a resource whose loop cannot close it, because it was closed otherwise or stands still.
+        """`create` and `close` run in the event loop of the resource.
 
-        It runs in `close`, and when another loop gets a resource: for loops that were closed, and with `is_idle` for
-        those that stand still while nothing is under way.
+        `release` disposes of a resource that its loop cannot close, because the loop was closed without shutdown or is
+        stopped. It runs in `close`, and when another loop gets a resource: for closed loops and, with `is_idle`, for
+        stopped loops with an idle resource.
         """
         from asyncio import get_running_loop
 
@@ -186,7 +187,7 @@ class PerLoop(AcrossForks, Generic[T]):
         self._inherited: set[asyncio.AbstractEventLoop] = set()
 
     def get(self) -> T:
-        """The resource of the running loop, created at its first use."""
+        """Return the resource of the running loop, created on first use."""
         loop = self._get_running_loop()
         latest = self._latest
         if latest is not None and latest[0] is loop:
@@ -203,7 +204,7 @@ class PerLoop(AcrossForks, Generic[T]):
             return self._latest[1]
 
     async def close(self) -> None:
-        """Close every resource in the loop it belongs to. The next `get` creates a new one."""
+        """Close every resource in its own event loop. The next `get` creates a new one."""
         from asyncio import TimeoutError as AsyncioTimeoutError
         from asyncio import run_coroutine_threadsafe, wait_for, wrap_future
 
@@ -211,13 +212,13 @@ class PerLoop(AcrossForks, Generic[T]):
             if loop is self._get_running_loop():
                 await holder.aclose()
             elif loop.is_running():
-                # A loop that ends at this moment never runs it, and closes its resource by itself.
+                # A loop that is just shutting down never runs this coroutine, but closes its resource by itself.
                 with suppress(AsyncioTimeoutError):
-                    await wait_for(wrap_future(run_coroutine_threadsafe(_finish(holder), loop)), _CLOSING_SECONDS)
+                    await wait_for(wrap_future(run_coroutine_threadsafe(_finish(holder), loop)), _CLOSE_TIMEOUT_SECONDS)
             else:
                 self._discard(loop)
 
-    # An event loop closes the asynchronous generators that run in it before it ends.
+    # The shutdown of an event loop closes its asynchronous generators, and thereby the resource.
     async def _hold(self, loop: "asyncio.AbstractEventLoop", resource: T) -> AsyncGenerator[T, None]:
         process = os.getpid()
         try:
@@ -228,27 +229,27 @@ class PerLoop(AcrossForks, Generic[T]):
                 await self._close(resource)
 
     def after_fork_in_child(self) -> None:
-        # Closing a connection would take it out of the selector, which the parent's event loop shares.
+        # Closing a connection would unregister it from the selector that the parent's event loop shares.
         leave_to_parent((self._holders, self._resources))
         self._inherited.update(self._resources)
         self._latest, self._holders, self._resources = None, {}, {}
 
     def _release_unused(self) -> None:
         for loop, resource in list(self._resources.items()):
-            stands_idle = self._is_idle is not None and not loop.is_running() and self._is_idle(resource)
-            if self._release is not None and (loop.is_closed() or stands_idle):
+            is_unused = self._is_idle is not None and not loop.is_running() and self._is_idle(resource)
+            if self._release is not None and (loop.is_closed() or is_unused):
                 self._discard(loop)
 
     def _discard(self, loop: "asyncio.AbstractEventLoop") -> None:
-        """Be rid of the resource without its loop."""
+        """Dispose of the resource without its loop."""
         holder, resource = self._holders.get(loop), self._resources.get(loop)
         self._forget(loop)
         if self._release is not None and resource is not None:
             self._release(resource)
         if holder is not None:
-            # It has nothing left to do. Collected unfinished, it would ask the loop to finish it.
+            # Finish the generator here: collected unfinished, it would ask the loop to finish it.
             with suppress(StopIteration):
-                holder.aclose().send(None)  # pyright: ignore[reportArgumentType] — which an event loop sends
+                holder.aclose().send(None)  # pyright: ignore[reportArgumentType] — as an event loop does
 
     def _forget(self, loop: "asyncio.AbstractEventLoop") -> None:
         with self._lock:
@@ -258,16 +259,16 @@ class PerLoop(AcrossForks, Generic[T]):
 
 
 def _started(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Run the generator to its first `yield`, before which it awaits nothing."""
+    """Run the generator, which awaits nothing before its first `yield`, to that `yield`."""
     with suppress(StopIteration):
         generator.asend(None).send(None)  # pyright: ignore[reportArgumentType]
     return generator
 
 
 def _replace_threads(loop: "asyncio.AbstractEventLoop") -> None:
-    """Give an inherited loop, whose threads are the parent's, new ones to resolve host names with.
+    """Give an inherited loop a new default executor, because the threads of its own exist only in the parent.
 
-    Without them the first name that a driver asks for is waited for without end: the pool takes its threads to be idle.
+    Otherwise the first host name lookup would wait forever for a thread that the executor counts as idle.
     """
     from concurrent.futures import ThreadPoolExecutor
 

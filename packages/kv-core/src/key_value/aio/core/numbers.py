@@ -1,4 +1,4 @@
-"""Numbers among constructor arguments: counts, factors, seconds. Checks raise ValueError for invalid ones."""
+"""Validation of numeric constructor arguments: counts, factors, seconds."""
 
 import sys
 from math import inf
@@ -12,7 +12,7 @@ __all__ = ["checked_count", "checked_number", "checked_seconds", "checked_timeou
 
 
 def checked_count(number: Any, name: str, *, least: int = 0) -> int:
-    """The whole number. Raises ValueError for anything else, including a bool, and for a number below `least`."""
+    """Return the integer. Raises ValueError for anything else, including a bool, and for a number below `least`."""
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         message = f"{name} must be a whole number of at least {least}, not {number!r:.80}"
         raise ValueError(message)
@@ -20,7 +20,7 @@ def checked_count(number: Any, name: str, *, least: int = 0) -> int:
 
 
 def checked_number(number: Any, name: str, *, unit: str = "") -> float:
-    """The number as it is. Raises ValueError unless it is finite and at least 0; `unit` is for the message."""
+    """Return the number. Raises ValueError unless it is finite and at least 0; `unit` is used in the message."""
     if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number <= sys.float_info.max:
         message = f"{name} must be a finite number{unit and f' of {unit}'} of at least 0, not {number!r:.80}"
         raise ValueError(message)
@@ -28,7 +28,7 @@ def checked_number(number: Any, name: str, *, unit: str = "") -> float:
 
 
 def checked_seconds(ttl: SupportsFloat, name: str) -> float:
-    """The ttl as seconds. Raises ValueError unless it is finite, above zero and ends before the year 10000."""
+    """Return the ttl in seconds. Raises ValueError unless it is finite, above zero and ends before the year 10000."""
     try:
         expiry(clock.now(), ttl)
     except InvalidTTLError as exc:
@@ -38,7 +38,7 @@ def checked_seconds(ttl: SupportsFloat, name: str) -> float:
 
 
 def checked_timeout(seconds: Any, name: str = "timeout") -> float | None:
-    """The time limit in seconds; None, for no limit, in place of None and infinity.
+    """Return the time limit in seconds, or None, which means no limit, for None and infinity.
 
     Raises ValueError for anything else that is not a number above zero.
     """
@@ -52,5 +52,5 @@ def checked_timeout(seconds: Any, name: str = "timeout") -> float | None:
 
 
 def scaled_timeout(seconds: float | None, entries: int, *, per: int = 1000) -> float | None:
-    """The time limit of a batch: `seconds`, and once more for each full `per` of its entries. None stays None."""
+    """Return the time limit of a batch: `seconds`, plus `seconds` for every `per` entries. None stays None."""
     return None if seconds is None else seconds * (1 + entries // per)

@@ -1,4 +1,4 @@
-"""Files that a driver has open once in a process, for all of its connections: whether each is still in its place."""
+"""Files that a driver opens once per process and shares among connections: detects moved or deleted ones."""
 
 import os
 from collections import Counter
@@ -11,14 +11,14 @@ __all__ = ["OpenFile"]
 _lock = new_lock()
 
 _in_use: Counter[tuple[Path, int]] = Counter()
-"""The number of connections to a file, by path and process. A forked child gets a copy of its parent's."""
+"""The number of connections to a file, by path and process id. A forked child inherits its parent's counts."""
 
 _identities: dict[tuple[Path, int], tuple[int, int]] = {}
-"""Device and number of the file when the first of them was opened."""
+"""Device and inode number of the file when its first connection was opened."""
 
 
 class OpenFile:
-    """The use of an open file by one connection, until it is released."""
+    """The use of an open file by one connection, until `release`."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
@@ -30,12 +30,12 @@ class OpenFile:
 
     @staticmethod
     def is_parents(path: Path) -> bool:
-        """Whether a parent of this process had the file open when it forked."""
+        """Return whether a parent of this process had the file open when it forked."""
         file, process = path.resolve(), os.getpid()
         return any(used == file and user != process and count for (used, user), count in _in_use.items())
 
     def is_in_place(self) -> bool:
-        """Whether the path still leads to the file that the first of its connections opened."""
+        """Return whether the path still refers to the file that its first connection opened."""
         return self._use is None or _identify(self._path) == _identities[self._use]
 
     def release(self) -> None:
@@ -47,7 +47,7 @@ class OpenFile:
 
 def _identify(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 — of a Path it takes three times as long
+        found = os.stat(path)  # noqa: PTH116 — Path.stat takes three times as long
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

@@ -1,4 +1,4 @@
-"""The one list of a store's operations, from which wrappers and the conformance kit work."""
+"""The list of a store's operations, on which wrappers and the conformance kit are based."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ __all__ = ["OPERATIONS", "Operation", "add_operation", "operations_of", "remove_
 
 
 class Operation(NamedTuple):
-    """A public method of a store, with the facts that a wrapper needs to pass it through correctly."""
+    """A public method of a store, with the properties that a wrapper needs to forward it correctly."""
 
     name: str
     protocol: type[Any]
@@ -29,12 +29,11 @@ class Operation(NamedTuple):
     values: bool = False
     """It takes or returns values or a ttl."""
     writes: bool = False
-    """It changes stored data: a read-only wrapper refuses it, a fallback leaves it to the primary store."""
+    """It changes stored data: a read-only wrapper refuses it, a fallback wrapper sends it only to the primary store."""
     repeatable: bool = True
-    """It may be repeated when its outcome is unknown."""
+    """It can be repeated if its outcome is unknown."""
     portable: bool = True
-    """Its result is valid for any store with the same entries. A version or cursor is valid only where it comes from.
-    """
+    """Its result is valid for any store with the same entries. A version or cursor is valid only for its own store."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -71,39 +70,39 @@ OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in (
 
 _optional = {operation.name: operation for operation in _OPTIONAL}
 
-# Asking a class for ten protocols takes 20 to 70 µs.
-_known: WeakKeyDictionary[type[Any], frozenset[Operation]] = WeakKeyDictionary()
+# Checking a class for ten protocols takes 20 to 70 µs.
+_cached: WeakKeyDictionary[type[Any], frozenset[Operation]] = WeakKeyDictionary()
 
 
 def add_operation(operation: Operation) -> None:
-    """Register the method of another optional protocol, before wrapping the first store that has it.
+    """Register the method of another optional protocol. Call it before wrapping the first store that has it.
 
-    Every wrapper passes it through or hides it, depending on its fields. Raises ValueError for a registered name.
+    Every wrapper forwards or hides it, depending on its fields. Raises ValueError if the name is already registered.
     """
     if operation.name in OPERATIONS:
         message = f"the operation {operation.name} is already registered"
         raise ValueError(message)
     OPERATIONS[operation.name] = _optional[operation.name] = operation
-    _known.clear()
+    _cached.clear()
 
 
 def remove_operation(name: str) -> None:
-    """Undo `add_operation`. Raises KeyError for any other name."""
+    """Undo `add_operation`. Raises KeyError for a name that it has not registered."""
     if any(operation.name == name for operation in (*_REQUIRED, *_OPTIONAL)):
         raise KeyError(name)
     del OPERATIONS[name], _optional[name]
-    _known.clear()
+    _cached.clear()
 
 
 def operations_of(store: object) -> frozenset[Operation]:
-    """The optional operations that the store has: those whose protocol it satisfies."""
+    """Return the optional operations of the store: those whose protocol it satisfies."""
     kind = type(store)
-    operations = _known.get(kind)
+    operations = _cached.get(kind)
     if operations is None or not _optional.keys().isdisjoint(getattr(store, "__dict__", ())):
         operations = frozenset(operation for operation in _optional.values() if isinstance(store, operation.protocol))
-        # An object may have a method that its class does not have: assigned to it, or made up when it is asked for.
+        # Cache by class only if no operation is specific to the object, assigned to it or created by __getattr__.
         if not hasattr(kind, "__getattr__") and all(hasattr(kind, operation.name) for operation in operations):
-            _known[kind] = operations
+            _cached[kind] = operations
     return operations
 
 

@@ -1,4 +1,4 @@
-"""The slow and exact check of a value: finds parts that are not JSON, and reduces subclasses to builtin types."""
+"""The exact but slow check of a value: finds parts that JSON cannot represent, and converts subclasses to builtins."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -10,11 +10,11 @@ from key_value.aio.errors import SerializationError
 __all__ = ["MAX_DEPTH", "plain_object"]
 
 MAX_DEPTH = 500
-"""Levels of nesting that every supported Python encodes and decodes well within its default recursion limit."""
+"""Maximum nesting depth, which every supported Python encodes and decodes well within its default recursion limit."""
 
-_LONGEST_PATH = 200
+_MAX_PATH_CHARACTERS = 200
 
-# Integers of up to 64 bits are always printed; longer ones may exceed the limit of sys.set_int_max_str_digits.
+# Integers of up to 64 bits are always printable; longer ones may exceed the limit of sys.set_int_max_str_digits.
 _ALWAYS_PRINTABLE_BITS = 64
 
 _Path = list[str | int]
@@ -22,14 +22,14 @@ _Container = dict[Any, Any] | list[Any] | tuple[Any, ...]
 
 
 def plain_object(value: dict[str, Any]) -> dict[str, Any]:
-    """An equal value made of exact dict, list, str, int, float, bool and None.
+    """Return an equal value of exact dict, list, str, int, float, bool and None.
 
-    Raises SerializationError with the path of the first part that JSON cannot hold, as in `value.items[3].when`.
+    Raises SerializationError with the path of the first part that JSON cannot represent, as in `value.items[3].when`.
     """
     plain_value: dict[str, Any] = {}
     path: _Path = []
-    # The containers being copied, from the value inwards: id, remaining parts, and copy. Recursion would depend on the
-    # depth of the caller's stack.
+    # The containers being copied, from the outermost inwards: id, remaining children, and copy. Iterative, because
+    # recursion would depend on the depth of the caller's stack.
     open_ids = [id(value)]
     open_parts: list[tuple[Iterator[tuple[Any, Any]], dict[str, Any] | list[Any]]] = [(_children(value), plain_value)]
     while open_parts:
@@ -74,7 +74,7 @@ def _check_key(key: object, path: _Path) -> None:
     if not isinstance(key, str) or isinstance(key, Enum):
         _refuse(path, f"has a key of type {type(key).__qualname__}; every key must be a str")
     if not _encodes(key):
-        _refuse(path, "has a key that holds a lone surrogate, which UTF-8 cannot encode")
+        _refuse(path, "has a key that contains a lone surrogate, which UTF-8 cannot encode")
 
 
 def _plain_leaf(leaf: object, path: _Path) -> str | float | None:
@@ -84,14 +84,14 @@ def _plain_leaf(leaf: object, path: _Path) -> str | float | None:
         _refuse(path, f"is a member of the Enum {type(leaf).__qualname__}; store its value")
     if isinstance(leaf, str):
         if not _encodes(leaf):
-            _refuse(path, "holds a lone surrogate, which UTF-8 cannot encode")
+            _refuse(path, "contains a lone surrogate, which UTF-8 cannot encode")
         return str.__str__(leaf)
     if isinstance(leaf, int):
         if not _prints(leaf):
             _refuse(path, "is an integer with more digits than sys.get_int_max_str_digits() allows")
         return int(leaf)
     if not isinstance(leaf, float):
-        _refuse(path, f"is of type {type(leaf).__qualname__}; a value holds dict, list, str, int, float, bool and None")
+        _refuse(path, f"is of type {type(leaf).__qualname__}; allowed are dict, list, str, int, float, bool and None")
     if not isfinite(leaf):
         _refuse(path, "is not a finite number")
     return float(leaf)
@@ -123,4 +123,4 @@ def _rendered(path: _Path) -> str:
         for step in path
     )
     rendered = "value" + "".join(steps)
-    return rendered if len(rendered) <= _LONGEST_PATH else f"{rendered[:_LONGEST_PATH]}…"
+    return rendered if len(rendered) <= _MAX_PATH_CHARACTERS else f"{rendered[:_MAX_PATH_CHARACTERS]}…"

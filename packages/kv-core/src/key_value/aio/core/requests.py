@@ -1,4 +1,4 @@
-"""Requests to a service: repeated where that is safe, and several at once where there are many."""
+"""Requests to a service: retried where that is safe, and run concurrently where there are many."""
 
 import random
 from asyncio import Event, Semaphore, ensure_future, gather, get_running_loop, sleep, wait_for
@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Sender", "UnderWay", "map_together", "waited", "work_together"]
+__all__ = ["Sender", "UnderWay", "map_together", "run_workers", "waited"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
-_ATTEMPTS = 10
+_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 2.0
+_MAX_ATTEMPTS = 10
 
 
 class Sender:
-    """Sends requests, so many at once, in one event loop."""
+    """Sends requests with limited concurrency in one event loop."""
 
     def __init__(
         self,
@@ -29,10 +29,11 @@ class Sender:
         was_not_done: Callable[[Any], bool],
         is_unavailable: Callable[[Any], bool],
     ) -> None:
-        """`service_error` is the class of an answer with an error, `lost_connection` of there being no answer.
+        """Send at most `at_once` requests at a time.
 
-        `was_not_done` says of a `service_error` whether the service has surely done nothing, `is_unavailable` whether
-        it failed and may have done it.
+        `service_error` is the class of error responses, `lost_connection` that of failures without a response. For a
+        `service_error`, `was_not_done` returns whether the service has certainly not executed the request,
+        `is_unavailable` whether it failed and may have executed it.
         """
         self._free = Semaphore(at_once)
         self._service_error = service_error
@@ -41,9 +42,10 @@ class Sender:
         self._is_unavailable = is_unavailable
 
     async def send(self, ask: Callable[[], Awaitable[T]], deadline: float | None, *, repeatable: bool) -> T:
-        """The answer. What the service has surely not done is asked for again, until the deadline in the loop's time.
+        """Send a request and return the response.
 
-        What is `repeatable` is also asked for again when nobody knows whether it was done.
+        Until the deadline, in the loop's time, retries a request that the service has certainly not executed, and a
+        `repeatable` one also if its outcome is unknown.
         """
         attempt = reconnections = 0
         while True:
@@ -51,7 +53,7 @@ class Sender:
                 async with self._free:
                     return await ask()
             except self._lost_connection:  # noqa: PERF203 — a request takes milliseconds
-                # One that the service has closed while nobody used it, which shows only now.
+                # The service may have closed an idle connection, which only a request detects.
                 reconnections += 1
                 if reconnections > 1 or not repeatable:
                     raise
@@ -64,42 +66,45 @@ class Sender:
 
 
 class UnderWay:
-    """The calls of one event loop that are not done yet, for which closing waits."""
+    """The calls in flight in one event loop, which closing waits for."""
 
-    __slots__ = ("_count", "_none")
+    __slots__ = ("_count", "_idle")
 
     def __init__(self) -> None:
         self._count = 0
-        self._none = Event()
-        self._none.set()
+        self._idle = Event()
+        self._idle.set()
 
     def begin(self) -> None:
         self._count += 1
-        self._none.clear()
+        self._idle.clear()
 
     def end(self) -> None:
         self._count -= 1
         if not self._count:
-            self._none.set()
+            self._idle.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until there are none, but not longer than this."""
+        """Wait until no call is in flight, for at most `seconds`."""
         if self._count:
             with suppress(AsyncioTimeoutError):
-                await wait_for(self._none.wait(), seconds)
+                await wait_for(self._idle.wait(), seconds)
 
 
 async def waited(attempt: int, deadline: float | None) -> bool:
-    """Wait before the next attempt; False, at once, when there is to be none."""
-    seconds = random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))  # noqa: S311 — not a secret
-    if attempt >= _ATTEMPTS or (deadline is not None and get_running_loop().time() + seconds > deadline):
+    """Back off before the next attempt; return False immediately if attempts or time are exhausted."""
+    seconds = random.uniform(0, min(_MAX_BACKOFF_SECONDS, _MIN_BACKOFF_SECONDS * 2**attempt))  # noqa: S311 — not a secret
+    if attempt >= _MAX_ATTEMPTS or (deadline is not None and get_running_loop().time() + seconds > deadline):
         return False
     await sleep(seconds)
     return True
 
 
 async def map_together(handle: Callable[[T], Awaitable[R]], things: Iterable[T], at_once: int) -> "list[R]":
-    """What `handle` gives for each, in order, so many at once. The first error ends the others."""
+    """Call `handle` for each thing, at most `at_once` concurrently, and return the results in order.
+
+    The first error cancels the other calls and is raised.
+    """
     things = [*things]
     if len(things) <= 1:
         return [await handle(thing) for thing in things]
@@ -110,12 +115,12 @@ async def map_together(handle: Callable[[T], Awaitable[R]], things: Iterable[T],
         for number, thing in numbered:
             results[number] = await handle(thing)
 
-    await work_together(work, min(at_once, len(things)))
+    await run_workers(work, min(at_once, len(things)))
     return [results[number] for number in range(len(things))]
 
 
-async def work_together(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
-    """Run so many at once. The first error ends the others."""
+async def run_workers(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+    """Run `work` `count` times concurrently. The first error cancels the others and is raised."""
     workers = [ensure_future(work()) for _ in range(count)]
     try:
         await gather(*workers)

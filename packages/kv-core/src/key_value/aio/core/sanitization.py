@@ -1,7 +1,7 @@
 """Stored names for backends that refuse some characters or lengths.
 
-The strategies that shorten or replace are those of stored format v1, and keep the data of existing applications
-readable. A name that looks like a changed one is changed too, so that no two names share a stored name.
+The strategies that hash or replace are those of stored format v1, so that existing data stays accessible. A name that
+looks like a sanitized name is sanitized too, so that no two names share a stored name.
 """
 
 import re
@@ -19,10 +19,10 @@ __all__ = [
     "SanitizationStrategy",
 ]
 
-_HASHED = "H_"
-_SANITIZED = "S_"
-_HASH_MARK = "%~"
-_HASH_MARK_BYTES = len(_HASH_MARK) + 64
+_HASHED_PREFIX = "H_"
+_SANITIZED_PREFIX = "S_"
+_HASH_SEPARATOR = "%~"
+_HASH_SUFFIX_BYTES = len(_HASH_SEPARATOR) + 64
 _ESCAPES = re.compile(rb"%([0-9A-F]{2})")
 
 
@@ -31,18 +31,18 @@ class SanitizationStrategy(ABC):
 
     @abstractmethod
     def sanitize(self, value: str) -> str:
-        """The stored name. No two names may share one."""
+        """Return the stored name. It must be unique to the name."""
 
-    def validate(self, value: str) -> None:  # noqa: B027 — most strategies take every name
-        """Raise InvalidKeyError for a name that has no stored name."""
+    def validate(self, value: str) -> None:  # noqa: B027 — most strategies accept every name
+        """Raise InvalidKeyError for a name that cannot be stored."""
 
-    def try_unsanitize(self, value: str) -> str | None:  # noqa: ARG002 — most do not tell
-        """The name behind a stored name; None if it cannot be restored."""
+    def try_unsanitize(self, value: str) -> str | None:  # noqa: ARG002 — irreversible by default
+        """Return the original name of a stored name, or None if it cannot be restored."""
         return None
 
 
 class PassthroughStrategy(SanitizationStrategy):
-    """Stores every name as it is."""
+    """Stores every name unchanged."""
 
     def sanitize(self, value: str) -> str:
         return value
@@ -63,31 +63,31 @@ class AlwaysHashStrategy(SanitizationStrategy):
 
 
 class HashExcessLengthStrategy(SanitizationStrategy):
-    """Stores a name of over `max_length` characters as `H_` and as much of its SHA-256 as fits."""
+    """Stores a name of over `max_length` characters as `H_` and its SHA-256, truncated to `max_length`."""
 
     def __init__(self, max_length: int = 240) -> None:
         _check_range("max_length", max_length, 10, None)
         self.max_length = max_length
 
     def sanitize(self, value: str) -> str:
-        if len(value) <= self.max_length and not value.startswith(_HASHED):
+        if len(value) <= self.max_length and not value.startswith(_HASHED_PREFIX):
             return value
-        return (_HASHED + _digest(value))[: self.max_length]
+        return (_HASHED_PREFIX + _digest(value))[: self.max_length]
 
     def try_unsanitize(self, value: str) -> str | None:
-        return None if value.startswith(_HASHED) else value
+        return None if value.startswith(_HASHED_PREFIX) else value
 
 
 class EscapingStrategy(SanitizationStrategy):
-    """Stores refused characters as `%XX` for each byte of their UTF-8, and keeps the rest readable.
+    """Escapes each UTF-8 byte of refused characters as `%XX`, and keeps the rest readable.
 
     `%` itself is escaped only where it could be read as an escape. A name of over `max_bytes` bytes is stored as its
-    beginning, `%~` and its SHA-256 in hexadecimal digits; only such a name cannot be restored.
+    beginning, `%~` and its SHA-256 in hexadecimal digits. Only such names cannot be restored.
     """
 
     def __init__(self, refused: str, max_bytes: int) -> None:
-        """`refused` is a regular expression for the characters to escape, such as `[/\\0]|^\\.`."""
-        _check_range("max_bytes", max_bytes, _HASH_MARK_BYTES + 1, None)
+        """`refused` is a regular expression that matches the characters to escape, such as `[/\\0]|^\\.`."""
+        _check_range("max_bytes", max_bytes, _HASH_SUFFIX_BYTES + 1, None)
         self.max_bytes = max_bytes
         self._refused = re.compile(f"%(?=[0-9A-F]{{2}}|~)|{refused}")
 
@@ -96,8 +96,8 @@ class EscapingStrategy(SanitizationStrategy):
         octets = escaped.encode()
         if len(octets) <= self.max_bytes:
             return escaped
-        head = octets[: self.max_bytes - _HASH_MARK_BYTES].decode(errors="ignore")
-        return f"{head}{_HASH_MARK}{_digest(value)}"
+        head = octets[: self.max_bytes - _HASH_SUFFIX_BYTES].decode(errors="ignore")
+        return f"{head}{_HASH_SEPARATOR}{_digest(value)}"
 
     def try_unsanitize(self, value: str) -> str | None:
         try:
@@ -112,18 +112,18 @@ def _escape(refused: "re.Match[str]") -> str:
 
 
 class HashFragmentMode(Enum):
-    """When a sanitized name gets a hash fragment that distinguishes it from others."""
+    """When a sanitized name gets a hash fragment that makes it unique."""
 
     ALWAYS = "always"
     ONLY_IF_CHANGED = "only_if_changed"
     NEVER = "never"
-    """Names that differ only in replaced characters then share an entry."""
+    """Caution: names that differ only in replaced characters then share an entry."""
 
 
 class HybridSanitizationStrategy(SanitizationStrategy):
     """Keeps names readable: `S_{text}-{hash fragment}`, truncated to `max_length` characters.
 
-    In `text` each run of characters outside `allowed_characters` is one `replacement_character`.
+    In `text`, each run of characters outside `allowed_characters` is replaced by one `replacement_character`.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class HybridSanitizationStrategy(SanitizationStrategy):
         hash_fragment_length: int = 8,
     ) -> None:
         _check_range("hash_fragment_length", hash_fragment_length, 1, 64)
-        _check_range("max_length", max_length, len(_SANITIZED) + 1 + hash_fragment_length, None)
+        _check_range("max_length", max_length, len(_SANITIZED_PREFIX) + 1 + hash_fragment_length, None)
         self.max_length = max_length
         self.replacement_character = replacement_character
         self.hash_fragment_mode = hash_fragment_mode
@@ -144,7 +144,7 @@ class HybridSanitizationStrategy(SanitizationStrategy):
 
     def sanitize(self, value: str) -> str:
         text = value if self._refused is None else self._refused.sub(self.replacement_character, value)
-        reserved = value.startswith((_HASHED, _SANITIZED))
+        reserved = value.startswith((_HASHED_PREFIX, _SANITIZED_PREFIX))
         changed = text != value or len(value) > self.max_length or reserved
         if not changed and self.hash_fragment_mode is not HashFragmentMode.ALWAYS:
             return value
@@ -153,18 +153,18 @@ class HybridSanitizationStrategy(SanitizationStrategy):
         fragment = ""
         if self.hash_fragment_mode is not HashFragmentMode.NEVER:
             fragment = "-" + _digest(value)[: self.hash_fragment_length]
-        return _SANITIZED + text[: self.max_length - len(_SANITIZED) - len(fragment)] + fragment
+        return _SANITIZED_PREFIX + text[: self.max_length - len(_SANITIZED_PREFIX) - len(fragment)] + fragment
 
     def try_unsanitize(self, value: str) -> str | None:
-        return None if value.startswith((_HASHED, _SANITIZED)) else value
+        return None if value.startswith((_HASHED_PREFIX, _SANITIZED_PREFIX)) else value
 
 
 def _digest(name: str) -> str:
     return sha256(name.encode()).hexdigest()
 
 
-def _check_range(parameter: str, number: int, least: int, most: int | None) -> None:
-    if number < least or (most is not None and number > most):
-        allowed = f"at least {least}" if most is None else f"from {least} to {most}"
+def _check_range(parameter: str, number: int, minimum: int, maximum: int | None) -> None:
+    if number < minimum or (maximum is not None and number > maximum):
+        allowed = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         message = f"{parameter} must be {allowed}, not {number}"
         raise ValueError(message)

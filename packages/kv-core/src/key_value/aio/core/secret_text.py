@@ -1,4 +1,4 @@
-"""Texts that do not show themselves."""
+"""Secret text parameters."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ __all__ = ["SecretText", "Text", "plain"]
 
 @runtime_checkable
 class SecretText(Protocol):
-    """As pydantic's SecretStr."""
+    """An object that hides its text, such as pydantic's SecretStr."""
 
     def get_secret_value(self) -> str: ...
 
@@ -16,4 +16,5 @@ Text = str | SecretText
 
 
 def plain(text: Text | None) -> str | None:
+    """Return the text as a str, revealing a secret."""
     return text.get_secret_value() if isinstance(text, SecretText) else text

@@ -1,4 +1,4 @@
-"""Names that are longer than a backend takes."""
+"""Shortening of names that exceed a backend's limit."""
 
 import re
 from collections.abc import Sequence
@@ -6,43 +6,44 @@ from hashlib import sha256
 
 __all__ = ["is_shortened", "shorten", "shorten_each", "shorten_prefix"]
 
-_MARK = "%~"
-_TAIL_BYTES = len(_MARK) + 64
-_TAIL = re.compile(_MARK + "[0-9a-f]{64}$")
-# A character of UTF-8 has four bytes at the most, so that a head may end three bytes early.
-_SLACK = 3
+_HASH_SEPARATOR = "%~"
+_HASH_SUFFIX_BYTES = len(_HASH_SEPARATOR) + 64
+_HASH_SUFFIX = re.compile(_HASH_SEPARATOR + "[0-9a-f]{64}$")
+# A character has at most four bytes in UTF-8, so truncation at a character boundary drops up to three bytes more.
+_MAX_DROPPED_BYTES = 3
 
 
 def shorten(name: str, limit: int) -> str:
-    """The name under which it is stored: itself, unless it has over `limit` bytes.
+    """Return the stored form of a name, which is the name itself unless it has over `limit` bytes in UTF-8.
 
-    Then it is as much of it as fits, a mark and its SHA-256. A name that looks like one of those is shortened too, so
-    that no two names are stored under one.
+    A longer name is truncated and followed by `%~` and its SHA-256. A name that looks like a shortened one is shortened
+    too, so that no two names share a stored form.
     """
-    # A character is four bytes of UTF-8 at the most.
-    if len(name) * 4 <= limit - _SLACK:
+    # A cheap check first: a character has at most four bytes in UTF-8.
+    if len(name) * 4 <= limit - _MAX_DROPPED_BYTES:
         return name
     octets = name.encode()
     if len(octets) <= limit and not is_shortened(name, limit):
         return name
-    return f"{_head(octets, limit - _TAIL_BYTES)}{_MARK}{sha256(octets).hexdigest()}"
+    return f"{_head(octets, limit - _HASH_SUFFIX_BYTES)}{_HASH_SEPARATOR}{sha256(octets).hexdigest()}"
 
 
 def shorten_each(names: Sequence[str], limit: int) -> Sequence[str]:
-    """`shorten` of each. Where all are short it takes a tenth of the time."""
-    if max(map(len, names), default=0) * 4 <= limit - _SLACK:
+    """Call `shorten` for each name. If all names are short, this takes a tenth of the time."""
+    if max(map(len, names), default=0) * 4 <= limit - _MAX_DROPPED_BYTES:
         return names
     return [shorten(name, limit) for name in names]
 
 
 def is_shortened(stored: str, limit: int) -> bool:
-    """Whether the stored name does not tell the one behind it."""
-    return len(stored) * 4 > limit - _SLACK and len(stored.encode()) >= limit - _SLACK and bool(_TAIL.search(stored))
+    """Return whether the stored name is a shortened one, from which the original cannot be restored."""
+    min_bytes = limit - _MAX_DROPPED_BYTES
+    return len(stored) * 4 > min_bytes and len(stored.encode()) >= min_bytes and bool(_HASH_SUFFIX.search(stored))
 
 
 def shorten_prefix(prefix: str, limit: int) -> str:
-    """What the stored names of all names that begin with the prefix begin with."""
-    return _head(prefix.encode(), limit - _TAIL_BYTES - _SLACK)
+    """Return a prefix that the stored forms of all names with this prefix share."""
+    return _head(prefix.encode(), limit - _HASH_SUFFIX_BYTES - _MAX_DROPPED_BYTES)
 
 
 def _head(octets: bytes, size: int) -> str:

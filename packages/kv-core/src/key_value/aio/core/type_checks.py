@@ -1,7 +1,7 @@
-"""Runtime types, by beartype.
+"""Runtime type checks, based on beartype.
 
-Importing beartype costs over 90 ms, more than the rest of the project together. So the public methods recognize the
-exact builtin types themselves and ask beartype only about anything else. Constructors with arguments always ask it.
+Importing beartype takes over 90 ms, more than the rest of the project together. Therefore the public methods check for
+exact builtin types themselves and use beartype only for other types. Constructors with arguments always use it.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["ENABLED", "TypeViolationWarning", "checked_limit", "checked_text", "require", "warn_types"]
 
-_MOST_ACCEPTED = 1000
+_MAX_CACHED_TYPES = 1000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,7 +25,7 @@ class TypeViolationWarning(UserWarning):
 
 
 def require(value: object, hint: Any, *, name: str, expected: str) -> None:
-    """Raise TypeError unless the value satisfies the type hint. The message never shows the value."""
+    """Raise TypeError unless the value satisfies the type hint. The message does not show the value."""
     if not ENABLED:
         return
     from beartype.door import is_bearable
@@ -36,7 +36,7 @@ def require(value: object, hint: Any, *, name: str, expected: str) -> None:
 
 
 def checked_limit(limit: int | None) -> int | None:
-    """The maximum number of names. Raises TypeError unless it is an int or None, ValueError if it is negative."""
+    """Return the limit. Raises TypeError unless it is an int or None, and ValueError if it is negative."""
     if limit is None:
         return None
     if type(limit) is not int:
@@ -51,7 +51,7 @@ def checked_limit(limit: int | None) -> int | None:
 
 
 def checked_text(text: str, name: str) -> str:
-    """The text as an exact str. Raises TypeError unless it is a str."""
+    """Return the text as an exact str. Raises TypeError unless it is a str."""
     if type(text) is not str:
         require(text, str, name=name, expected="a str")
         text = str.__str__(text)
@@ -59,28 +59,29 @@ def checked_text(text: str, name: str) -> str:
 
 
 def warn_types(function: Callable[P, R]) -> Callable[P, R]:
-    """Warn about arguments that violate the annotations, and call the function anyway.
+    """Decorate a function to warn about arguments that violate its annotations, and call it anyway.
 
-    For constructors and other callables outside the eight methods, where calls that worked before must keep working.
+    For constructors and other callables outside the eight methods, where calls that worked in earlier versions must
+    keep working.
     """
     if not ENABLED:
         return function
 
-    # A constructor is called with the same types again and again; asking beartype each time takes 100 µs.
+    # Cached, because constructors are called repeatedly with the same types, and a check takes 100 µs.
     accepted: set[tuple[object, ...]] = set()
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        kinds = (*map(type, args), *kwargs, *map(type, kwargs.values()))
-        if kinds not in accepted and _are_as_annotated(function, args, kwargs) and len(accepted) < _MOST_ACCEPTED:
-            accepted.add(kinds)
+        types = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if types not in accepted and _are_as_annotated(function, args, kwargs) and len(accepted) < _MAX_CACHED_TYPES:
+            accepted.add(types)
         return function(*args, **kwargs)
 
     return checked
 
 
 def _are_as_annotated(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether arguments of these types all match the annotations. Warns about those that do not."""
+    """Return whether all arguments of these types match the annotations. Warns about arguments that do not match."""
     import inspect
     from typing import get_type_hints
 
@@ -88,7 +89,7 @@ def _are_as_annotated(function: Callable[..., Any], args: tuple[Any, ...], kwarg
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError:
-        return False  # the call itself says better what is wrong
+        return False  # the call itself raises a better message
     given = {
         name: argument
         for name, argument in given.items()
@@ -100,18 +101,19 @@ def _are_as_annotated(function: Callable[..., Any], args: tuple[Any, ...], kwarg
     from beartype.door import is_bearable
 
     hints = get_type_hints(function)
-    numbers = BeartypeConf(is_pep484_tower=True)  # an int is a float, as type checkers have it
+    numeric_tower = BeartypeConf(is_pep484_tower=True)  # accept an int for a float, as type checkers do
     wrong = [
         name
         for name, argument in given.items()
-        if argument is not signature.parameters[name].default and not is_bearable(argument, hints[name], conf=numbers)
+        if argument is not signature.parameters[name].default
+        and not is_bearable(argument, hints[name], conf=numeric_tower)
     ]
     for name in wrong:
         message = f"{function.__qualname__}: {name} should be {hints[name]}, not {type(given[name]).__qualname__}"
         warnings.warn(message, TypeViolationWarning, stacklevel=3)
-    # The type of a container does not tell what it contains, nor that of a text whether it is one of several.
-    told_by_type = not any(
+    # The type alone does not determine the contents of a container, or whether a text is one of a Literal's.
+    type_suffices = not any(
         "Literal" in repr(hints[name]) or (type(argument) is not str and isinstance(argument, Container))
         for name, argument in given.items()
     )
-    return told_by_type and not wrong
+    return type_suffices and not wrong

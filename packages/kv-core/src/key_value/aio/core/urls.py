@@ -1,4 +1,4 @@
-"""URLs of stores: their parts, the options in their query, and their redacted form."""
+"""URLs of stores: parsing, constructor options in the query, and redaction."""
 
 import inspect
 import re
@@ -13,16 +13,16 @@ __all__ = ["StoreURL", "http_parts", "parse_url", "redacted", "store_options"]
 
 _HIDDEN = "***"
 
-# urllib leaves line ends and tabs out without a word, and drivers take a backslash for a slash or for a character.
-_MISREAD = re.compile(r"[\s\\\x00-\x1f\x7f]")
+# urllib silently drops line ends and tabs, and drivers differ in whether a backslash is a slash.
+_AMBIGUOUS = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
-_TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class StoreURL(NamedTuple):
-    """The parts of a URL with their escapes undone, and the URL itself, which may hold a password.
+    """The unescaped parts of a URL, and the URL itself, which may contain a password.
 
-    Of several hosts, as in `mongodb://a:1,b:2`, `host` has all with their ports, and `port` is None.
+    With several hosts, as in `mongodb://a:1,b:2`, `host` contains all hosts with their ports, and `port` is None.
     """
 
     url: str
@@ -35,9 +35,9 @@ class StoreURL(NamedTuple):
     query: dict[str, str]
 
     def with_query(self, query: dict[str, str]) -> "StoreURL":
-        """The same URL with other options."""
-        place = self.url.partition("?")[0]
-        return self._replace(url=f"{place}?{urlencode(query)}" if query else place, query=query)
+        """Return the URL with another query."""
+        location = self.url.partition("?")[0]
+        return self._replace(url=f"{location}?{urlencode(query)}" if query else location, query=query)
 
     @property
     def has_several_hosts(self) -> bool:
@@ -47,7 +47,7 @@ class StoreURL(NamedTuple):
     def local_path(self) -> str:
         """The path of a file or directory: relative in `disk://path`, absolute in `disk:///path`.
 
-        Raises ValueError if there is no path, or a user or port beside it.
+        Raises ValueError if there is no path, or if there is a user or port.
         """
         parts = urlsplit(self.url)
         path = unquote(parts.netloc + parts.path)
@@ -57,34 +57,34 @@ class StoreURL(NamedTuple):
         return path
 
     def name_of(self, what: str, example: str) -> str:
-        """The name of `what`, such as the table, in `dynamodb://table`.
+        """Return the only part of a URL such as `dynamodb://table`; `what` describes it, here "table".
 
-        Raises ValueError, which shows the example of an option, for a URL that has more.
+        Raises ValueError for a URL with other parts; its message shows `example`, a query with an option.
         """
-        # Not the host, which is in lower case.
+        # Not `host`, which is converted to lower case.
         name = unquote(urlsplit(self.url).netloc.rpartition("@")[2])
         if self.port is not None or self.path not in ("", "/") or not name or self.username is not None:
             message = (
-                f"{redacted(self.url)} must be {self.scheme}://{what}, with further options behind a question mark, "
+                f"{redacted(self.url)} must be {self.scheme}://{what}, with further options after a question mark, "
                 f"such as ?{example}"
             )
             raise ValueError(message)
         return name
 
     def refuse_location(self) -> None:
-        """Raise ValueError for a URL with a user, host, port or path, for stores that use none of them."""
+        """Raise ValueError if the URL has a user, host, port or path, for stores that use none of them."""
         if self.url.partition("?")[0] not in (f"{self.scheme}:", f"{self.scheme}://", f"{self.scheme}:///"):
             message = f"{redacted(self.url)}: {self.scheme}:// takes only options, after a question mark"
             raise ValueError(message)
 
 
 def parse_url(url: object) -> StoreURL:
-    """The parts of a URL: a str, or an object that represents one, such as pydantic's URLs and SecretStr.
+    """Parse a URL: a str, or an object that represents one, such as pydantic's URLs and SecretStr.
 
-    Raises ValueError, without showing secrets, for a malformed URL, a fragment, or an option given twice.
+    Raises ValueError for a malformed URL, a fragment, or an option given twice. Messages show no secrets.
     """
-    reveal = getattr(url, "get_secret_value", None)
-    text = str(url if reveal is None else reveal())
+    get_secret_value = getattr(url, "get_secret_value", None)
+    text = str(url if get_secret_value is None else get_secret_value())
     try:
         parts = urlsplit(text)
         hosts = parts.netloc.rpartition("@")[2]
@@ -92,14 +92,14 @@ def parse_url(url: object) -> StoreURL:
         port = None if several else parts.port
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        # Its message can show the password.
+        # The original message may show the password.
         message = f"{redacted(text)} is not a URL such as redis://host:port?option=value"
         raise ValueError(message) from None
     if not parts.scheme:
         message = f"{redacted(text)} has no scheme, as in redis://host:port"
         raise ValueError(message)
     if "#" in text:
-        message = f"{redacted(text)} has a fragment; write # in a name or password as %23"
+        message = f"{redacted(text)} has a fragment; escape # in a name or password as %23"
         raise ValueError(message)
     query = dict(options)
     if len(query) != len(options):
@@ -118,8 +118,8 @@ def parse_url(url: object) -> StoreURL:
 
 
 def http_parts(url: str) -> SplitResult | None:
-    """The parts of a URL to which HTTP requests can go; None for any other text."""
-    if _MISREAD.search(url):
+    """Return the parts of a valid http or https URL; None for any other text."""
+    if _AMBIGUOUS.search(url):
         return None
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -129,17 +129,17 @@ def http_parts(url: str) -> SplitResult | None:
 
 
 def redacted(url: str) -> str:
-    """The URL without its possible secrets: user, password, and the values of options.
+    """Return the URL without possible secrets: user, password, and the values of options.
 
-    Everything before the last @ is hidden, to cover a password whose special characters are not escaped.
+    Everything before the last @ is hidden, in case special characters in the password are not escaped.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return _HIDDEN
-    _, at, place = rest.rpartition("@")
-    place, _, query = place.partition("?")
-    place = place.partition("#")[0]
-    host, slash, path = place.partition("/")
+    _, at, location = rest.rpartition("@")
+    location, _, query = location.partition("?")
+    location = location.partition("#")[0]
+    host, slash, path = location.partition("/")
     port = host.rpartition(":")[2]
     if not at and ":" in host and not port.isdigit() and not host.endswith("]"):
         host = _HIDDEN  # a user and a password without a host
@@ -149,27 +149,27 @@ def redacted(url: str) -> str:
 
 
 def store_options(store: type[Any], url: StoreURL, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor arguments of a store: the options of the URL's location, those of its query, and the others.
+    """Return the constructor arguments of a store: from the URL's location, from its query, and `options`.
 
     Text in the query is converted to the parameter's type: text, number, boolean or path. Raises ValueError for an
-    option that the constructor lacks or a URL cannot hold, listing the known ones; for text of the wrong type; and for
-    an option given twice. No message shows the text.
+    option that the constructor does not have or a URL cannot represent, listing the valid ones; for text of the wrong
+    type; and for an option given twice. Messages do not show the text.
     """
     constructor = store.__init__
-    kinds = _kinds_of_options(constructor)
+    types = _types_of_options(constructor)
     _refuse_unknown(options, inspect.signature(constructor).parameters.keys() - {"self"}, store.__name__)
-    own = {name: text for name, text in url.query.items() if name in kinds}
-    others = {name: text for name, text in url.query.items() if name not in kinds}
+    own_query = {name: text for name, text in url.query.items() if name in types}
+    driver_query = {name: text for name, text in url.query.items() if name not in types}
     if not store.driver_reads_query:
-        _refuse_unknown(others, kinds, "the URL")
-    located: dict[str, Any] = store._url_options(url.with_query(others))  # noqa: SLF001 — BaseStore's hook for this
-    queried = {name: _converted(name, text, kinds[name]) for name, text in own.items()}
-    given = [*located, *queried, *options]
+        _refuse_unknown(driver_query, types, "the URL")
+    from_location: dict[str, Any] = store._url_options(url.with_query(driver_query))  # noqa: SLF001 — BaseStore's hook
+    from_query = {name: _converted(name, text, types[name]) for name, text in own_query.items()}
+    given = [*from_location, *from_query, *options]
     twice = sorted({name for name in given if given.count(name) > 1})
     if twice:
         message = f"{redacted(url.url)} and the options give {twice} twice"
         raise ValueError(message)
-    return {**located, **queried, **options}
+    return {**from_location, **from_query, **options}
 
 
 def _refuse_unknown(options: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -179,36 +179,36 @@ def _refuse_unknown(options: Iterable[str], known: Iterable[str], what: str) -> 
         raise ValueError(message)
 
 
-def _kinds_of_options(constructor: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
-    """Parameter → the types a text can be turned into."""
+def _types_of_options(constructor: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
+    """Return the types to which text can be converted, for each parameter that has any."""
     hints = get_type_hints(constructor)
-    kinds = {name: _kinds(hints.get(name)) for name in inspect.signature(constructor).parameters if name != "self"}
-    return {name: kind for name, kind in kinds.items() if kind}
+    names = [name for name in inspect.signature(constructor).parameters if name != "self"]
+    return {name: types for name in names if (types := _text_types(hints.get(name)))}
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
+def _text_types(hint: Any) -> tuple[Any, ...]:
     alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return tuple(each for each in alternatives if each in (str, int, float, bool, Path) or get_origin(each) is Literal)
 
 
-def _converted(name: str, text: str, kinds: tuple[Any, ...]) -> Any:
-    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+def _converted(name: str, text: str, types: tuple[Any, ...]) -> Any:
+    choices = [choice for each in types if get_origin(each) is Literal for choice in get_args(each)]
     if text in map(str, choices):
         return next(choice for choice in choices if str(choice) == text)
-    if bool in kinds and text.lower() in _TRUTHS:
-        return _TRUTHS[text.lower()]
+    if bool in types and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
     for number in (int, float):
-        if number in kinds:
+        if number in types:
             with suppress(ValueError):
                 return number(text)
-    if str in kinds or Path in kinds:
-        return text if str in kinds else Path(text)
-    expected = " or ".join(_described(kind) for kind in kinds)
+    if str in types or Path in types:
+        return text if str in types else Path(text)
+    expected = " or ".join(_described(each) for each in types)
     message = f"the option {name} of the URL must be {expected}"
     raise ValueError(message)
 
 
-def _described(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(repr, get_args(kind)))
-    return {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+def _described(type_: Any) -> str:
+    if get_origin(type_) is Literal:
+        return " or ".join(map(repr, get_args(type_)))
+    return {int: "a whole number", float: "a number", bool: "true or false"}[type_]

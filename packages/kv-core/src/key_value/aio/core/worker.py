@@ -1,4 +1,4 @@
-"""Keeps blocking drivers off the event loop: one thread makes their calls."""
+"""Runs the calls of a blocking driver in one thread, off the event loop."""
 
 import atexit
 import threading
@@ -14,7 +14,7 @@ from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
-from key_value.aio.core.forks import AcrossForks, give_way, leave_to_parent, new_lock
+from key_value.aio.core.forks import AcrossForks, leave_to_parent, new_lock, yield_to_fork
 from typing_extensions import TypeVarTuple, Unpack
 
 __all__ = ["Job", "Worker"]
@@ -23,9 +23,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_MOST_JOBS_AT_ONCE = 1000
-_SECONDS_BETWEEN_ANSWERS = 0.001
-_EXIT_SECONDS = 5.0
+_MAX_BATCH_JOBS = 1000
+_MAX_BATCH_SECONDS = 0.001
+_EXIT_TIMEOUT_SECONDS = 5.0
 
 _exiting = False
 _workers: "weakref.WeakValueDictionary[int, Worker[Any]]" = weakref.WeakValueDictionary()
@@ -35,7 +35,7 @@ _running: "weakref.WeakValueDictionary[int, threading.Thread]" = weakref.WeakVal
 class Job(Generic[R]):
     """A queued call and its outcome.
 
-    Its `function` and `arguments` tell a worker which of its resources to use, and which calls to make as one.
+    `make_all` of a worker can use `function` and `arguments` to select a resource or to combine calls.
     """
 
     __slots__ = ("_answer", "arguments", "error", "function", "loop", "result")
@@ -53,11 +53,11 @@ class Job(Generic[R]):
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the caller was cancelled in the meantime."""
+        """Whether the caller has been cancelled."""
         return self._answer.cancelled()
 
     def make(self, resource: R) -> None:
-        """Make the call and keep its result or exception, in place of an earlier outcome."""
+        """Make the call and store its result or exception, replacing an earlier outcome."""
         self.error = None
         try:
             self.result = self.function(resource, *self.arguments)
@@ -65,7 +65,7 @@ class Job(Generic[R]):
             self.error = exc
 
     def answer(self) -> None:
-        """Let the caller have the outcome. Runs in the caller's event loop."""
+        """Deliver the outcome to the caller. Runs in the caller's event loop."""
         if self._answer.done():
             return
         if self.error is None:
@@ -75,16 +75,17 @@ class Job(Generic[R]):
 
 
 class Worker(AcrossForks, Generic[R]):
-    """A thread with a resource of its own, such as a connection, that makes blocking calls in order.
+    """A thread with its own resource, such as a connection, that makes blocking calls in order.
 
-    Sequential calls cost about 90 µs each, mostly for waking two sleeping threads. Calls that wait together cost 5 µs
-    each, because the worker handles them together.
+    Sequential calls take about 90 µs each, mostly for waking two sleeping threads. Queued calls take 5 µs each, because
+    the worker handles them in batches.
 
-    Event loops and threads may share a worker. If a caller is cancelled, its call is skipped if it has not begun, and
-    completed otherwise. Dropping a worker without `close` ends its thread, which closes the resource; so does the end
-    of the program. A later call, in an exit handler, runs at once with a resource of its own.
+    Several event loops and threads can share a worker. If a caller is cancelled, its call is skipped if it has not
+    started, and completed otherwise. If a worker is garbage-collected without `close`, or at interpreter exit, its
+    thread closes the resource and ends. A later call, in an exit handler, runs in the calling thread with a new
+    resource.
 
-    A fork waits for the current call, two seconds at most. The child gets a thread and a resource of its own.
+    A fork waits for the current call, two seconds at most. The child starts its own thread with its own resource.
     """
 
     def __init__(
@@ -95,14 +96,14 @@ class Worker(AcrossForks, Generic[R]):
         *,
         close_before_fork: bool = False,
     ) -> None:
-        """All three run in the thread. `open_resource` runs before the first call, and again after it failed.
+        """All three functions run in the thread. `open_resource` runs before the first call, and again if it failed.
 
-        `make_all` makes one to a thousand calls in order; pass a function that wraps them, for example in a
-        transaction. No caller gets its outcome before `make_all` returns, and all of them get an exception that it
-        raises. It may make the first of them alone and return the others, which it gets again.
+        `make_all` makes one to a thousand calls in order, for example in one transaction. Callers get their outcomes
+        when it returns; if it raises, all get the exception. It may make only the first calls and return the rest,
+        which are passed to it again.
 
-        With `close_before_fork` the forking thread closes the resource before each fork, and the next call opens it
-        again: for a driver whose resources must not be open in a child.
+        With `close_before_fork`, the forking thread closes the resource before each fork, and the next call reopens it:
+        for a driver that must have no open resources in a child.
         """
         super().__init__()
         self._work = (open_resource, close_resource, make_all)
@@ -121,24 +122,24 @@ class Worker(AcrossForks, Generic[R]):
             if calls is None:
                 calls = self._start()
             if self._thread is not None:
-                self._thread.asked += 1
+                self._thread.submitted += 1
             calls.put(call)
         return cast("T", await call)
 
     @property
     def load(self) -> int:
-        """How many calls are queued or being made, those of cancelled callers included."""
+        """The number of calls queued or being made, including those of cancelled callers."""
         thread = self._thread
-        return 0 if self._calls is None or thread is None else thread.asked - thread.done
+        return 0 if self._calls is None or thread is None else thread.submitted - thread.completed
 
     async def close(self) -> None:
-        """Wait for the queued calls, close the resource and end the thread. The next call starts another."""
+        """Wait for the queued calls, close the resource and end the thread. The next call starts a new one."""
         thread = self.end()
         if thread is not None:
             await shield(wrap_future(thread.ended))
 
     def end(self) -> "_Thread[R] | None":
-        """Begin to close; the thread that ends now, or did before."""
+        """Start closing; return the latest thread, which is ending or has ended."""
         with self._lock:
             calls, self._calls = self._calls, None
             if calls is not None:
@@ -147,18 +148,18 @@ class Worker(AcrossForks, Generic[R]):
 
     def before_fork(self) -> None:
         if self._close_before_fork and self._thread is not None:
-            self._thread.close_at_rest()
+            self._thread.close_if_idle()
 
     def after_fork_in_child(self) -> None:
         if self._finalizer is not None:
             self._finalizer.detach()
         if self._thread is not None:
-            # A driver's threads are not in the child, and closing would wait for them.
+            # Closing would wait for the driver's threads, which are not in the child.
             leave_to_parent(self._thread)
         self._calls = self._thread = self._finalizer = None
 
     def _start(self) -> "SimpleQueue[Job[R] | None] | _Thread[R]":
-        """Where to put calls for a new thread; when the program ends, what makes them at once."""
+        """Start a thread and return its queue. At interpreter exit, return an object that makes calls immediately."""
         thread = _Thread(*self._work)
         if _exiting or not thread.start():
             return thread
@@ -171,7 +172,7 @@ class Worker(AcrossForks, Generic[R]):
 
 
 class _Thread(Generic[R]):
-    """The thread of a worker. It keeps neither the worker alive nor the process."""
+    """The thread of a worker. It keeps neither the worker nor the process alive."""
 
     def __init__(
         self,
@@ -181,9 +182,9 @@ class _Thread(Generic[R]):
     ) -> None:
         self.calls: SimpleQueue[Job[R] | None] = SimpleQueue()
         self.ended: Future[None] = Future()
-        # The one is counted by callers, who hold a lock, and the other by the thread, before they have the outcome.
-        self.asked: int = 0
-        self.done: int = 0
+        # Callers increment the first under the worker's lock, the thread the second before it delivers outcomes.
+        self.submitted: int = 0
+        self.completed: int = 0
         self._open_resource = open_resource
         self._close_resource = close_resource
         self._make_all = make_all
@@ -192,7 +193,7 @@ class _Thread(Generic[R]):
         self._ident = 0
 
     def start(self) -> bool:
-        """Whether there can be threads: from Python 3.12 on not when the program ends."""
+        """Start the thread; return False if that is impossible, as at interpreter exit since Python 3.12."""
         thread = threading.Thread(target=self._run, name="key-value", daemon=True)
         try:
             thread.start()
@@ -204,15 +205,15 @@ class _Thread(Generic[R]):
         return True
 
     def put(self, call: Job[R]) -> None:
-        """Make the call here and now, in place of a thread that cannot be started, and leave nothing open."""
+        """Make the call immediately and close the resource, in place of a thread that cannot be started."""
         self._make([call])
         try:
             self.close_resource()
         except Exception as exc:  # noqa: BLE001 — the caller gets it
             call.error = exc
 
-    def close_at_rest(self) -> None:
-        """Close the resource, unless a call is under way, which may be the one that forks."""
+    def close_if_idle(self) -> None:
+        """Close the resource unless a call is in progress, which may be the one that forks."""
         if self._ident != threading.get_ident() and self._busy.acquire(blocking=False):
             with ExitStack() as stack:
                 stack.callback(self._busy.release)
@@ -230,23 +231,23 @@ class _Thread(Generic[R]):
                 taken = _take(self.calls)
                 last = taken[-1] is None
                 calls: Sequence[Job[R]] = [call for call in taken if call is not None and not call.is_cancelled]
-                self.done += len(taken) - last - len(calls)
-                # Nothing that was passed or returned is kept until the next call.
+                self.completed += len(taken) - last - len(calls)
+                # Release arguments and results before waiting for the next call.
                 del taken
                 while calls:
-                    give_way()
+                    yield_to_fork()
                     with self._busy:
                         calls = self._make(calls)
-            give_way()
+            yield_to_fork()
             with self._busy:
                 self.close_resource()
-        except BaseException as exc:  # noqa: BLE001 — the one who closes gets it
+        except BaseException as exc:  # noqa: BLE001 — `close` raises it
             self.ended.set_exception(exc)
         else:
             self.ended.set_result(None)
 
     def _make(self, calls: Sequence[Job[R]]) -> Sequence[Job[R]]:
-        """Make some of the calls, and tell their callers; those that are still to make."""
+        """Make some of the calls and deliver their outcomes; return the remaining calls."""
         made, rest = calls, calls[:0]
         try:
             if not self._opened:
@@ -259,41 +260,41 @@ class _Thread(Generic[R]):
         except BaseException as exc:  # noqa: BLE001 — the callers get it
             for call in calls:
                 call.error = exc
-        self.done += len(calls) - len(rest)
+        self.completed += len(calls) - len(rest)
         _answer_all(made)
         return rest
 
 
 def _take(waiting: "SimpleQueue[Job[R] | None]") -> list[Job[R] | None]:
-    """Take the waiting jobs, at least one; None ends the thread, and nothing comes after it."""
+    """Wait for a job and take all queued ones. None, always the last item, ends the thread."""
     taken = [waiting.get()]
-    while taken[-1] is not None and len(taken) < _MOST_JOBS_AT_ONCE and not waiting.empty():
+    while taken[-1] is not None and len(taken) < _MAX_BATCH_JOBS and not waiting.empty():
         taken.append(waiting.get())
     return taken
 
 
 def _make_some(resource: R, calls: Sequence[Job[R]]) -> tuple[Sequence[Job[R]], Sequence[Job[R]]]:
-    """Make calls for a millisecond; those that were made, and the rest."""
+    """Make calls for a millisecond; return those made, and the rest."""
     if len(calls) == 1:
         calls[0].make(resource)
         return calls, ()
     made: list[Job[R]] = []
-    due = time.monotonic() + _SECONDS_BETWEEN_ANSWERS
+    deadline = time.monotonic() + _MAX_BATCH_SECONDS
     for count, call in enumerate(calls, 1):
         if not call.is_cancelled:
             call.make(resource)
             made.append(call)
-        # Telling all of a thousand at the end would let the first wait for the last, and the event loop stall.
-        if time.monotonic() > due:
+        # With a thousand outcomes delivered at the end, the first caller would wait for the last, and the loop stall.
+        if time.monotonic() > deadline:
             return made, calls[count:]
     return made, ()
 
 
 def _answer_all(calls: Sequence[Job[Any]]) -> None:
-    for loop, told in groupby(calls, attrgetter("loop")):
-        # A loop that has been closed has no caller either.
+    for loop, group in groupby(calls, attrgetter("loop")):
+        # A closed loop has no waiting callers.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_answer_in_loop, list(told))
+            loop.call_soon_threadsafe(_answer_in_loop, list(group))
 
 
 def _answer_in_loop(calls: Sequence[Job[Any]]) -> None:
@@ -303,12 +304,12 @@ def _answer_in_loop(calls: Sequence[Job[Any]]) -> None:
 
 @atexit.register
 def _end_all() -> None:
-    # A thread that is left to the interpreter's end dies wherever it is; DuckDB's C++ then ends in abort().
-    global _exiting  # noqa: PLW0603 — of the process
+    # The interpreter kills remaining threads at exit wherever they are, which makes DuckDB's C++ call abort().
+    global _exiting  # noqa: PLW0603 — state of the process
     _exiting = True
     for reference in _workers.valuerefs():
         if (worker := reference()) is not None:
             worker.end()
     for reference in _running.valuerefs():
         if (thread := reference()) is not None:
-            thread.join(_EXIT_SECONDS)
+            thread.join(_EXIT_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Keeps drivers off the event loop that block and that several threads may call at once."""
+"""Runs the calls of a blocking but thread-safe driver in several threads, off the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class SharedResource(AcrossForks, Generic[R]):
-    """A resource that the first of its users opens and the last one closes. A forked child has none at first."""
+    """A reference-counted resource, opened for the first user and closed after the last one, in each process anew."""
 
     def __init__(self, open_resource: Callable[[], R], close_resource: Callable[[R], object]) -> None:
-        """Both run in the thread of a user."""
+        """Both functions run in the thread of a user."""
         super().__init__()
         self._open_resource = open_resource
         self._close_resource = close_resource
@@ -27,16 +27,16 @@ class SharedResource(AcrossForks, Generic[R]):
         self._opened: list[R] = []
         self._users = 0
 
-    def take(self) -> R:
-        """The resource, for one more user. Raises what opening it raised."""
+    def acquire(self) -> R:
+        """Return the resource for one more user. Raises the exception of `open_resource`."""
         with self._lock:
             if not self._opened:
                 self._opened.append(self._open_resource())
             self._users += 1
             return self._opened[0]
 
-    def give_back(self, _: R) -> None:
-        """Have one user less."""
+    def release(self, _: R) -> None:
+        """Release one use of the resource."""
         with self._lock:
             self._users -= 1
             unused = [] if self._users else [self._opened.pop()]
@@ -49,26 +49,26 @@ class SharedResource(AcrossForks, Generic[R]):
 
 
 class WorkerPool(Generic[R]):
-    """Threads that make blocking calls at once, on a resource that they share. See Worker.
+    """Threads that make blocking calls concurrently on a shared resource. See Worker.
 
-    A thread starts when all others have something to do. A call keeps its place: it waits for the thread it was given
-    to. So give long calls and short ones a pool each.
+    A new thread starts when all others are busy. A call waits for the thread that it was assigned to, so use separate
+    pools for long and short calls.
     """
 
     def __init__(self, resource: SharedResource[R], threads: int) -> None:
-        self._workers = [Worker(resource.take, resource.give_back) for _ in range(threads)]
+        self._workers = [Worker(resource.acquire, resource.release) for _ in range(threads)]
 
     async def run(self, function: Callable[[R, Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
-        """Return the result of `function(resource, *args)`, called in the thread that has least to do."""
-        least, free = None, self._workers[0]
+        """Return the result of `function(resource, *args)`, called in the thread with the lowest load."""
+        min_load, chosen = None, self._workers[0]
         for worker in self._workers:
             load = worker.load
-            if least is None or load < least:
-                least, free = load, worker
+            if min_load is None or load < min_load:
+                min_load, chosen = load, worker
             if not load:
                 break
-        return await free.run(function, *args)
+        return await chosen.run(function, *args)
 
     async def close(self) -> None:
-        """Wait for the queued calls, and end the threads. The next call starts another."""
+        """Wait for the queued calls and end the threads. The next call starts a new one."""
         await asyncio.gather(*(worker.close() for worker in self._workers))

@@ -1,4 +1,4 @@
-"""What the stores on services of AWS share: clients, errors, requests and options.
+"""Code shared by the stores on AWS services: clients, errors, requests and options.
 
-Each module imports aiobotocore or botocore when it first needs it, and nothing else in kv-core imports them.
+The modules import aiobotocore or botocore on first use; nothing else in kv-core imports them.
 """

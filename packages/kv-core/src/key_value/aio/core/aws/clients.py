@@ -1,4 +1,4 @@
-"""Clients of a service of AWS: how one is made, off the event loop."""
+"""Creation of clients of an AWS service, off the event loop."""
 
 from functools import cache
 from io import BytesIO
@@ -6,13 +6,13 @@ from typing import Any
 
 __all__ = ["ClientFactory"]
 
-_LARGEST_PIECE = 2**20
+_MAX_UNCHUNKED_BODY_BYTES = 2**20
 
 
 class ClientFactory:
-    """Makes clients of a service. It may be used by several threads at once.
+    """Creates clients of a service. Thread-safe.
 
-    Credentials that are not given are looked for as the AWS tools do: environment, profile, the machine's role.
+    Credentials not passed in come from where AWS tools look for them: environment, profile, the machine's role.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class ClientFactory:
         aws_session_token: str | None,
         **config: Any,
     ) -> None:
-        """`config` is what goes to botocore's Config."""
+        """`config` is passed to botocore's Config."""
         self._service = service
         self._options = {
             "region_name": region_name,
@@ -38,42 +38,42 @@ class ClientFactory:
         self._config = config
 
     def make(self) -> Any:
-        """A client that no event loop has used yet.
+        """Create a client that is not yet bound to an event loop.
 
-        The first one blocks for half a second, in which aiobotocore is imported and the description of the service
-        read; the next for 15 ms. Credentials that have to be fetched come on top.
+        The first call blocks for half a second, to import aiobotocore and read the service description; later calls
+        block for 15 ms. Fetching credentials takes additional time.
         """
         from asyncio import run
 
-        # Not in debug mode, which would report that it takes long.
+        # Debug mode would warn about the slow call.
         return run(self._create(), debug=False)
 
     async def _create(self) -> Any:
         from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — it has none
         from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
 
-        # A session of its own for each client: refreshing credentials waits for a lock that belongs to an event loop.
+        # One session per client: refreshing credentials uses a lock that is bound to an event loop.
         session: Any = AioSession()
-        session.register_component("data_loader", _descriptions())
-        # A request is repeated by whoever knows whether it may be: botocore would repeat a conditional write that has
-        # been done, and report that its condition failed.
+        session.register_component("data_loader", _data_loader())
+        # The caller retries requests where that is safe. botocore would retry a conditional write that was executed,
+        # and then report that its condition failed.
         config: Any = AioConfig(retries={"total_max_attempts": 1}, **self._config)
         creator = session.create_client(self._service, config=config, **self._options)
         # Entering the context would tie the client to the event loop of this thread.
         client = await creator._coro  # noqa: SLF001 — see above
-        client.meta.events.register("before-send", _send_in_pieces)
+        client.meta.events.register("before-send", _send_in_chunks)
         return client
 
 
-def _send_in_pieces(request: Any, **_: Any) -> None:
-    """Have aiohttp send a large body as it sends a file, in place of a warning that it would block the event loop."""
-    if isinstance(request.body, bytes) and len(request.body) > _LARGEST_PIECE:
+def _send_in_chunks(request: Any, **_: Any) -> None:
+    """Make aiohttp send a large body in chunks like a file, instead of warning that it blocks the event loop."""
+    if isinstance(request.body, bytes) and len(request.body) > _MAX_UNCHUNKED_BODY_BYTES:
         request.body = BytesIO(request.body)
 
 
 @cache
-def _descriptions() -> Any:
-    """What botocore has read of the services, kept for all clients of the process: a quarter of a second for each."""
+def _data_loader() -> Any:
+    """Return botocore's cache of service descriptions, shared by all clients. Saves a quarter of a second for each."""
     from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
 
     session: Any = AioSession()

@@ -1,4 +1,4 @@
-"""What the exceptions of botocore mean."""
+"""Translation of botocore's exceptions."""
 
 import re
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ _THROTTLED = frozenset(
     }
 )
 
-_WRONG_REGION = "the request was signed for another region than that of the endpoint"
-_UNKNOWN_KEY = "the access key is not known, or the session token is none of it"
+_WRONG_REGION = "the request was signed for another region than the endpoint's"
+_UNKNOWN_KEY = "the access key is not known, or the session token does not belong to it"
 _WRONG_SECRET = "wrong secret access key"  # noqa: S105 — a reason
-_CLOCK = "the clock of this machine is off, so that its signatures are not valid"
+_CLOCK_SKEW = "the clock of this machine is wrong, which makes its signatures invalid"
 _EXPIRED = "the session token has expired"
-_UNSIGNED = "no credentials where some are required"
+_UNSIGNED = "no credentials were sent, but the service requires them"
 
 _REFUSED: Mapping[str, str] = {
     "AuthorizationHeaderMalformed": _WRONG_REGION,
@@ -51,10 +51,10 @@ _REFUSED: Mapping[str, str] = {
     "InvalidToken": _UNKNOWN_KEY,
     "MissingAuthenticationToken": _UNSIGNED,
     "MissingAuthenticationTokenException": _UNSIGNED,
-    "OptInRequired": "the account has not subscribed to the service, or not to the region",
+    "OptInRequired": "the account has not subscribed to the service or enabled the region",
     "PermanentRedirect": _WRONG_REGION,
-    "RequestExpired": _CLOCK,
-    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK_SKEW,
+    "RequestTimeTooSkewed": _CLOCK_SKEW,
     "SignatureDoesNotMatch": _WRONG_SECRET,
     "SubscriptionRequiredException": "the account has not subscribed to the service",
     "TokenRefreshRequired": _EXPIRED,
@@ -64,48 +64,48 @@ _REFUSED: Mapping[str, str] = {
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 
 _CODE = re.compile(r"[A-Za-z.]{1,80}")
-_SERVER_ERROR = 500
+_MIN_SERVER_ERROR_STATUS = 500
 
 
 def service_error() -> type[Exception]:
-    """The class of an answer of the service that says what is wrong."""
+    """Return the class of error responses of a service."""
     from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
 
     return ClientError
 
 
 def lost_connection() -> tuple[type[Exception], ...]:
-    """The classes that say that there is no connection, or none any more: nobody knows whether the request was done."""
+    """Return the classes for failed and lost connections, after which the outcome of the request is unknown."""
     from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
 
     return exceptions.ConnectionClosedError, exceptions.EndpointConnectionError
 
 
 def answer_of(error: Any) -> Mapping[str, Any]:
-    """What the service answered, of a `service_error`."""
+    """Return the response in a `service_error`."""
     return error.response
 
 
 def code_of(error: Any) -> str:
-    """The code by which the service tells what is wrong, of a `service_error`."""
+    """Return the error code in a `service_error`."""
     return str(answer_of(error).get("Error", {}).get("Code", ""))
 
 
 def is_throttled(error: Any) -> bool:
-    """Whether the service has not done it because it was asked for too much."""
+    """Return whether the service throttled the request, and so has not executed it."""
     return code_of(error) in _THROTTLED
 
 
 def is_unavailable(error: Any) -> bool:
-    """Whether the service failed, which may have been after it had done what was asked."""
-    return _status(error) >= _SERVER_ERROR
+    """Return whether the service failed, possibly after executing the request."""
+    return _status(error) >= _MIN_SERVER_ERROR_STATUS
 
 
 def aws_errors(codes: Mapping[str, Meaning]) -> DriverErrors:
-    """What the exceptions of botocore mean; `codes` has what is particular to a service, by its code."""
+    """Return the table of botocore's exceptions; `codes` adds the error codes specific to a service."""
     from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
 
-    single_sign_on = (StoreSetupError, "the session of the single sign-on is missing or has expired")
+    single_sign_on = (StoreSetupError, "the single sign-on session is missing or has expired")
     not_retrieved = (StoreSetupError, "the credentials could not be retrieved")
     return {
         exceptions.BotoCoreError: KeyValueStoreError,
@@ -128,7 +128,7 @@ def aws_errors(codes: Mapping[str, Meaning]) -> DriverErrors:
         exceptions.ProfileNotFound: (StoreSetupError, "the profile of AWS_PROFILE is not in the configuration"),
         exceptions.ConfigParseError: (StoreSetupError, "the AWS configuration of this machine cannot be read"),
         exceptions.NoRegionError: (StoreSetupError, "no region was given, and none is configured on this machine"),
-        exceptions.InvalidRegionError: (StoreSetupError, "the region cannot be one"),
+        exceptions.InvalidRegionError: (StoreSetupError, "the region name is invalid"),
         exceptions.ClientError: lambda error: codes.get(code_of(error)) or _meaning(error),
     }
 
@@ -139,7 +139,7 @@ def _status(error: Any) -> int:
 
 
 def _meaning(error: Any) -> tuple[type[BaseKeyValueError], str]:
-    """What an answer with an error means. Its text is not shown: it may hold names of the caller's account."""
+    """Translate an error response. Its text is not shown, because it may contain names of the caller's account."""
     code = code_of(error)
     text = str(answer_of(error).get("Error", {}).get("Message", "")).lower()
     if is_throttled(error):
@@ -148,13 +148,13 @@ def _meaning(error: Any) -> tuple[type[BaseKeyValueError], str]:
         return StoreSetupError, f"these credentials lack the right to {error.operation_name}"
     if code in _REFUSED:
         reason = _REFUSED[code]
-        # One code for three mistakes, which the text tells apart.
+        # One code stands for three mistakes, which only the text distinguishes.
         if reason is _WRONG_SECRET and "scope" in text and "region" in text:
             reason = _WRONG_REGION
         elif reason is _WRONG_SECRET and ("expired" in text or "not yet current" in text):
-            reason = _CLOCK
+            reason = _CLOCK_SKEW
         return StoreSetupError, reason
     if is_unavailable(error):
-        return StoreConnectionError, f"the service answers with status {_status(error)}"
+        return StoreConnectionError, f"the service responded with status {_status(error)}"
     shown = code if _CODE.fullmatch(code) else f"status {_status(error)}"
     return KeyValueStoreError, f"the service refuses {error.operation_name} ({shown})"

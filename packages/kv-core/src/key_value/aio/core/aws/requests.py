@@ -1,4 +1,4 @@
-"""Requests to a service of AWS, with what its errors say of whether a request was done."""
+"""Requests to an AWS service, retried depending on its error responses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["aws_sender"]
 
 
 def aws_sender(at_once: int, was_not_done: Callable[[Any], bool] = is_throttled) -> Sender:
-    """`was_not_done` says of an answer with an error whether the service has surely done nothing."""
+    """Create a Sender. `was_not_done` returns whether an error response means that the request was not executed."""
     return Sender(
         at_once,
         service_error=service_error(),

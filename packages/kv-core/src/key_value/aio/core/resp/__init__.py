@@ -1,1 +1,1 @@
-"""What stores on servers of the Redis family have in common, whichever driver sends it: names, commands, scripts."""
+"""Code shared by the stores on Redis-compatible servers, independent of the driver: names, commands, scripts."""

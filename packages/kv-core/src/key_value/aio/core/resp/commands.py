@@ -1,4 +1,4 @@
-"""How entries become strings of the server: their names, the commands that write and find them."""
+"""Entries as strings on the server: their names, and the commands that write and find them."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ __all__ = [
 Command = tuple[str | bytes | int, ...]
 
 MAX_VALUE_BYTES = 512 * 1024 * 1024  # https://redis.io/docs/latest/develop/data-types/strings/
-"""The longest string of a server with default settings."""
+"""Maximum length of a string on a server with default settings."""
 
 MILLISECOND = 0.001
 """The resolution of native expiry, in seconds."""
@@ -33,7 +33,7 @@ _ESCAPED_IN_GLOBS = re.compile(r"[\\*?\[\]^-]")
 
 
 def set_command(collection: str, key: str, entry: ManagedEntry) -> Command:
-    """Name, text and, where the entry expires, native expiry. Raises ValueTooLargeError before anything is sent."""
+    """Return the SET command, with native expiry if the entry expires. Raises ValueTooLargeError."""
     text = text_of(collection, key, entry)
     milliseconds = entry.remaining(MILLISECOND)
     if milliseconds is None:
@@ -42,7 +42,7 @@ def set_command(collection: str, key: str, entry: ManagedEntry) -> Command:
 
 
 def text_of(collection: str, key: str, entry: ManagedEntry) -> bytes:
-    """What is stored. Raises ValueTooLargeError."""
+    """Return the string to store. Raises ValueTooLargeError."""
     text = dump_entry(entry)
     if len(text) > MAX_VALUE_BYTES:
         raise ValueTooLargeError(len(text), MAX_VALUE_BYTES, collection, key)
@@ -50,28 +50,28 @@ def text_of(collection: str, key: str, entry: ManagedEntry) -> bytes:
 
 
 def scan_command(cursor: int, pattern: str, count: int) -> Command:
-    """A step of a SCAN for strings."""
+    """Return the command for one step of a SCAN for strings."""
     return "SCAN", cursor, "MATCH", pattern, "COUNT", count, "TYPE", "string"
 
 
 def cursor_of(text: str) -> int:
-    """Where a SCAN goes on. Raises ValueError for a text that no SCAN has given."""
+    """Return the SCAN cursor in a position. Raises ValueError for a text that is not a cursor."""
     if not (text.isascii() and text.isdecimal()):
-        message = "the position is none of a scan of this server"
+        message = "cursor does not come from a scan of this server"
         raise ValueError(message)
     return int(text)
 
 
 def glob_of_prefix(prefix: str) -> str:
-    """The pattern that all names with the prefix match, and no others."""
+    """Return the glob pattern that matches exactly the names with the prefix."""
     return _ESCAPED_IN_GLOBS.sub(r"\\\g<0>", prefix) + "*"
 
 
 def names_of_entries(names: Iterable[bytes]) -> dict[str, tuple[str, str]]:
-    """Stored name → collection and key, without the names that no store gives."""
+    """Map each stored name to its collection and key, omitting names that a store cannot have written."""
     found: dict[str, tuple[str, str]] = {}
     for stored in names:
-        with suppress(UnicodeDecodeError):  # another application's
+        with suppress(UnicodeDecodeError):  # other applications' names may not be UTF-8
             name = stored.decode()
             pair = split_names(name)
             if pair is not None:

@@ -1,7 +1,4 @@
-"""Where the scan of a cluster stands, as text: `slot@node@cursor`.
-
-The first slot of a primary, the primary, and a cursor there.
-"""
+"""Positions in the scan of a cluster, as text `slot@node@cursor`: a primary's first slot, its name and its cursor."""
 
 from collections.abc import Mapping
 
@@ -17,36 +14,37 @@ class UnservedSlotError(Exception):
 
 
 class ClusterPosition:
-    """Primaries are scanned in the order of their first slots.
+    """The node and cursor at which a scan continues. Primaries are scanned in the order of their first slots.
 
-    Where another one has the slot now, as after a failover, it is scanned from its start: names then come again.
+    If another primary serves the slot by now, for example after a failover, it is scanned from the start, which repeats
+    names.
     """
 
     def __init__(self, owners: Mapping[int, str], text: str | None) -> None:
-        """`owners` has the name of the primary of each slot.
+        """Parse a position; None is the start. `owners` maps each slot to the name of its primary.
 
-        Raises ValueError for a text that `following` does not give, and UnservedSlotError.
+        Raises ValueError for a text that `following` cannot return, and UnservedSlotError.
         """
-        self._firsts: dict[str, int] = {}
+        self._first_slots: dict[str, int] = {}
         for slot in sorted(owners):
-            self._firsts.setdefault(owners[slot], slot)
-        start = min(self._firsts.values(), default=0)
+            self._first_slots.setdefault(owners[slot], slot)
+        start = min(self._first_slots.values(), default=0)
         slot, _, rest = (f"{start}@@0" if text is None else text).partition("@")
         name, _, cursor = rest.rpartition("@")
         self.slot: int = cursor_of(slot)
         if self.slot >= SLOTS:
-            message = "the position is none of a scan of this cluster"
+            message = "cursor does not come from a scan of this cluster"
             raise ValueError(message)
         if self.slot not in owners:
-            message = f"no node serves slot {self.slot}"
+            message = f"no node of the cluster serves slot {self.slot}"
             raise UnservedSlotError(message)
         self.name: str = owners[self.slot]
         node_cursor = cursor_of(cursor)
         self.cursor: int = node_cursor if self.name == name else 0
 
     def following(self, cursor: int) -> str | None:
-        """The text for the position after this one, given the cursor that the node answered."""
+        """Return the next position as text, given the cursor that the node returned; None at the end."""
         if cursor:
             return f"{self.slot}@{self.name}@{cursor}"
-        later = [first for first in self._firsts.values() if first > self.slot]
+        later = [first for first in self._first_slots.values() if first > self.slot]
         return f"{min(later)}@@0" if later else None

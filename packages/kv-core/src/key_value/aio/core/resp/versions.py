@@ -1,4 +1,4 @@
-"""Versions of entries, as text: `digest` of what is stored, or `digest@expiry` where it expires."""
+"""Versions of entries as text: `digest` of the stored string, or `digest@expiry` for an entry that expires."""
 
 from hashlib import sha1
 
@@ -9,8 +9,8 @@ __all__ = ["digest_of", "live_digest", "version_of"]
 
 
 def digest_of(stored: bytes) -> str:
-    """As the server computes it."""
-    return sha1(stored).hexdigest()  # noqa: S324 — against mistakes of concurrent writers, not against forgery
+    """Return the digest as `redis.sha1hex` computes it on the server."""
+    return sha1(stored).hexdigest()  # noqa: S324 — detects concurrent writes, not forgery
 
 
 def version_of(entry: ManagedEntry, stored: bytes) -> str:
@@ -19,10 +19,10 @@ def version_of(entry: ManagedEntry, stored: bytes) -> str:
 
 
 def live_digest(version: str) -> str | None:
-    """The digest of the entry that has this version; None when that has expired.
+    """Return the digest in a version; None if the entry has expired.
 
-    The server keeps it for up to a millisecond longer, and for as long as its clock is behind. Raises ValueError for
-    a version that `version_of` does not give.
+    The server keeps the entry up to a millisecond longer, or longer still if its clock is behind. Raises ValueError for
+    an invalid expiry.
     """
     digest, _, expiry = version.partition("@")
     return None if expiry and int(expiry) <= microseconds_now() else digest
