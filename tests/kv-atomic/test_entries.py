@@ -85,7 +85,7 @@ NOT_COUNTERS = [{}, {"count": "1"}, {"count": 1.0}, {"count": True}, {"count": N
 @pytest.mark.parametrize("value", NOT_COUNTERS, ids=str)
 async def test_incrementing_what_is_no_counter_is_an_error_and_leaves_it(store: Any, value: Mapping[str, Any]) -> None:
     await store.put("key", value)
-    with pytest.raises(DeserializationError, match=r"no counter.*'key'"):
+    with pytest.raises(DeserializationError, match=r"not a counter.*'key'"):
         await increment(store, "key")
     assert await store.get("key") == value
 

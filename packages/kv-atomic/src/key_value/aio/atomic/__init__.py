@@ -1,4 +1,4 @@
-"""Updates, counters, one-time codes and locks that hold under concurrency, on top of conditional writes."""
+"""Concurrency-safe updates, counters, one-time codes and locks, based on conditional writes."""
 
 from key_value.aio.atomic.entries import increment, take, touch, update
 from key_value.aio.atomic.lock import Lock, LockLostError

@@ -1,4 +1,4 @@
-"""The one loop of this package: read, decide, write only if nobody has written in between; else start again."""
+"""The loop behind all operations: read, decide, write if the entry has not changed; otherwise start again."""
 
 from asyncio import sleep
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ from key_value.aio.atomic.turns import turn
 from key_value.aio.errors import KeyValueStoreError
 from key_value.aio.protocols import AsyncKeyValue, AsyncVersionedProtocol, Versioned
 
-__all__ = ["Put", "Remove", "Store", "exchange", "versioned"]
+__all__ = ["Put", "Remove", "Store", "exchange", "require_versions"]
 
 Store = AsyncKeyValue | AsyncVersionedProtocol
-"""A wrapper has versions if its inner store has, which its type does not show; so both are accepted and checked."""
+"""Accepts both types and checks at runtime, because the type of a wrapper does not show whether it has versions."""
 
 _METHODS = ("get_versioned", "put_if_version", "delete_if_version")
-_MOST_DOUBLINGS = 5
-_MOST_REFUSALS = 20
+_MAX_BACKOFF_DOUBLINGS = 5
+_MAX_REFUSALS = 20
 
 
 class Put(NamedTuple):
-    """The decision to store a value; a ttl of None means forever."""
+    """The decision to store a value; with a ttl of None, it never expires."""
 
     value: Mapping[str, Any]
     ttl: SupportsFloat | None
@@ -33,12 +33,12 @@ class Remove(NamedTuple):
     version: str
 
 
-def versioned(store: Store) -> AsyncVersionedProtocol:
-    """The store, typed as one with versions. Raises TypeError if it has none."""
-    # Replaces isinstance, which takes half the time of an increment before Python 3.12.
+def require_versions(store: Store) -> AsyncVersionedProtocol:
+    """Return the store, typed as one with versions. Raises TypeError if it has none."""
+    # Before Python 3.12, isinstance would take half the time of an increment.
     for method in _METHODS:
         if not hasattr(store, method):
-            message = f"{type(store).__qualname__} does not satisfy AsyncVersionedProtocol: no conditional writes"
+            message = f"{type(store).__qualname__} does not satisfy AsyncVersionedProtocol: it has no {method}"
             raise TypeError(message)
     return cast("AsyncVersionedProtocol", store)
 
@@ -49,17 +49,16 @@ async def exchange(
     collection: str | None,
     decide: Callable[[Versioned], Put | Remove | None],
 ) -> bool:
-    """Carry out the decision that `decide` returns for the entry; return False if it is None, which leaves the entry as
-    it is.
+    """Execute the decision that `decide` returns for the entry. Return False if it is None: the entry is unchanged.
 
-    `decide` is called again whenever somebody else has written between the read and the write; the last call counts.
-    Its exceptions and those of the store pass through: a write of unknown outcome is not repeated. Without contention
-    it makes two calls of the store.
+    `decide` is called again whenever another writer changes the entry between the read and the write; only the last
+    call counts. Its exceptions and those of the store propagate: a write of unknown outcome is not retried. Without
+    contention, this makes two calls of the store.
     """
     async with turn(store, (collection, key)):
         version, refusals, attempts = None, 0, 0
         while True:
-            began = monotonic()
+            started = monotonic()
             found = await store.get_versioned(key, collection=collection)
             if attempts:
                 refusals = refusals + 1 if found.version == version else 0
@@ -70,9 +69,9 @@ async def exchange(
                 return False
             if await _write(store, key, collection, version, decision):
                 return True
-            # Those who met are not to meet again, whether an attempt takes 10 µs or 100 ms.
-            longest = (monotonic() - began) * 2 ** min(attempts, _MOST_DOUBLINGS)
-            await sleep(longest * random())  # noqa: S311 — no secret
+            # Back off relative to the duration of an attempt, which may be 10 µs or 100 ms, to avoid another conflict.
+            max_pause = (monotonic() - started) * 2 ** min(attempts, _MAX_BACKOFF_DOUBLINGS)
+            await sleep(max_pause * random())  # noqa: S311 — not a secret
             attempts += 1
 
 
@@ -85,8 +84,8 @@ async def _write(
 
 
 def _check_progress(refusals: int) -> None:
-    # A wrapper that drops writes in silence refuses for ever. That an entry is made and removed between every read and
-    # write, so often in a row, is not chance.
-    if refusals >= _MOST_REFUSALS:
-        message = f"the store refused {refusals} conditional writes in a row of an entry that nobody has changed"
+    # A wrapper that silently drops writes would refuse forever. That other writers create and remove the entry between
+    # each read and write, this many times in a row, is implausible.
+    if refusals >= _MAX_REFUSALS:
+        message = f"the store refused {refusals} conditional writes in a row although the entry did not change"
         raise KeyValueStoreError(message)

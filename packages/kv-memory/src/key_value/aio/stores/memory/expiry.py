@@ -1,4 +1,4 @@
-"""A queue of entries by their time of expiry."""
+"""A priority queue of entries by expiry time."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -6,19 +6,19 @@ from heapq import heapify, heappop, heappush
 
 __all__ = ["ExpiryQueue"]
 
-_SMALLEST_REBUILD = 1024
+_MIN_REBUILD_NAMES = 1024
 
 
 class ExpiryQueue:
-    """Names ordered by the time their entry expires.
+    """Names of entries, ordered by expiry time.
 
-    A name stays until then even if its entry is replaced or deleted; once such names may outnumber the others,
-    `is_stale` requests a rebuild, so that the queue never holds more than twice as many names as the store.
+    A name stays in the queue until its expiry, even if the entry is replaced or deleted. Once such stale names may
+    outnumber the others, `is_stale` requests a rebuild, which limits the queue to twice as many names as the store.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, str, str]] = []
-        self._rebuild_size = _SMALLEST_REBUILD
+        self._rebuild_size = _MIN_REBUILD_NAMES
 
     def push(self, expires_at: datetime, collection: str, key: str) -> None:
         heappush(self._heap, (expires_at, collection, key))
@@ -28,7 +28,7 @@ class ExpiryQueue:
         return self._heap[0][0] if self._heap else None
 
     def pop_expired(self, now: datetime, limit: int | None = None) -> Iterator[tuple[datetime, str, str]]:
-        """Remove and return the expired names, at most `limit` of them, soonest first."""
+        """Remove and yield expired names, at most `limit` of them, earliest first."""
         heap = self._heap
         while heap and heap[0][0] <= now and limit != 0:
             yield heappop(heap)
@@ -41,4 +41,4 @@ class ExpiryQueue:
     def rebuild(self, names: Iterable[tuple[datetime, str, str]]) -> None:
         self._heap = list(names)
         heapify(self._heap)
-        self._rebuild_size = max(_SMALLEST_REBUILD, 2 * len(self._heap))
+        self._rebuild_size = max(_MIN_REBUILD_NAMES, 2 * len(self._heap))

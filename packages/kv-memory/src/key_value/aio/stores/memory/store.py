@@ -26,10 +26,10 @@ from key_value.aio.stores.memory.expiry import ExpiryQueue
 
 __all__ = ["MemoryStore"]
 
-# Frees about 1 000 entries in a millisecond, then lets the event loop do other things.
-_SWEEP_STEP = 1000
+# Removing 1 000 entries takes about a millisecond; then the event loop can run other callbacks.
+_MAX_SWEPT_PER_STEP = 1000
 _SWEEP_INTERVAL = timedelta(seconds=1)
-_AT_ONCE = timedelta(0)
+_NO_DELAY = timedelta(0)
 
 
 class MemoryStore(
@@ -42,9 +42,9 @@ class MemoryStore(
 ):
     """Entries in dicts, as JSON text, so that no caller shares an object with the store.
 
-    Usable from any number of event loops and threads. Nothing survives the process; `close` keeps the entries. A forked
-    child has the entries of that time, and shares no later ones. Pickling or copying creates a new store with the same
-    options, which holds only its seed.
+    Usable from any number of event loops and threads. Data does not survive the process; `close` keeps it. A forked
+    child starts with a copy of the entries; later changes are not shared. Pickling or copying creates a new store with
+    the same options, which contains only its seed.
     """
 
     capabilities: Capabilities = Capabilities(
@@ -63,10 +63,11 @@ class MemoryStore(
         default_collection: str | None = None,
         seed: SEED_DATA_TYPE | None = None,
     ) -> None:
-        """With `max_entries_per_collection`, a put beyond it evicts expired entries, then the least recently used one.
+        """Store the options.
 
-        A put and every read of an entry count as use. `seed` is stored at the first use: collection → key → value.
-        Raises ValueError for a maximum below one.
+        A put beyond `max_entries_per_collection` evicts expired entries, then the least recently used one; puts and
+        reads count as use. `seed`, a mapping collection → key → value, is stored on first use. Raises ValueError for a
+        maximum below one.
         """
         if max_entries_per_collection is not None and max_entries_per_collection < 1:
             message = f"max_entries_per_collection must be at least 1 or None, not {max_entries_per_collection}"
@@ -84,21 +85,21 @@ class MemoryStore(
             return None
         if self._max_entries is not None:
             with self._lock:
-                self._use(entries, (key,))
+                self._mark_used(entries, (key,))
         return entries.get(key)
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
         entries = self._collections.get(collection, {})
         if self._max_entries is not None:
             with self._lock:
-                self._use(entries, keys)
+                self._mark_used(entries, keys)
         return [entries.get(key) for key in keys]
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
         with self._lock:
             self._store(collection, (key,), (managed_entry,))
         if managed_entry.expires_at is not None:
-            self._arrange_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
+            self._schedule_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
@@ -106,7 +107,7 @@ class MemoryStore(
         with self._lock:
             self._store(collection, keys, managed_entries)
         if managed_entries[0].expires_at is not None:
-            self._arrange_sweep(managed_entries[0].expires_at, managed_entries[0].created_at or clock.now())
+            self._schedule_sweep(managed_entries[0].expires_at, managed_entries[0].created_at or clock.now())
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         with self._lock:
@@ -128,7 +129,7 @@ class MemoryStore(
                 return False
             self._store(collection, (key,), (managed_entry,))
         if managed_entry.expires_at is not None:
-            self._arrange_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
+            self._schedule_sweep(managed_entry.expires_at, managed_entry.created_at or clock.now())
         return True
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
@@ -165,7 +166,7 @@ class MemoryStore(
         with self._lock:
             self._sweep()
 
-    # With the lock held
+    # The caller of these methods holds the lock
 
     def _store(self, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]) -> None:
         entries = self._collections.get(collection)
@@ -180,18 +181,18 @@ class MemoryStore(
             if self._expiries.is_stale:
                 self._expiries.rebuild(self._expiring_names())
         if self._max_entries is not None and isinstance(entries, OrderedDict):
-            self._use(entries, keys)
+            self._mark_used(entries, keys)
             if len(entries) > self._max_entries:
                 self._sweep()
             while len(entries) > self._max_entries:
                 entries.popitem(last=False)
 
     def _version(self, collection: str, key: str) -> str | None:
-        """The version of the live entry; None if there is none."""
+        """Return the version of the live entry, or None."""
         entry = self._collections.get(collection, {}).get(key)
         return None if entry is None or entry.is_expired else str(entry.revision)
 
-    def _use(self, entries: dict[str, ManagedEntry], keys: Sequence[str]) -> None:
+    def _mark_used(self, entries: dict[str, ManagedEntry], keys: Sequence[str]) -> None:
         for key in keys:
             if key in entries and isinstance(entries, OrderedDict):
                 entries.move_to_end(key)
@@ -204,7 +205,7 @@ class MemoryStore(
         return entry is not None and not entry.is_expired
 
     def _sweep(self, limit: int | None = None) -> None:
-        """Free expired entries, at most `limit` of them."""
+        """Remove expired entries, at most `limit` of them."""
         for expires_at, collection, key in self._expiries.pop_expired(clock.now(), limit):
             entry = self._collections.get(collection, {}).get(key)
             if entry is not None and entry.expires_at is not None and entry.expires_at <= expires_at:
@@ -216,10 +217,10 @@ class MemoryStore(
                 if entry.expires_at is not None:
                     yield entry.expires_at, collection, key
 
-    # Without it
+    # These methods acquire the lock themselves
 
-    def _arrange_sweep(self, expires_at: datetime, now: datetime) -> None:
-        """Have an entry freed soon after it expires, whether or not the store is used again."""
+    def _schedule_sweep(self, expires_at: datetime, now: datetime) -> None:
+        """Schedule the removal of an entry soon after its expiry, even if the store is not used again."""
         next_sweep = self._next_sweep
         if next_sweep is not None and now < next_sweep <= expires_at:
             return
@@ -227,7 +228,7 @@ class MemoryStore(
         if next_sweep is not None and next_sweep <= due:
             if now < next_sweep + _SWEEP_INTERVAL:
                 return
-            # Overdue: its event loop ended, or runs nothing but puts, which would outrun a sweep in steps.
+            # Overdue: its event loop has ended or is busy with puts, which add entries faster than steps remove them.
             with self._lock:
                 self._sweep()
         self._sweep_in(due - now)
@@ -236,24 +237,24 @@ class MemoryStore(
         from asyncio import get_running_loop
 
         self._next_sweep = due = clock.now() + delay
-        this = ref(self)  # the event loop must not keep a store that nobody uses
+        store_ref = ref(self)  # the event loop must not keep an unused store alive
 
         def sweep() -> None:
-            store = this()
+            store = store_ref()
             if store is not None:
                 store._sweep_step(due)  # noqa: SLF001 — same class
 
-        with suppress(RuntimeError):  # not asyncio's event loop: the next put that finds the sweep overdue does it
+        with suppress(RuntimeError):  # no asyncio event loop: the next put that finds the sweep overdue performs it
             get_running_loop().call_later(delay.total_seconds(), sweep)
 
     def _sweep_step(self, due: datetime) -> None:
         if due is not self._next_sweep:
-            return  # another sweep was arranged since
+            return  # superseded by a later sweep
         with self._lock:
-            self._sweep(_SWEEP_STEP)
+            self._sweep(_MAX_SWEPT_PER_STEP)
             next_expiry = self._expiries.next_expiry
         if next_expiry is None:
             self._next_sweep = None
         else:
             remaining = next_expiry - clock.now()
-            self._sweep_in(max(remaining, _SWEEP_INTERVAL) if remaining > _AT_ONCE else _AT_ONCE)
+            self._sweep_in(max(remaining, _SWEEP_INTERVAL) if remaining > _NO_DELAY else _NO_DELAY)

@@ -1,4 +1,4 @@
-"""A store that stores nothing."""
+"""A store that discards everything."""
 
 from key_value.aio.stores.null.store import NullStore
 

@@ -1,4 +1,4 @@
-"""NullStore: accepts everything, stores nothing."""
+"""NullStore: accepts every entry and stores none."""
 
 from key_value.aio.stores.base import BaseStore, ManagedEntry
 
@@ -6,7 +6,7 @@ __all__ = ["NullStore"]
 
 
 class NullStore(BaseStore):
-    """Checks its arguments like every store and stores nothing: switches storage off without touching the code."""
+    """Checks its arguments like every store and stores nothing: disables storage without a change of the code."""
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:  # noqa: ARG002
         return None

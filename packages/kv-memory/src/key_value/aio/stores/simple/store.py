@@ -19,7 +19,7 @@ __all__ = ["SimpleStore"]
 
 
 class SimpleStore(BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseVersionedStore):
-    """Entries in one dict. An expired entry occupies memory until it is replaced or deleted: see MemoryStore.
+    """Entries in one dict. Unlike in MemoryStore, an expired entry occupies memory until it is replaced or deleted.
 
     Pickling or copying creates a new, empty store with the same options.
     """
@@ -28,7 +28,9 @@ class SimpleStore(BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDes
 
     @warn_types
     def __init__(self, max_entries: int | None = None, default_collection: str | None = None) -> None:
-        """Beyond `max_entries`, a put drops the entry whose key was stored first. Raises ValueError below one."""
+        """A put beyond `max_entries` removes the entry whose key was stored first. Raises ValueError for a value below
+        one.
+        """
         if max_entries is not None and max_entries < 1:
             message = f"max_entries must be at least 1 or None, not {max_entries}"
             raise ValueError(message)
@@ -103,6 +105,6 @@ class SimpleStore(BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDes
             del self._entries[next(iter(self._entries))]
 
     def _version(self, collection: str, key: str) -> str | None:
-        """The version of the live entry; None if there is none."""
+        """Return the version of the live entry, or None."""
         entry = self._entries.get((collection, key))
         return None if entry is None or entry.is_expired else str(entry.revision)
