@@ -73,12 +73,11 @@ class Lock:
         return self._lease_end is not None and clock.now() < self._lease_end
 
     async def acquire(self, *, wait: bool = True) -> bool:
-        """Acquire the lock, waiting while another holder has it. With `wait=False`, try once; return False if it is
-        held.
+        """Acquire the lock, waiting while another holder has it, and return True.
 
-        A cancelled caller leaves no lease behind. Raises RuntimeError if this object already holds or awaits the lock,
-        and the errors of `get_versioned` and `put_if_version`; a lease that may have been stored then expires by
-        itself.
+        With `wait=False`, try once and return False if another holder has the lock. A cancelled caller leaves no lease
+        behind. Raises RuntimeError if this object already holds or awaits the lock, and the errors of `get_versioned`
+        and `put_if_version`; a lease that may have been stored then expires by itself.
         """
         if self._owner is not None:
             message = "this Lock object is in use; create one for each holder"

@@ -1,4 +1,4 @@
-"""Translation of driver exceptions to those of `key_value.aio.errors`, by one table per backend."""
+"""Translation of driver exceptions to `key_value.aio.errors`, by one table per backend."""
 
 import os
 import re

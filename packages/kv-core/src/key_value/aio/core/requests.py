@@ -31,8 +31,8 @@ class Sender:
     ) -> None:
         """Send at most `at_once` requests at a time.
 
-        `service_error` is the class of error responses, `lost_connection` that of failures without a response. For a
-        `service_error`, `was_not_done` returns whether the service has certainly not executed the request,
+        The driver raises `service_error` for an error response and `lost_connection` if there is no response. For a
+        `service_error`, `was_not_done` returns whether the service has certainly not executed the request, and
         `is_unavailable` whether it failed and may have executed it.
         """
         self._free = Semaphore(at_once)

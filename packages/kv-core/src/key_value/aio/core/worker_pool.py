@@ -16,7 +16,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class SharedResource(AcrossForks, Generic[R]):
-    """A reference-counted resource, opened for the first user and closed after the last one, in each process anew."""
+    """A reference-counted resource: the first user opens it, the last closes it. A forked child starts without one."""
 
     def __init__(self, open_resource: Callable[[], R], close_resource: Callable[[R], object]) -> None:
         """Both functions run in the thread of a user."""

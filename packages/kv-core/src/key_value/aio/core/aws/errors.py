@@ -39,7 +39,7 @@ _CLOCK_SKEW = "the clock of this machine is wrong, which makes its signatures in
 _EXPIRED = "the session token has expired"
 _UNSIGNED = "no credentials were sent, but the service requires them"
 
-_REFUSED: Mapping[str, str] = {
+_CREDENTIAL_ERRORS: Mapping[str, str] = {
     "AuthorizationHeaderMalformed": _WRONG_REGION,
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
@@ -61,9 +61,9 @@ _REFUSED: Mapping[str, str] = {
     "UnrecognizedClientException": _UNKNOWN_KEY,
 }
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
+_ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 
-_CODE = re.compile(r"[A-Za-z.]{1,80}")
+_ERROR_CODE = re.compile(r"[A-Za-z.]{1,80}")
 _MIN_SERVER_ERROR_STATUS = 500
 
 
@@ -144,10 +144,10 @@ def _meaning(error: Any) -> tuple[type[BaseKeyValueError], str]:
     text = str(answer_of(error).get("Error", {}).get("Message", "")).lower()
     if is_throttled(error):
         return StoreConnectionError, f"the service limits the rate of requests ({code})"
-    if code in _DENIED:
+    if code in _ACCESS_DENIED:
         return StoreSetupError, f"these credentials lack the right to {error.operation_name}"
-    if code in _REFUSED:
-        reason = _REFUSED[code]
+    if code in _CREDENTIAL_ERRORS:
+        reason = _CREDENTIAL_ERRORS[code]
         # One code stands for three mistakes, which only the text distinguishes.
         if reason is _WRONG_SECRET and "scope" in text and "region" in text:
             reason = _WRONG_REGION
@@ -156,5 +156,5 @@ def _meaning(error: Any) -> tuple[type[BaseKeyValueError], str]:
         return StoreSetupError, reason
     if is_unavailable(error):
         return StoreConnectionError, f"the service responded with status {_status(error)}"
-    shown = code if _CODE.fullmatch(code) else f"status {_status(error)}"
+    shown = code if _ERROR_CODE.fullmatch(code) else f"status {_status(error)}"
     return KeyValueStoreError, f"the service refuses {error.operation_name} ({shown})"

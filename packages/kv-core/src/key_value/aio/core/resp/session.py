@@ -31,7 +31,7 @@ class RespSession(ABC):
 
     @abstractmethod
     async def scan(self, pattern: str, position: str | None, count: int) -> tuple[list[bytes], str | None]:
-        """Examine about `count` names; return those of strings that match the glob pattern, and the next position.
+        """Examine about `count` names; return the strings' names that match the glob pattern, and the next position.
 
         A name may repeat. Raises ValueError for a position that this method cannot return.
         """

@@ -86,7 +86,7 @@ def _depth(encoded: bytes, max_depth: int) -> int:
 
 
 def mapping_for(field: FlattenedField) -> dict[str, Any]:
-    """Return the mapping of an index: that of format v1, plus two fields that are not indexed."""
+    """Return the mapping of an index: the mapping of format v1 plus two fields that are not indexed."""
     keyword, date = {"type": "keyword"}, {"type": "date"}
     return {
         "dynamic": "false",
@@ -133,7 +133,7 @@ def entry_of(document: dict[str, Any], field: FlattenedField) -> ManagedEntry:
 
 
 def entries_of(documents: Sequence[dict[str, Any] | None], field: FlattenedField) -> list[ManagedEntry | None]:
-    """`entry_of` of each, None for None."""
+    """Call `entry_of` for each document, None for None."""
     moments: dict[str, datetime] = {}
     entries: list[ManagedEntry | None] = []
     for document in documents:

@@ -104,7 +104,7 @@ class BaseLifecycle:
             self._reraise(exc, otherwise=StoreSetupError)
 
     async def _translated(self, hook: Awaitable[T]) -> T:
-        """Return the hook's result, translating the driver's exceptions to those of `key_value.aio.errors`."""
+        """Return the hook's result, translating the driver's exceptions to `key_value.aio.errors`."""
         try:
             return await hook
         except Exception as exc:

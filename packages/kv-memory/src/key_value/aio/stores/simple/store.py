@@ -28,9 +28,7 @@ class SimpleStore(BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDes
 
     @warn_types
     def __init__(self, max_entries: int | None = None, default_collection: str | None = None) -> None:
-        """A put beyond `max_entries` removes the entry whose key was stored first. Raises ValueError for a value below
-        one.
-        """
+        """A put beyond `max_entries` evicts the entry whose key was stored first. Raises ValueError below one."""
         if max_entries is not None and max_entries < 1:
             message = f"max_entries must be at least 1 or None, not {max_entries}"
             raise ValueError(message)
