@@ -30,7 +30,7 @@ class LockLostError(KeyValueOperationError):
 
 
 class Lock:
-    """A lock with at most one holder among all users of its key in the store.
+    """A lock with at most one holder at a time among all users of its key in the store.
 
     The holder has a lease of `lease` seconds, which is renewed in the background, three times per lease, until
     `release`. A process that is killed or stalls for longer than the lease loses the lock. Then `held` is False and

@@ -122,7 +122,7 @@ def encode_value(value: Mapping[str, Any]) -> EncodedValue:
         return _encode_exactly(value)
     try:
         encoded = orjson.dumps(value, None, _STRICT)
-        # marshal refuses all but builtin types, including UUID, Enum and Fragment, which orjson accepts. It takes as
+        # marshal accepts only builtin types, so it refuses the UUID, Enum and Fragment that orjson accepts. It takes as
         # long as the encoding; walking the value in Python takes five times as long.
         marshalled = marshal.dumps(value)
     except (TypeError, ValueError):

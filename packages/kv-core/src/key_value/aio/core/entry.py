@@ -167,8 +167,9 @@ class ManagedEntry:
 
 
 def live_entry(entry: ManagedEntry, collection: str, key: str) -> ManagedEntry | None:
-    """Return the entry, or None if it has expired or has other names, which collide in an older format or when
-    shortened.
+    """Return the entry, or None if it has expired or has other names.
+
+    Different names can collide in an older format or when shortened.
     """
     if entry.expires_at is not None and entry.expires_at <= clock.now():
         return None

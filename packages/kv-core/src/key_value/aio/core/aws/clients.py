@@ -49,8 +49,8 @@ class ClientFactory:
         return run(self._create(), debug=False)
 
     async def _create(self) -> Any:
-        from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — it has none
-        from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
+        from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — untyped
+        from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — untyped
 
         # One session per client: refreshing credentials uses a lock that is bound to an event loop.
         session: Any = AioSession()
@@ -59,7 +59,7 @@ class ClientFactory:
         # and then report that its condition failed.
         config: Any = AioConfig(retries={"total_max_attempts": 1}, **self._config)
         creator = session.create_client(self._service, config=config, **self._options)
-        # Entering the context would tie the client to the event loop of this thread.
+        # Entering the context would bind the client to the event loop of this thread.
         client = await creator._coro  # noqa: SLF001 — see above
         client.meta.events.register("before-send", _send_in_chunks)
         return client
@@ -74,7 +74,7 @@ def _send_in_chunks(request: Any, **_: Any) -> None:
 @cache
 def _data_loader() -> Any:
     """Return botocore's cache of service descriptions, shared by all clients. Saves a quarter of a second for each."""
-    from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
+    from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — untyped
 
     session: Any = AioSession()
     return session.get_component("data_loader")

@@ -69,14 +69,14 @@ _MIN_SERVER_ERROR_STATUS = 500
 
 def service_error() -> type[Exception]:
     """Return the class of error responses of a service."""
-    from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+    from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — untyped
 
     return ClientError
 
 
 def lost_connection() -> tuple[type[Exception], ...]:
     """Return the classes for failed and lost connections, after which the outcome of the request is unknown."""
-    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — untyped
 
     return exceptions.ConnectionClosedError, exceptions.EndpointConnectionError
 
@@ -103,7 +103,7 @@ def is_unavailable(error: Any) -> bool:
 
 def aws_errors(codes: Mapping[str, Meaning]) -> DriverErrors:
     """Return the table of botocore's exceptions; `codes` adds the error codes specific to a service."""
-    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+    from botocore import exceptions  # pyright: ignore[reportMissingTypeStubs] — untyped
 
     single_sign_on = (StoreSetupError, "the single sign-on session is missing or has expired")
     not_retrieved = (StoreSetupError, "the credentials could not be retrieved")

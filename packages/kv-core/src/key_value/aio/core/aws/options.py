@@ -11,17 +11,17 @@ __all__ = ["check_options"]
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-def check_options(client: Any, service: str, place: Mapping[str, str | None]) -> None:
+def check_options(client: Any, service: str, connection: Mapping[str, str | None]) -> None:
     """Raise ValueError for invalid or conflicting options, and TypeError for a client of another library or service.
 
-    `place` has the parameters that locate the service and give its credentials. Messages show no credentials.
+    `connection` has the options that locate the service and give its credentials. Messages show no credentials.
     """
     if client is not None:
-        if any(option is not None for option in place.values()):
-            message = f"pass either a client or the options that replace it, not both: {', '.join(place)}"
+        if any(option is not None for option in connection.values()):
+            message = f"pass either a client or options to create one, not both: {', '.join(connection)}"
             raise ValueError(message)
         _check_client(client, service)
-    region_name, endpoint_url = place["region_name"], place["endpoint_url"]
+    region_name, endpoint_url = connection["region_name"], connection["endpoint_url"]
     if region_name is not None and not _REGION.fullmatch(region_name):
         message = f"region_name must be a region such as eu-central-1, not {region_name!r:.100}"
         raise ValueError(message)
@@ -29,7 +29,7 @@ def check_options(client: Any, service: str, place: Mapping[str, str | None]) ->
     if endpoint_url is not None and (endpoint is None or "@" in endpoint.netloc):
         message = "endpoint_url must be http://host[:port] or https://host[:port]"
         raise ValueError(message)
-    key, secret, token = (place[f"aws_{name}"] for name in ("access_key_id", "secret_access_key", "session_token"))
+    key, secret, token = (connection[f"aws_{name}"] for name in ("access_key_id", "secret_access_key", "session_token"))
     if (key is None) is not (secret is None) or (token is not None and key is None):
         message = "pass aws_access_key_id and aws_secret_access_key together; aws_session_token requires both"
         raise ValueError(message)

@@ -13,7 +13,7 @@ class Script:
         self.digest: str = sha1(text.encode()).hexdigest()  # noqa: S324 — required by EVALSHA
 
 
-# Scripts are not rolled back. Each ends with its only write, so that it cannot fail after writing.
+# Scripts are not rolled back. A conditional one ends with its only write, so that it cannot fail after writing.
 # https://redis.io/docs/latest/develop/programmability/eval-intro/
 
 PUT_IF_ABSENT = Script("""

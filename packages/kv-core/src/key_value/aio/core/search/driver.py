@@ -1,4 +1,4 @@
-"""The driver interface: creates clients, sends requests and extracts the reason of a refused one."""
+"""The driver interface: creates clients, sends requests and extracts the reason of a refusal."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol

@@ -11,6 +11,7 @@ _MICROSECONDS_PER_MILLISECOND = 1000
 
 
 def key_range(prefix: str) -> dict[str, Any]:
+    """Match entries with stored keys that begin with the prefix."""
     if not prefix:
         return {"exists": {"field": "key"}}
     end = end_of_prefix(prefix)

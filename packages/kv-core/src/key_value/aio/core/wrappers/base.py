@@ -90,7 +90,7 @@ class BaseWrapper(AsyncKeyValue):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
 
-    # Pickle the written class, which pickle can import; __setstate__ adds the operations of the inner store again.
+    # Pickle the class as written, because it can be imported. Setting `key_value` adds the optional operations again.
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         kind = type(self)
         return object.__new__, (vars(kind).get("_written_class", kind),), vars(self)

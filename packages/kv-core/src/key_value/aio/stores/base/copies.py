@@ -27,8 +27,8 @@ class _InitSignature:
 class CopiedByArguments:
     """Mixin: pickling or copying an object calls its constructor again with the same arguments, in any process.
 
-    The copy opens its own resources and holds none of the original's in-memory data. Raises TypeError if an argument is
-    bound to this process, such as a client.
+    The copy opens its own resources and holds none of the original's in-memory data. Raises TypeError if an argument
+    cannot be copied, such as a client.
     """
 
     __signature__: Any = _InitSignature()
@@ -47,7 +47,7 @@ class CopiedByArguments:
             if error is not None or (argument is not None and _CLIENT_OPTION.fullmatch(name)):
                 message = (
                     f"{self!r} cannot be pickled or copied: its {name} is a {type(argument).__qualname__}, "
-                    "which is bound to this process; create the store in the process that uses it"
+                    "which cannot be copied; create the store in the process that uses it"
                 )
                 raise TypeError(message) from error
         return _construct, (type(self), args, options)

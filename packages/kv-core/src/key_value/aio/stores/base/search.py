@@ -63,8 +63,8 @@ class BaseSearchStore(
 ):
     """All hooks of a store; a subclass provides the driver and the field type that the server offers for values.
 
-    Entries are read and written by document id, which is real-time. Listing searches, and finds only entries written
-    before the last refresh of the index.
+    Reads and writes use document ids and take effect immediately. Listing uses a search, which finds only entries
+    written before the last refresh of the index.
     """
 
     capabilities: Capabilities = Capabilities(
