@@ -73,7 +73,7 @@ def checked_table_name(name: str) -> str:
     """Return the table name. Raises ValueError unless it is safe to insert into an SQL statement."""
     if not name.isascii() or not name.isidentifier():
         message = (
-            "table_name must consist of ASCII letters, digits and underscores and not begin with a digit, "
+            "table_name must be ASCII letters, digits and underscores, without a digit at the beginning, "
             f"not {name!r:.80}"
         )
         raise ValueError(message)
