@@ -6,7 +6,7 @@ __all__ = ["NullStore"]
 
 
 class NullStore(BaseStore):
-    """Checks its arguments like every store and stores nothing: disables storage without a change of the code."""
+    """Checks its arguments like every store and stores nothing: disables storage without code changes."""
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:  # noqa: ARG002
         return None
