@@ -12,7 +12,7 @@ import pytest
 from embedded import file_size_limit
 from key_value.aio.errors import DeserializationError, StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.disk import DiskStore, MultiDiskStore
-from key_value.aio.stores.disk.database import Database
+from key_value.aio.stores.disk.database import SQLiteDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -183,10 +183,10 @@ def transactions(directory: Path) -> int:
 async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are_told_so(
     tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Database.begin
+    begin = SQLiteDatabase.begin
     begun: list[int] = []
 
-    def begin_and_be_locked_once(database: Database) -> None:
+    def begin_and_be_locked_once(database: SQLiteDatabase) -> None:
         begun.append(len(begun))
         # The first is for all together, and the next are for one each.
         if len(begun) == 4:
@@ -198,7 +198,7 @@ async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are
         await store.setup()
         refuse = "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN new.key = '5' BEGIN SELECT RAISE(FAIL, 'no'); END"
         execute(tmp_path, refuse)
-        monkeypatch.setattr(Database, "begin", begin_and_be_locked_once)
+        monkeypatch.setattr(SQLiteDatabase, "begin", begin_and_be_locked_once)
         outcomes = await asyncio.gather(*(store.put(f"{n}", {"n": n}) for n in range(8)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes if outcome is not None] == [
             StoreTimeoutError,

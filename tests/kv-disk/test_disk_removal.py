@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from key_value.aio.errors import StoreSetupError
 from key_value.aio.stores.disk import DiskStore, MultiDiskStore
-from key_value.aio.stores.disk.database import Database
+from key_value.aio.stores.disk.database import SQLiteDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -157,16 +157,16 @@ async def test_what_takes_the_place_is_read(store: Any, make: Make, directory: P
 async def test_a_removal_between_a_write_and_its_commit_leaves_no_acknowledged_entry_behind(
     store: Any, make: Make, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = Database.commit
+    commit = SQLiteDatabase.commit
     removals: list[Path] = []
 
-    def remove_and_commit(database: Database) -> None:
+    def remove_and_commit(database: SQLiteDatabase) -> None:
         if not removals:
             removals.append(directory)
             shutil.rmtree(directory)
         commit(database)
 
-    monkeypatch.setattr(Database, "commit", remove_and_commit)
+    monkeypatch.setattr(SQLiteDatabase, "commit", remove_and_commit)
     await asyncio.gather(*(store.put(f"{number}", {"n": number}) for number in range(20)))
     assert removals
     async with make() as other:

@@ -1,4 +1,4 @@
-"""Directories written by py-key-value-aio with diskcache: SQLite and text files. Pickles in them are never loaded."""
+"""Reads directories written by py-key-value-aio with diskcache: SQLite and text files. Never loads pickles."""
 
 import json
 import os
@@ -20,23 +20,23 @@ __all__ = ["FILE_NAME", "read_rows"]
 
 FILE_NAME = "cache.db"
 
-_TEXT, _TEXT_FILE = 1, 3  # the modes of diskcache that hold text
+_MODE_TEXT, _MODE_TEXT_FILE = 1, 3  # the diskcache modes that store text
 
 _SELECT = "SELECT key, expire_time, mode, filename, value FROM Cache WHERE raw = 1"
-"""A key that is not raw is a pickle itself."""
+"""Keys that are not raw are pickles."""
 
 
 def read_rows(directory: Path) -> Iterator[Row]:
-    """The live entries of the directory.
+    """Yield the live entries of the directory.
 
-    If the envelope has no names, they come from `collection::key`, or from the directory and the key. Data that is not
-    an envelope, such as a pickle, has no value.
+    If the envelope has no names, they come from a key `collection::key`, or else from the directory name and the key.
+    Data that is not an envelope, such as a pickle, yields a row without a value.
     """
     with closing(sqlite3.connect(f"{(directory / FILE_NAME).absolute().as_uri()}?mode=ro", uri=True)) as connection:
         for key, expire_time, mode, filename, value in connection.execute(_SELECT):
             if type(key) is not str:
                 continue
-            text = value if mode == _TEXT else _read_file(directory, filename) if mode == _TEXT_FILE else None
+            text = value if mode == _MODE_TEXT else _read_file(directory, filename) if mode == _MODE_TEXT_FILE else None
             entry = _envelope(text)
             expires_at = _expires_at(expire_time, entry)
             if expires_at is None or expires_at > clock.now():
@@ -53,7 +53,7 @@ def _row(directory: Path, key: str, expires_at: datetime | None, entry: ManagedE
     collection, bare_key = _names(directory, key, entry)
     if entry is None:
         return collection, bare_key, None, to_microseconds(expires_at), None
-    # As text, which the standard library reads: it may hold NaN.
+    # Encoded by the standard library, because the value may contain NaN.
     value = json.dumps(entry.value)
     return collection, bare_key, to_microseconds(entry.created_at), to_microseconds(expires_at), value
 
@@ -75,7 +75,7 @@ def _envelope(text: object) -> ManagedEntry | None:
 
 
 def _read_file(directory: Path, name: object) -> str | None:
-    """The text of a side file; None when it is not a file of this directory."""
+    """Return the text of a side file; None unless it is a readable regular file in this directory."""
     try:
         path = (directory / str(name)).resolve(strict=True)
         if directory.resolve() not in path.parents or not stat.S_ISREG(os.lstat(path).st_mode):

@@ -18,20 +18,19 @@ from key_value.aio.errors import (
     StoreSetupError,
     StoreTimeoutError,
 )
-from key_value.aio.stores.disk.database import FILE_NAME, Database, Row
+from key_value.aio.stores.disk.database import FILE_NAME, Row, SQLiteDatabase
 
 __all__ = ["Imports", "Location", "NotPreparedError", "Options", "check_directory"]
 
 Imports = Mapping[str, Iterable[Row]]
-"""Name of a directory of earlier versions → its rows, read lazily."""
+"""Source of entries of earlier versions → its rows, read lazily."""
 
-# Python before 3.11 has no code of the error. The texts are SQLite's: sqlite3ErrStr in https://sqlite.org/src.
+# Before Python 3.11, sqlite3 errors have no error code. The texts are from sqlite3ErrStr in https://sqlite.org/src.
 _LOCKED: Mapping[str, type[BaseKeyValueError]] = {"locked": StoreTimeoutError}
 _CORRUPT: Mapping[str, type[BaseKeyValueError]] = {
     "malformed": DeserializationError,
     "not a database": DeserializationError,
 }
-
 
 _HAS_DIRECTORY_DESCRIPTORS = os.unlink in os.supports_dir_fd and os.open in os.supports_dir_fd
 
@@ -42,34 +41,34 @@ class NotPreparedError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a store for its databases."""
+    """The options of a store that apply to its databases. Sizes are in bytes, times in seconds."""
 
     max_size: int | None
     full: bool
     timeout: float
     required: Path | None
-    """A directory that must exist, and is never created."""
+    """A directory that must exist already; None if missing directories are created."""
 
 
 class Location:
-    """A directory with a database in it."""
+    """The directory and the file of a database."""
 
     def __init__(self, path: Path, options: Options, find_imports: Callable[[], Imports]) -> None:
         self.path = path
         self.file: Path = path / FILE_NAME
-        # The ids of the rows that were read, for the writer to note. Of too many the oldest do not count.
-        self.uses: deque[int] = deque(maxlen=10_000)
-        # The reader opens the database again where the writer had to.
-        self.openings = 0
+        # Row ids of reads, for the writer to record as uses. The oldest are dropped when there are too many.
+        self.pending_uses: deque[int] = deque(maxlen=10_000)
+        # Incremented when the writer reopens the database, so that the reader reopens it too.
+        self.generation = 0
         self._options = options
         self._find_imports = find_imports
 
-    def holds_something(self) -> bool:
-        """Whether there is a database, or data of earlier versions for one."""
+    def has_data(self) -> bool:
+        """Whether there is a database, or data of earlier versions to import."""
         return self.file.exists() or bool(self._find_imports())
 
-    def open_for_reading(self) -> Database:
-        """Raises NotPreparedError, and StoreSetupError for a file that is not a database."""
+    def open_for_reading(self) -> SQLiteDatabase:
+        """Open an existing database. Raises NotPreparedError, or StoreSetupError for a file that is not a database."""
         if not self.file.exists():
             raise NotPreparedError
         try:
@@ -86,11 +85,11 @@ class Location:
             raise NotPreparedError
         return database
 
-    def open_for_writing(self) -> Database:
-        """Create what is missing, and import the data of earlier versions. Raises StoreSetupError if it cannot."""
+    def open_for_writing(self) -> SQLiteDatabase:
+        """Create missing files and tables, and import data of earlier versions. Raises StoreSetupError on failure."""
         check_directory(self.path, required=self._options.required)
         try:
-            self._make_file()
+            self._create_file()
         except OSError as exc:
             raise _unusable(self.path, exc) from exc
         try:
@@ -108,50 +107,52 @@ class Location:
             self.reraise(exc, opening=True)
         return database
 
-    def _make_file(self) -> None:
+    def _create_file(self) -> None:
         if not _HAS_DIRECTORY_DESCRIPTORS:
-            _make_private(self.file)
+            _create_private(self.file)
             return
         from fcntl import LOCK_EX, flock
 
         directory = os.open(self.path, os.O_RDONLY)
         try:
-            # One at a time; before there is a database nobody else makes the files beside it.
+            # With the lock held and no database yet, no other process creates the files next to it.
             flock(directory, LOCK_EX)
             if not self.file.exists():
-                # Left of a database that is being removed, and mapped by who has it open: SQLite would cut the index
-                # off, and whoever reads it then gets SIGBUS.
-                for ending in ("-wal", "-shm"):
+                # These belong to a database that is being removed, and may be mapped by processes that have it open.
+                # SQLite would truncate the index, and a process that reads it would get SIGBUS.
+                for suffix in ("-wal", "-shm"):
                     with suppress(FileNotFoundError):
-                        os.unlink(f"{FILE_NAME}{ending}", dir_fd=directory)
-            _make_private(FILE_NAME, directory)
+                        os.unlink(f"{FILE_NAME}{suffix}", dir_fd=directory)
+            _create_private(FILE_NAME, directory)
         finally:
             os.close(directory)
 
     def reraise(self, error: sqlite3.Error, *, opening: bool = False) -> NoReturn:
-        """Raise our error for SQLite's, with the name of the file."""
+        """Raise the library's error for an error of SQLite, with the file name."""
         known, otherwise = (_LOCKED, StoreSetupError) if opening else ({**_LOCKED, **_CORRUPT}, StoreConnectionError)
         text = str(error)
         meaning = next((meaning for part, meaning in known.items() if part in text), otherwise)
         message = f"{self.file}: {text}"
         raise meaning(message) from error
 
-    def _connect(self) -> Database:
-        return Database(self.file, timeout=self._options.timeout, max_size=self._options.max_size, uses=self.uses)
+    def _connect(self) -> SQLiteDatabase:
+        return SQLiteDatabase(
+            self.file, timeout=self._options.timeout, max_size=self._options.max_size, pending_uses=self.pending_uses
+        )
 
 
-def _make_private(file: Path | str, directory: int | None = None) -> None:
-    """Make the file where there is none, private to the user; SQLite gives its other files the same mode."""
-    # One that is there is never opened: closing it would free the locks of every connection that the process has to it,
-    # and another process then remove the log under them: https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+def _create_private(file: Path | str, directory: int | None = None) -> None:
+    """Create the file if missing, private to the user. SQLite gives its other files the same mode."""
+    # Never opens an existing file: closing it would release the locks of all connections of this process to it, and
+    # another process could then remove their log: https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE, dir_fd=directory))
 
 
 def check_directory(path: Path, *, required: Path | None) -> None:
-    """Create the directory if missing, unless it is `required`, and prove that it is writable.
+    """Create the directory if missing, and check that it is writable. A `required` directory is not created.
 
-    Raises a StoreSetupError that names it.
+    Raises StoreSetupError, with the path and the reason.
     """
     if required is not None:
         try:

@@ -1,4 +1,4 @@
-"""MultiDiskStore: an SQLite database for each collection."""
+"""MultiDiskStore: one SQLite database per collection."""
 
 from asyncio import gather
 from collections import defaultdict
@@ -14,9 +14,9 @@ from key_value.aio.core.sanitization import EscapingStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.stores.disk import diskcache
-from key_value.aio.stores.disk.asynchronous import AsyncDatabase, Threads
+from key_value.aio.stores.disk.asynchronous import AsyncDatabase, ReaderWriterThreads
 from key_value.aio.stores.disk.base import BaseDiskStore
-from key_value.aio.stores.disk.database import FILE_NAME, Database, Row
+from key_value.aio.stores.disk.database import FILE_NAME, Row, SQLiteDatabase
 from key_value.aio.stores.disk.location import Imports, Location, Options, check_directory
 
 if TYPE_CHECKING:
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["MultiDiskStore"]
 
-# What Windows, macOS or Linux refuses, or reads as something else. Where it takes two names for one, the two
-# collections share a database, in which they are different rows.
+# Escapes names that Windows, macOS or Linux rejects or changes. If a file system treats two names as equal, the two
+# collections share a database, where they are different rows.
 _DIRECTORY_NAMES = EscapingStrategy(
     r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.|[. ]$|^(?i:con|prn|aux|nul|com\d|lpt\d)(?=$|\.)', max_bytes=200
 )
 
-# A collection always has the same. With four, one that waits for another process holds up a quarter of the others.
-_PAIRS_OF_THREADS = 4
-_MOST_REMEMBERED = 1000
+# Each collection always uses the same pair. A collection that waits for another process delays a quarter of the others.
+_THREAD_PAIRS = 4
+_MAX_CACHED_DATABASES = 1000
 
-Old = dict[str, list[tuple[Path, str]]]
+LegacyCollections = dict[str, list[tuple[Path, str]]]
+"""Directory name → directories of earlier versions with entries for it, and their collections."""
 
 
 class MultiDiskStore(BaseDiskStore):
-    """Entries in an SQLite database for each collection, each in a directory and with a maximum size of its own."""
+    """Entries in one SQLite database per collection, each with its own directory and maximum size."""
 
     @warn_types
     def __init__(
@@ -53,14 +54,14 @@ class MultiDiskStore(BaseDiskStore):
         durability: Durability = "normal",
         timeout: float = 30.0,
     ) -> None:
-        """Like DiskStore, with a `max_size` for each collection. `base_directory` is another name of `path`.
+        """Like DiskStore, but `max_size` applies to each collection. `base_directory` is an alias of `path`.
 
-        Raises ValueError for invalid options, and for `disk_cache_factory` of earlier versions.
+        Raises ValueError for invalid options and for `disk_cache_factory`, an option of earlier versions.
         """
         if disk_cache_factory is not None:
             message = (
-                "disk_cache_factory is not supported: diskcache unpickles what it finds. Pass path= and "
-                "max_size=; entries of directories that it wrote are found there"
+                "disk_cache_factory is not supported: diskcache unpickles the data it reads. Pass path= and "
+                "max_size=; entries that diskcache wrote to the directories are imported"
             )
             raise ValueError(message)
         super().__init__(
@@ -71,52 +72,52 @@ class MultiDiskStore(BaseDiskStore):
             durability=durability,
             timeout=timeout,
         )
-        self._threads = tuple(Threads() for _ in range(_PAIRS_OF_THREADS))
-        self._old: Old = {}
-        self._directory_named = _directories(self._path, self._options, self._threads, self._old)
-        self._listing = Worker(lambda: None, lambda _: None)
+        self._threads = tuple(ReaderWriterThreads() for _ in range(_THREAD_PAIRS))
+        self._legacy: LegacyCollections = {}
+        self._database_named = _database_cache(self._path, self._options, self._threads, self._legacy)
+        self._file_worker = Worker(lambda: None, lambda _: None)
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
         return {"path": url.local_path}
 
     async def _setup(self) -> None:
-        self._old.update(await self._listing.run(self._open_base))
+        self._legacy.update(await self._file_worker.run(self._find_legacy))
 
     async def _probe(self) -> None:
-        await self._listing.run(self._check_base)
+        await self._file_worker.run(self._check_base)
 
     async def _close(self) -> None:
-        await gather(*(threads.close() for threads in self._threads), self._listing.close())
+        await gather(*(threads.close() for threads in self._threads), self._file_worker.close())
 
-    def _directory(self, collection: str) -> AsyncDatabase:
-        return self._directory_named(_DIRECTORY_NAMES.sanitize(collection))
+    def _database_of(self, collection: str) -> AsyncDatabase:
+        return self._database_named(_DIRECTORY_NAMES.sanitize(collection))
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        # Two directories hold the same collection where its name changes with the file system.
+        # A collection is in two directories if the file system changed the spelling of its name.
         names: dict[str, None] = {}
-        for directory in await self._all():
-            names.update(dict.fromkeys(await directory.read(Database.collections, limit)))
+        for database in await self._databases():
+            names.update(dict.fromkeys(await database.read(SQLiteDatabase.collections, limit)))
             if limit is not None and len(names) >= limit:
                 break
         return list(islice(names, limit))
 
     async def _delete_store(self) -> bool:
-        for directory in await self._all():
-            await directory.change(Database.delete_everything)
+        for database in await self._databases():
+            await database.change(SQLiteDatabase.delete_everything)
         return True
 
     async def _cull(self) -> None:
-        for directory in await self._all():
-            while await directory.change(Database.cull):
+        for database in await self._databases():
+            while await database.change(SQLiteDatabase.cull):
                 pass
 
-    async def _all(self) -> list[AsyncDatabase]:
-        """Every directory that holds a database or, so far, what an earlier version wrote."""
-        names = await self._listing.run(self._database_names)
-        return [self._directory_named(name) for name in dict.fromkeys([*names, *self._old])]
+    async def _databases(self) -> list[AsyncDatabase]:
+        """Return every database, including those that so far have only data of earlier versions."""
+        names = await self._file_worker.run(self._database_names)
+        return [self._database_named(name) for name in dict.fromkeys([*names, *self._legacy])]
 
-    # In the thread
+    # Called in the worker thread
 
     def _database_names(self, _: None) -> list[str]:
         return [path.parent.name for path in self._path.glob(f"*/{FILE_NAME}")]
@@ -124,10 +125,10 @@ class MultiDiskStore(BaseDiskStore):
     def _check_base(self, _: None) -> None:
         check_directory(self._path, required=self._options.required)
 
-    def _open_base(self, _: None) -> Old:
-        """Name of a directory → the directories of earlier versions with entries for it, and their collections.
+    def _find_legacy(self, _: None) -> LegacyCollections:
+        """Check the base directory, and find the collections that earlier versions stored in it.
 
-        There two collections may share a directory, and what names it is not what was meant: the entries tell.
+        Earlier versions could store two collections in one directory, so the names come from the entries.
         """
         self._check_base(None)
         found: defaultdict[str, list[tuple[Path, str]]] = defaultdict(list)
@@ -137,20 +138,22 @@ class MultiDiskStore(BaseDiskStore):
         return dict(found)
 
 
-def _directories(base: Path, options: Options, threads: Sequence[Threads], old: Old) -> Callable[[str], AsyncDatabase]:
-    """A cached function from a name to its directory, which keeps the recorded uses of recent ones."""
+def _database_cache(
+    base: Path, options: Options, threads: Sequence[ReaderWriterThreads], legacy: LegacyCollections
+) -> Callable[[str], AsyncDatabase]:
+    """Return a cached function from a directory name to its database, which keeps the pending uses of recent ones."""
 
-    @lru_cache(_MOST_REMEMBERED)
-    def directory_named(name: str) -> AsyncDatabase:
-        location = Location(base / name, options, lambda: _imports(old.get(name, ())))
+    @lru_cache(_MAX_CACHED_DATABASES)
+    def database_named(name: str) -> AsyncDatabase:
+        location = Location(base / name, options, lambda: _imports(legacy.get(name, ())))
         return AsyncDatabase(location, threads[crc32(name.encode()) % len(threads)])
 
-    return directory_named
+    return database_named
 
 
-def _imports(old: Sequence[tuple[Path, str]]) -> Imports:
-    return {f"{path.name}/{collection}": _rows_of_collection(path, collection) for path, collection in old}
+def _imports(legacy: Sequence[tuple[Path, str]]) -> Imports:
+    return {f"{path.name}/{collection}": _collection_rows(path, collection) for path, collection in legacy}
 
 
-def _rows_of_collection(path: Path, collection: str) -> Iterator[Row]:
+def _collection_rows(path: Path, collection: str) -> Iterator[Row]:
     return (row for row in diskcache.read_rows(path) if row[0] == collection)

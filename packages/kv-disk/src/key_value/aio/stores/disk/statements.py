@@ -1,4 +1,4 @@
-"""The statements of the database. See docs/backends/disk.md for its table."""
+"""SQL statements. See docs/backends/disk.md for the table."""
 
 PUT = """
 INSERT INTO entries (collection, key, created_at, expires_at, value, used_at, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -8,8 +8,8 @@ ON CONFLICT (collection, key) DO UPDATE SET
 """
 FIND = "SELECT id, key, expires_at, value FROM entries WHERE collection = ?"
 FIND_ONE = f"{FIND} AND key = ?"
-FIND_WHOLE = "SELECT id, key, expires_at, value, created_at, revision FROM entries WHERE collection = ? AND key = ?"
-# Along the index of collection and key. Of two lower bounds SQLite begins at the first, and reads on to the other.
+FIND_VERSIONED = "SELECT id, key, expires_at, value, created_at, revision FROM entries WHERE collection = ? AND key = ?"
+# Uses the index of collection and key. Given two lower bounds, SQLite would start at the first and scan to the other.
 KEYS = """
 SELECT key FROM entries
 WHERE collection = ? AND key >= ? AND key < ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key LIMIT ?
@@ -20,7 +20,7 @@ ORDER BY collection LIMIT 1
 """
 DELETE = "DELETE FROM entries WHERE collection = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)"
 SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires_at <= ? LIMIT ?)"
-# The most recently used entry stays, however large.
+# Excludes the most recently used entry, which is never evicted, however large.
 LEAST_RECENTLY_USED = """
 SELECT id, length(key) + length(value) FROM entries
 WHERE used_at < (SELECT max(used_at) FROM entries) ORDER BY used_at

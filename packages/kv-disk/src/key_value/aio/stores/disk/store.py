@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from key_value.aio.core.directories import Durability, only_path
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.disk import diskcache
-from key_value.aio.stores.disk.asynchronous import AsyncDatabase, Threads
+from key_value.aio.stores.disk.asynchronous import AsyncDatabase, ReaderWriterThreads
 from key_value.aio.stores.disk.base import BaseDiskStore
-from key_value.aio.stores.disk.database import Database
+from key_value.aio.stores.disk.database import SQLiteDatabase
 from key_value.aio.stores.disk.location import Imports, Location, Options, check_directory
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["DiskStore"]
 
 
 class DiskStore(BaseDiskStore):
-    """Entries in an SQLite database in a directory, which several processes may use at once."""
+    """Entries in one SQLite database. Several processes may use it at once."""
 
     @warn_types
     def __init__(
@@ -34,18 +34,19 @@ class DiskStore(BaseDiskStore):
         durability: Durability = "normal",
         timeout: float = 30.0,
     ) -> None:
-        """Store the entries in the directory `path`, which the first use creates unless `auto_create` is off.
+        """Store the entries in the directory `path`. A missing directory is created unless `auto_create` is False.
 
-        `max_size`, in bytes, limits the database by evicting the least recently used entries. With durability "normal"
-        an acknowledged write survives any end of the process; with "full" also a failure of the machine. `timeout` is
-        the time in seconds that a write waits for other processes. `directory` is another name of `path`.
+        `max_size` limits the size of the database, in bytes, by evicting the least recently used entries. With
+        `durability` "normal" an acknowledged write survives a crash of the process; with "full" also a power failure,
+        because each write waits for the disk. `timeout` limits how long a write waits for other processes, in seconds.
+        `directory` is an alias of `path`.
 
-        Raises ValueError for invalid options, and for `disk_cache` of earlier versions.
+        Raises ValueError for invalid options and for `disk_cache`, an option of earlier versions.
         """
         if disk_cache is not None:
             message = (
-                "disk_cache is not supported: diskcache unpickles what it finds. Pass path= and max_size=; "
-                "entries of a directory that it wrote are found there"
+                "disk_cache is not supported: diskcache unpickles the data it reads. Pass path= and max_size=; "
+                "entries that diskcache wrote to the directory are imported"
             )
             raise ValueError(message)
         super().__init__(
@@ -56,38 +57,40 @@ class DiskStore(BaseDiskStore):
             durability=durability,
             timeout=timeout,
         )
-        self._threads = Threads()
-        self._only = AsyncDatabase(Location(self._path, self._options, partial(_imports, self._path)), self._threads)
+        self._threads = ReaderWriterThreads()
+        self._database = AsyncDatabase(
+            Location(self._path, self._options, partial(_imports, self._path)), self._threads
+        )
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
         return {"path": url.local_path}
 
     async def _setup(self) -> None:
-        await self._only.open()
+        await self._database.open()
 
     async def _probe(self) -> None:
-        await self._only.write(_probe, self._path, self._options)
+        await self._database.write(_probe, self._path, self._options)
 
     async def _close(self) -> None:
         await self._threads.close()
 
-    def _directory(self, collection: str) -> AsyncDatabase:  # noqa: ARG002 — the same for all
-        return self._only
+    def _database_of(self, collection: str) -> AsyncDatabase:  # noqa: ARG002 — all collections share one
+        return self._database
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        return await self._only.read(Database.collections, limit)
+        return await self._database.read(SQLiteDatabase.collections, limit)
 
     async def _delete_store(self) -> bool:
-        await self._only.change(Database.delete_everything)
+        await self._database.change(SQLiteDatabase.delete_everything)
         return True
 
     async def _cull(self) -> None:
-        while await self._only.change(Database.cull):
+        while await self._database.change(SQLiteDatabase.cull):
             pass
 
 
-def _probe(database: Database, path: Path, options: Options) -> None:
+def _probe(database: SQLiteDatabase, path: Path, options: Options) -> None:
     check_directory(path, required=options.required)
     database.probe()
 

@@ -1,4 +1,4 @@
-"""Waiting writes share a transaction."""
+"""Group commit: queued writes to the same database share a transaction."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -7,27 +7,27 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from key_value.aio.core.worker import Job
 from key_value.aio.errors import StoreConnectionError
-from key_value.aio.stores.disk.connections import Connections
-from key_value.aio.stores.disk.database import Database
+from key_value.aio.stores.disk.connections import ConnectionCache
+from key_value.aio.stores.disk.database import SQLiteDatabase
 from key_value.aio.stores.disk.location import Location
 from typing_extensions import TypeVarTuple, Unpack
 
-__all__ = ["Target", "Writing", "commit_together", "write"]
+__all__ = ["Target", "WriterConnectionCache", "group_commit", "write"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_ATTEMPTS = 3
+_MAX_ATTEMPTS = 3
 
 
-class Writing(Connections):
-    """The connections of the writing thread, and the database of the current transaction."""
+class WriterConnectionCache(ConnectionCache):
+    """The connections of the writer thread, and the database of the current transaction."""
 
-    database: Database
+    database: SQLiteDatabase
 
 
 class Target(NamedTuple):
-    """The database of a call."""
+    """The database that a call writes to."""
 
     location: Location
     create: bool
@@ -35,49 +35,51 @@ class Target(NamedTuple):
 
 
 def write(
-    connections: Writing,
+    connections: WriterConnectionCache,
     _target: Target,
-    function: Callable[[Database, Unpack[Ts]], T],
+    function: Callable[[SQLiteDatabase, Unpack[Ts]], T],
     *args: Unpack[Ts],
 ) -> T:
-    """A call of the writing thread. Its target tells `commit_together` which transaction it belongs to."""
+    """Call the function in the writer thread. `group_commit` groups calls by their target."""
     return function(connections.database, *args)
 
 
-def commit_together(connections: Writing, calls: Sequence[Job[Writing]]) -> None:
-    """Make the calls about one database in one transaction; or, where one of them fails, each in one of its own.
+def group_commit(connections: WriterConnectionCache, calls: Sequence[Job[WriterConnectionCache]]) -> None:
+    """Run the calls for each database in one transaction; if one fails, retry each in its own transaction.
 
-    No caller hears of an error when its own call was committed, nor of success when the file is not there any more.
+    A caller gets an error only if its own call was not committed, and success only if the file still exists.
     """
-    of_locations: dict[Location, list[Job[Writing]]] = {}
+    calls_by_location: dict[Location, list[Job[WriterConnectionCache]]] = {}
     for call in calls:
-        of_locations.setdefault(_target(call).location, []).append(call)
-    for location, its_calls in of_locations.items():
-        _commit(connections, location, its_calls)
+        calls_by_location.setdefault(_target(call).location, []).append(call)
+    for location, location_calls in calls_by_location.items():
+        _commit(connections, location, location_calls)
 
 
-def _commit(connections: Writing, location: Location, calls: Sequence[Job[Writing]]) -> None:
+def _commit(
+    connections: WriterConnectionCache, location: Location, calls: Sequence[Job[WriterConnectionCache]]
+) -> None:
     create = any(_target(call).create for call in calls)
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             database = connections.database = connections.use(location, create=create)
         except BaseException as exc:  # noqa: BLE001 — the callers get it
             _fail(calls, exc)
             return
-        if not _committed(connections, calls) and len(calls) > 1:
+        if not _try_commit(connections, calls) and len(calls) > 1:
             for call in calls:
-                _committed(connections, [call])
-        # Whoever removed a file that was in use before the transaction ended, has removed what was just written.
+                _try_commit(connections, [call])
+        # If the file was removed before the transaction ended, so was the data just written: try again.
         if not database.is_lost():
-            if database.has_lost_log():
-                _save_log(connections, location, calls)
+            if database.has_lost_wal():
+                _checkpoint_wal(connections, location, calls)
             return
         connections.discard(location)
-    _fail(calls, StoreConnectionError(f"{location.file} is removed as soon as it is written"))
+    _fail(calls, StoreConnectionError(f"{location.file} was removed during each attempt to write it"))
 
 
-def _committed(connections: Writing, calls: Sequence[Job[Writing]]) -> bool:
-    """Whether the calls were made and committed, all of them; otherwise each has the error, and none was made."""
+def _try_commit(connections: WriterConnectionCache, calls: Sequence[Job[WriterConnectionCache]]) -> bool:
+    """Run the calls in one transaction; return whether it was committed. If not, all of them get the error."""
     database = connections.database
     error: BaseException | None = None
     try:
@@ -94,24 +96,28 @@ def _committed(connections: Writing, calls: Sequence[Job[Writing]]) -> bool:
     if error is None:
         return True
     _fail(calls, error)
-    # Where it fails, so does the next transaction, and tells.
+    # If the rollback fails, so does the next transaction, and raises the error.
     with suppress(sqlite3.Error):
         database.roll_back()
     return False
 
 
-def _save_log(connections: Writing, location: Location, calls: Sequence[Job[Writing]]) -> None:
+def _checkpoint_wal(
+    connections: WriterConnectionCache, location: Location, calls: Sequence[Job[WriterConnectionCache]]
+) -> None:
     try:
-        is_saved = connections.database.save_log()
+        is_saved = connections.database.checkpoint_wal()
     except sqlite3.Error:
         is_saved = False
     if not is_saved:
-        _fail(calls, StoreConnectionError(f"{location.file}: its log was removed, and what it held is lost"))
+        _fail(
+            calls, StoreConnectionError(f"{location.file}: its write-ahead log was removed, and the data in it is lost")
+        )
     connections.discard(location)
-    location.openings += 1
+    location.generation += 1
 
 
-def _target(call: Job[Writing]) -> Target:
+def _target(call: Job[WriterConnectionCache]) -> Target:
     return cast("Target", call.arguments[0])
 
 
