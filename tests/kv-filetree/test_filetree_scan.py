@@ -90,7 +90,7 @@ async def test_each_file_is_read_once_and_the_directory_listed_once(tmp_path: Pa
 async def test_a_directory_of_more_names_than_are_listed_ahead_is_listed_for_each_portion(
     tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "_AHEAD", 100)
+    monkeypatch.setattr(pages, "_MAX_LISTED_NAMES", 100)
     async with FileTreeStore(data_directory=tmp_path) as store:
         names = await fill(store, 1000)
         assert await scan_all(store, limit=25) == names

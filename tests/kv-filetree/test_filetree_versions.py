@@ -162,7 +162,7 @@ def between(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], None])
     monkeypatch.setattr(place, step, stepped)
 
 
-@pytest.mark.parametrize("step", ["_write_temporary", "_swap", "exchange"])
+@pytest.mark.parametrize("step", ["_write_temporary", "_replace_unchanged", "exchange"])
 @pytest.mark.usefixtures("names_can_be_exchanged")
 async def test_a_write_of_others_after_the_look_is_not_overwritten(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -201,7 +201,7 @@ async def test_a_first_write_of_others_is_not_overwritten_by_put_if_absent(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("bob", {"n": 1})
-    between(monkeypatch, "_place", lambda: put_as_others(tmp_path, "ada", 2))
+    between(monkeypatch, "_link_new", lambda: put_as_others(tmp_path, "ada", 2))
     assert await store.put_if_absent("ada", {"n": 3}) is False
     assert await store.get("ada") == {"n": 2}
 

@@ -1,4 +1,4 @@
-"""A store in a tree of JSON files."""
+"""A store in a directory tree of JSON files."""
 
 from key_value.aio.stores.filetree.store import (
     FileTreeStore,

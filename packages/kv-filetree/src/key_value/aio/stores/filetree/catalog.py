@@ -1,4 +1,4 @@
-"""The directories of collections: `{data}/{name}`, and the information about them: `{metadata}/{name}-info.json`."""
+"""The directories of collections, `{data}/{name}`, and their metadata, `{metadata}/{name}-info.json`."""
 
 import json
 import os
@@ -25,22 +25,22 @@ class Catalog:
         self._prefix = f"{data}{os.sep}"
         self._fsync = fsync
 
-    def make_roots(self) -> None:
-        """Create the missing directories of data and metadata, if that is allowed. Raises StoreSetupError."""
+    def create_roots(self) -> None:
+        """Create missing data and metadata directories if allowed. Raises StoreSetupError if one is still missing."""
         for path in dict.fromkeys((self.data, self._metadata)):
             if self.auto_create and not path.is_symlink() and not path.exists():
                 make_directories(path, fsync=self._fsync)
-            # Asked last, for another may have made it meanwhile.
+            # Checked last, because another process may have created it meanwhile.
             if path.is_dir():
                 continue
             if path.exists() or path.is_symlink():
-                message = f"{path} is not a directory, which FileTreeStore needs there"
+                message = f"{path} is not a directory; FileTreeStore needs one there"
             else:
-                message = f"the directory {path} does not exist; make it, or leave auto_create on"
+                message = f"the directory {path} does not exist; create it, or pass auto_create=True"
             raise StoreSetupError(message)
 
     def roots(self) -> list[Path]:
-        """The directories of data and metadata, once if they are the same. They may be links, unlike their content."""
+        """Return the distinct data and metadata directories. These may be links; links inside them are rejected."""
         return [root for root in dict.fromkeys((self.data.resolve(), self._metadata.resolve())) if root.is_dir()]
 
     def names(self) -> Iterator[str]:
@@ -51,7 +51,8 @@ class Catalog:
                     if data / name != metadata:
                         yield name
 
-    def opened(self, name: str) -> Directory | None:
+    def open(self, name: str) -> Directory | None:
+        """Open the directory of a collection; None if it does not exist."""
         try:
             return Directory(self._prefix + name)
         except FileNotFoundError:
@@ -59,31 +60,32 @@ class Catalog:
                 raise
             return None
 
-    def made(self, name: str, collection: str) -> Directory:
-        directory = self.opened(name)
+    def open_or_create(self, name: str, collection: str) -> Directory:
+        """Open the directory of a collection, after creating it if missing and allowed."""
+        directory = self.open(name)
         if directory is None:
             path = self.data / name
             if not self.auto_create:
-                message = f"the directory {path} does not exist; make it, or leave auto_create on"
+                message = f"the directory {path} does not exist; create it, or pass auto_create=True"
                 raise StoreSetupError(message)
             make_directories(self.data, fsync=self._fsync)
-            # So that nobody removes the one while the other is made.
+            # The lock keeps others from removing the info file while the directory is created.
             with Directory(str(self.data.resolve())) as root, root.locked():
-                # First, so that a collection with a directory has it however this ends.
+                # Written first, so that after an interruption every directory has its info file.
                 self._write_info(name, collection)
                 make_directories(path, fsync=self._fsync)
             directory = Directory(str(path))
         return directory
 
     def files(self, name: str) -> Iterator[tuple[Directory, str]]:
-        directory = self.opened(name)
+        directory = self.open(name)
         if directory is not None:
             with directory:
                 for file in directory.files():
                     yield directory, file
 
     def remove(self, name: str) -> None:
-        """Remove the directory of a collection and the information about it, unless they hold something else."""
+        """Remove the directory of a collection and its info file, unless the directory is not empty."""
         with Directory(str(self.data.resolve())) as root, root.locked():
             try:
                 (self.data / name).rmdir()
@@ -91,37 +93,37 @@ class Catalog:
                 pass
             except OSError:
                 return
-            if self.info(name) is not None:
+            if self.collection_in_info(name) is not None:
                 with Directory(str(self._metadata.resolve())) as directory:
                     directory.remove(name + INFO_SUFFIX)
 
     def orphans(self) -> Iterator[str]:
-        """Collections of which only the information is left, as after an interrupted removal."""
+        """Yield collections with only an info file left, as after an interrupted removal."""
         data, metadata = self.data.resolve(), self._metadata.resolve()
         if not (data.is_dir() and metadata.is_dir()):
             return
         with Directory(str(metadata)) as directory:
             for file in directory.files():
                 name = file.removesuffix(INFO_SUFFIX)
-                if name == file or (data / name).exists() or self.info(name) is None:
+                if name == file or (data / name).exists() or self.collection_in_info(name) is None:
                     continue
-                # Other trees may have the same directory of metadata.
-                if data == metadata or self._info(name).get("directory") == str(data / name):
+                # Other trees may share the metadata directory.
+                if data == metadata or self._read_info(name).get("directory") == str(data / name):
                     yield name
 
-    def info(self, name: str) -> str | None:
-        """The collection that the information describes; None if there is none, or that of another collection."""
-        info = self._info(name)
+    def collection_in_info(self, name: str) -> str | None:
+        """Return the collection name in the info file; None if there is no valid info file."""
+        info = self._read_info(name)
         collection = info.get("collection")
         return collection if isinstance(collection, str) and "directory" in info and "version" in info else None
 
-    def _info(self, name: str) -> dict[str, object]:
+    def _read_info(self, name: str) -> dict[str, object]:
         try:
             with Directory(str(self._metadata.resolve())) as directory:
                 file = directory.read(name + INFO_SUFFIX)
             return {} if file is None else load_object(file.content)
         except (FileNotFoundError, DeserializationError, KeyValueStoreError):
-            return {}  # none, or not the store's
+            return {}  # missing, or not written by a store
 
     def _write_info(self, name: str, collection: str) -> None:
         make_directories(self._metadata, fsync=self._fsync)
@@ -131,12 +133,12 @@ class Catalog:
             info = {
                 "collection": collection,
                 "created_at": clock.now().isoformat(),
-                # For py-key-value-aio, which opens it. Trees move: nothing here goes by it alone.
+                # Required by py-key-value-aio. Not relied on here, because trees can be moved.
                 "directory": str(self.data.resolve() / name),
                 "version": 1,
             }
             content = json.dumps(info).encode()
-            # Where data and metadata are one directory, its lock is held.
+            # If data and metadata are the same directory, its lock is already held.
             directory.write_if(name + INFO_SUFFIX, content, None, fsync=self._fsync)
             if self._fsync:
                 directory.sync()

@@ -1,4 +1,4 @@
-"""The file system: directories whose names are looked up without following links."""
+"""Directories in which names are looked up without following links."""
 
 import os
 import re
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CAN_LOCK", "Directory", "File", "is_temporary", "temporary_name"]
 
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-# A pipe that lies where a file should must not block the one who opens it.
+# O_NONBLOCK keeps a named pipe in place of a file from blocking `open`.
 _READ: int = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _CREATE: int = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_BINARY", 0)
 _OPEN_DIRECTORY: int = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
@@ -32,9 +32,9 @@ _HAS_DESCRIPTORS = bool(
 )
 
 CAN_LOCK = _HAS_DESCRIPTORS and HAS_LOCKS
-"""Whether this platform can lock directories. Whether this file system can, only an attempt shows."""
+"""Whether this platform can lock directories. Whether the file system can is known only after an attempt."""
 
-_WINDOWS_JUNCTION = 0xA0000003  # a link to all but `stat`
+_WINDOWS_JUNCTION = 0xA0000003  # a link that S_ISLNK does not report
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}[^/]*\.tmp")
 
@@ -45,9 +45,9 @@ class File(NamedTuple):
 
 
 class Directory:
-    """An open directory, used through its descriptor if the platform supports that; else by path, with a check before.
+    """An open directory, accessed through its descriptor, or by checked paths if the platform has no `dir_fd`.
 
-    Raises FileNotFoundError for a missing file, and PathSecurityError for a link in place of the directory or of a
+    Raises FileNotFoundError for a missing directory, and PathSecurityError for a link in place of the directory or of a
     file.
     """
 
@@ -100,7 +100,7 @@ class Directory:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 self._check_file(name)
-            # Files are replaced and never changed: what the status says of the size holds.
+            # The size stays valid, because files are replaced and never modified.
             content = os.read(descriptor, status.st_size)
             while len(content) < status.st_size and (more := os.read(descriptor, status.st_size - len(content))):
                 content += more
@@ -113,14 +113,14 @@ class Directory:
         return can_be_locked(self._descriptor)
 
     def locked(self, *, exclusive: bool = True) -> Lock:
-        """A context manager that excludes all other writers who take the lock, or only those who want it exclusively.
+        """Return a context manager that holds an exclusive or shared lock on the directory.
 
-        Do not take it twice: a second lock of the same directory waits for the first, even in the same thread.
+        The lock is not reentrant: a second one on the same directory waits for the first, even in the same thread.
         """
         return Lock(self._descriptor, exclusive=exclusive)
 
     def write(self, name: str, content: bytes, *, fsync: bool) -> None:
-        """Replace the file as a whole. With `fsync` its content is then on disk, its name only after `sync`."""
+        """Replace the file atomically. With `fsync` its content is then on disk; call `sync` for its name."""
         temporary = self._write_temporary(content, fsync=fsync)
         try:
             self._replace(temporary, name)
@@ -130,12 +130,15 @@ class Directory:
             raise
 
     def write_if(self, name: str, content: bytes, current: os.stat_result | None, *, fsync: bool) -> bool:
-        """Like `write`, but only to replace the file with this status, or no file; return whether it did. Needs the
-        lock.
+        """Like `write`, but only if the file has this status (None: does not exist); return whether it was written.
+
+        The caller holds the lock.
         """
         temporary = self._write_temporary(content, fsync=fsync)
         try:
-            return self._place(temporary, name) if current is None else self._swap(temporary, name, current)
+            if current is None:
+                return self._link_new(temporary, name)
+            return self._replace_unchanged(temporary, name, current)
         finally:
             with suppress(OSError):
                 self.remove(temporary)
@@ -157,8 +160,8 @@ class Directory:
             os.close(descriptor)
         return temporary
 
-    def _place(self, temporary: str, name: str) -> bool:
-        """Give the file this name too, unless another has it."""
+    def _link_new(self, temporary: str, name: str) -> bool:
+        """Give the temporary file this name, unless the name exists; return whether it did."""
         try:
             os.link(self._at(temporary), self._at(name), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
         except FileExistsError:
@@ -171,28 +174,28 @@ class Directory:
             self._replace(temporary, name)
         return True
 
-    def _swap(self, temporary: str, name: str, current: os.stat_result) -> bool:
-        """Give the file the name of the one with this status, unless a writer that takes no lock came between."""
-        placed = self.status(temporary)
-        if not _is_same(self.status(name), current):
+    def _replace_unchanged(self, temporary: str, name: str, current: os.stat_result) -> bool:
+        """Replace the file with this status; return False if a writer without the lock has changed it."""
+        new = self.status(temporary)
+        if not _is_unchanged(self.status(name), current):
             return False
         if not exchange(self._descriptor, temporary, name):
             self._replace(temporary, name)
             return True
-        taken = self.status(temporary)
-        if _is_same(taken, current):
+        displaced = self.status(temporary)
+        if _is_unchanged(displaced, current):
             return True
-        # Its file gets the name back, and so does that of another one which comes between that.
-        with suppress(FileNotFoundError):  # or of one that removed what had the name
+        # Give the name back to the other writer's file, and to any further file that is written in between.
+        with suppress(FileNotFoundError):  # another writer removed the file
             while exchange(self._descriptor, temporary, name):
-                returned, taken = taken, self.status(temporary)
-                if _is_same(taken, placed):
+                returned, displaced = displaced, self.status(temporary)
+                if _is_unchanged(displaced, new):
                     break
-                placed = returned
+                new = returned
         return False
 
     def create(self, name: str) -> None:
-        """Make an empty file. Raises OSError and UnicodeEncodeError when none can be made, by this name or at all."""
+        """Create an empty file. Raises OSError or UnicodeEncodeError if no file of this name can be created."""
         os.close(os.open(self._at(name), _CREATE, PRIVATE_FILE, dir_fd=self._descriptor))
 
     def sync(self) -> None:
@@ -200,7 +203,7 @@ class Directory:
             os.fsync(self._descriptor)
 
     def remove(self, name: str) -> bool:
-        """Remove the file; return whether there was one. For a link, remove the link itself."""
+        """Remove the file; return whether it existed. A link itself is removed, not its target."""
         try:
             os.unlink(self._at(name), dir_fd=self._descriptor)
         except FileNotFoundError:
@@ -208,37 +211,38 @@ class Directory:
         return True
 
     def remove_if(self, name: str, current: os.stat_result) -> bool:
-        """Remove the file if it has this status; return whether it did. Needs the lock.
+        """Remove the file if it has this status; return whether it was removed. The caller holds the lock.
 
-        A file that a writer without the lock puts in its place stays: the file is moved aside and checked there.
+        The file is moved aside and checked there, so that a file which a writer without the lock puts in its place is
+        kept.
         """
-        if not _is_same(self.status(name), current):
+        if not _is_unchanged(self.status(name), current):
             return False
         aside = temporary_name()
         try:
             self._replace(name, aside)
         except FileNotFoundError:
             return False
-        is_meant = _is_same(self.status(aside), current)
-        if not is_meant:
+        is_unchanged = _is_unchanged(self.status(aside), current)
+        if not is_unchanged:
             self._put_back(aside, name)
         self.remove(aside)
-        return is_meant
+        return is_unchanged
 
     def _put_back(self, aside: str, name: str) -> None:
         try:
             os.link(self._at(aside), self._at(name), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
         except FileExistsError:
-            pass  # a put came later still
+            pass  # an even later put has replaced it
         except OSError:  # a file system without hard links
             self._replace(aside, name)
 
     def files(self) -> Iterator[str]:
-        """The names of the regular files. A directory is scanned once after it was opened."""
+        """Yield the names of regular files. An opened directory can be scanned only once."""
         return (entry.name for entry in self._scan() if entry.is_file(follow_symlinks=False))
 
     def directories(self) -> Iterator[str]:
-        """The names of the directories, as `files` gives those of files."""
+        """Yield the names of subdirectories, under the same condition as `files`."""
         return (entry.name for entry in self._scan() if entry.is_dir(follow_symlinks=False))
 
     def _scan(self) -> "Iterator[os.DirEntry[str]]":
@@ -253,7 +257,7 @@ class Directory:
         if status is None or stat.S_ISREG(status.st_mode):
             return
         if stat.S_ISLNK(status.st_mode):
-            message = f"{self.path_of(name)} is a link, which the store did not make; nothing was read"
+            message = f"{self.path_of(name)} is a link, which the store did not create; nothing was read"
             raise PathSecurityError(message)
         message = f"{self.path_of(name)} is not a regular file; remove it to store an entry there"
         raise KeyValueStoreError(message)
@@ -269,14 +273,14 @@ def is_temporary(name: str) -> bool:
 
 def _check_directory(path: str, status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _WINDOWS_JUNCTION:
-        message = f"{path} is a link, which the store did not make; nothing was read or written"
+        message = f"{path} is a link, which the store did not create; nothing was read or written"
         raise PathSecurityError(message)
     if not stat.S_ISDIR(status.st_mode):
         message = f"{path} is not a directory; remove it to store entries of the collection there"
         raise KeyValueStoreError(message)
 
 
-def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+def _is_unchanged(one: os.stat_result | None, other: os.stat_result | None) -> bool:
     if one is None or other is None:
         return False
     return (one.st_ino, one.st_mtime_ns, one.st_size) == (other.st_ino, other.st_mtime_ns, other.st_size)

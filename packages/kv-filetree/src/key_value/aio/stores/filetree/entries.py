@@ -11,20 +11,20 @@ from key_value.aio.core.marks import digest
 from key_value.aio.errors import DeserializationError, StoreConnectionError
 from key_value.aio.stores.filetree.catalog import Catalog
 from key_value.aio.stores.filetree.directory import Directory, File, temporary_name
-from key_value.aio.stores.filetree.names import ENTRY_SUFFIX, INFO_SUFFIX, EscapedNames, GivenNames, Names
+from key_value.aio.stores.filetree.names import ENTRY_SUFFIX, INFO_SUFFIX, CustomNames, EscapedNames, Names
 from key_value.aio.stores.filetree.portability import needs_portable_names
 
-__all__ = ["ATTEMPTS", "Entries", "Found", "parsed"]
+__all__ = ["MAX_ATTEMPTS", "Entries", "FoundEntry", "parse_entry"]
 
-# How often a put makes the directory again that someone else removes in the middle of it.
-ATTEMPTS = 100
+# Attempts of a put whose directory another process keeps removing.
+MAX_ATTEMPTS = 100
 
-# How many entries of a batch are written while a conditional write waits.
-_MOST_AT_ONCE = 32
+# Entries of a batch that are written under one lock, while conditional writes wait.
+_ENTRIES_PER_LOCK = 32
 
 
-class Found(NamedTuple):
-    """An entry and its location."""
+class FoundEntry(NamedTuple):
+    """An entry and the file it was read from."""
 
     directory: Directory
     name: str
@@ -33,48 +33,48 @@ class Found(NamedTuple):
 
     @property
     def version(self) -> str:
-        """Each write makes another file, if only with another time of change."""
+        """A digest of content, inode number and modification time, at least one of which changes with every write."""
         return digest(self.file.content, self.file.status.st_ino, self.file.status.st_mtime_ns)
 
     def remove(self) -> bool:
-        """Whether it still was there. Needs the lock."""
+        """Remove the file unless it has changed; return whether it was removed. The caller holds the lock."""
         return self.directory.remove_if(self.name, self.file.status)
 
 
 class Entries:
-    """Reads, writes and removes entries. It blocks, and keeps nothing open between calls.
+    """Reads, writes and removes entries. All calls block, and nothing stays open between calls.
 
-    Collections and keys are those that hooks get: spelled by the strategy that was given, or else the user's own.
+    Collections and keys are as passed to the store's hooks: sanitized by the user's strategy if there is one.
     """
 
     def __init__(
         self,
         catalog: Catalog,
         *,
-        keys: GivenNames | None,
-        collections: GivenNames | None,
-        used: str,
+        keys: CustomNames | None,
+        collections: CustomNames | None,
+        reserved: str,
         portable: bool,
         fsync: bool,
     ) -> None:
         self.can_be_locked: bool = True
         self._catalog = catalog
-        self._given_keys = keys
-        self._given_collections = collections
-        self._used = used
-        self._portable_wanted = portable
+        self._custom_keys = keys
+        self._custom_collections = collections
+        self._reserved = reserved
+        self._wants_portable = portable
         self._fsync = fsync
-        self._use(portable=None)
+        self._set_names(portable=None)
 
     def open(self) -> None:
-        """Create the directories if allowed, and find out how names must be spelled and if there are locks."""
-        self._catalog.make_roots()
+        """Create the directories if allowed, and find out whether names must be portable and whether locks work."""
+        self._catalog.create_roots()
         with Directory(str(self._catalog.data.resolve())) as root:
             self.can_be_locked = root.can_be_locked
-        self._use(portable=needs_portable_names(self._catalog.data, wanted=self._portable_wanted))
+        self._set_names(portable=needs_portable_names(self._catalog.data, wanted=self._wants_portable))
 
     def probe(self) -> None:
-        """Open it again, and create and remove a file."""
+        """Reopen the tree, and create and remove a file in each root."""
         self.open()
         for root in self._catalog.roots():
             with Directory(str(root)) as directory:
@@ -82,101 +82,101 @@ class Entries:
                 directory.create(name)
                 directory.remove(name)
 
-    def _use(self, *, portable: bool | None) -> None:
+    def _set_names(self, *, portable: bool | None) -> None:
         self._portable = portable
-        # Until it is known: there is nothing to find, and portable names are safe to look for anywhere.
-        unless_exact = portable is not False
-        self._keys: Names = self._given_keys or EscapedNames(ENTRY_SUFFIX, portable=unless_exact)
-        self._collections: Names = self._given_collections or EscapedNames(
-            INFO_SUFFIX, self._used, portable=unless_exact
+        # If unknown, use portable names: they are safe to look up anywhere, and there is nothing to find yet.
+        use_portable = portable is not False
+        self._keys: Names = self._custom_keys or EscapedNames(ENTRY_SUFFIX, portable=use_portable)
+        self._collections: Names = self._custom_collections or EscapedNames(
+            INFO_SUFFIX, self._reserved, portable=use_portable
         )
 
-    def _require_spelling(self) -> None:
+    def _require_naming(self) -> None:
         if self._portable is None:
             self.open()
         if self._portable is None:
             data = self._catalog.data
-            message = f"cannot use {data}: no file can be created in it to find out how names must be spelled"
+            message = f"cannot use {data}: no file can be created there to test which names the file system supports"
             raise StoreConnectionError(message)
 
     # Reading
 
     def read(self, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        names = self._collections.places(collection)
+        names = self._collections.stored_names(collection)
         entries: list[ManagedEntry | None] = [None] * len(keys)
-        directory = self._catalog.opened(names[0])
+        directory = self._catalog.open(names[0])
         if directory is not None:
             with directory:
                 for number, key in enumerate(keys):
-                    found = self._found(directory, names[0], self._keys.places(key)[0], collection, key)
+                    found = self._find(directory, names[0], self._keys.stored_names(key)[0], collection, key)
                     entries[number] = None if found is None else found.entry
         for number, key in enumerate(keys):
             if entries[number] is None:
-                with_older = self._older(names, collection, key)
-                entries[number] = next((found.entry for found in with_older), None)
+                legacy = self._find_legacy(names, collection, key)
+                entries[number] = next((found.entry for found in legacy), None)
         return entries
 
-    def _found(self, directory: Directory, name: str, stored: str, collection: str, key: str) -> Found | None:
+    def _find(self, directory: Directory, name: str, stored: str, collection: str, key: str) -> FoundEntry | None:
         file = directory.read(stored + ENTRY_SUFFIX)
-        return None if file is None else self._meant(directory, name, stored, file, collection=collection, key=key)
+        return None if file is None else self._match(directory, name, stored, file, collection=collection, key=key)
 
-    def _meant(
+    def _match(
         self, directory: Directory, name: str, stored: str, file: File, *, collection: str, key: str
-    ) -> Found | None:
-        """The entry in the file, if it is the one that the names mean."""
-        entry = parsed(directory, stored + ENTRY_SUFFIX, file)
-        is_meant = self._keys.is_of(stored, entry.key, key) and self._collections.is_of(
+    ) -> FoundEntry | None:
+        """Return the entry in the file if it belongs to this collection and key."""
+        entry = parse_entry(directory, stored + ENTRY_SUFFIX, file)
+        is_match = self._keys.matches(stored, entry.key, key) and self._collections.matches(
             name, entry.collection, collection
         )
-        return Found(directory, stored + ENTRY_SUFFIX, file, entry) if is_meant else None
+        return FoundEntry(directory, stored + ENTRY_SUFFIX, file, entry) if is_match else None
 
     # Writing
 
     def write(self, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> None:
-        self._require_spelling()
-        names = self._collections.places(collection)
+        self._require_naming()
+        names = self._collections.stored_names(collection)
         items = list(zip(keys, entries, strict=True))
         done = 0
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with self._catalog.made(names[0], entries[0].collection or collection) as directory:
+                with self._catalog.open_or_create(names[0], entries[0].collection or collection) as directory:
                     while done < len(items):
-                        # Beside other puts, and never between the look and the replacement of a conditional write.
+                        # Shared with other puts, but never between the check and the write of a conditional write.
                         with directory.locked(exclusive=False):
-                            for key, entry in items[done : done + _MOST_AT_ONCE]:
-                                stored = self._keys.places(key)[0]
-                                text = self._text(entry, names[0], stored)
+                            for key, entry in items[done : done + _ENTRIES_PER_LOCK]:
+                                stored = self._keys.stored_names(key)[0]
+                                text = self._encode(entry, names[0], stored)
                                 directory.write(stored + ENTRY_SUFFIX, text, fsync=self._fsync)
                                 done += 1
                     if self._fsync:
                         directory.sync()
                 break
             except FileNotFoundError:
-                if attempt == ATTEMPTS:
+                if attempt == MAX_ATTEMPTS:
                     raise
-        self._remove_older(names, collection, keys)
+        self._remove_legacy(names, collection, keys)
 
-    def _text(self, entry: ManagedEntry, name: str, stored: str) -> bytes:
+    def _encode(self, entry: ManagedEntry, name: str, stored: str) -> bytes:
         changed = self._portable or stored != entry.key or name != entry.collection
         return dump_entry(entry, names=bool(changed))
 
     def remove(self, collection: str, keys: Sequence[str]) -> int:
-        """How many live entries there were."""
-        names = self._collections.places(collection)
+        """Remove the entries; return how many were live."""
+        names = self._collections.stored_names(collection)
         removed = 0
-        directory = self._catalog.opened(names[0])
+        directory = self._catalog.open(names[0])
         if directory is not None:
             with directory:
                 for key in keys:
                     with directory.locked():
-                        removed += self._remove(directory, names[0], self._keys.places(key)[0], collection, key)
+                        removed += self._remove(directory, names[0], self._keys.stored_names(key)[0], collection, key)
                 if self._fsync:
                     directory.sync()
-        return removed + self._remove_older(names, collection, keys)
+        return removed + self._remove_legacy(names, collection, keys)
 
     def _remove(self, directory: Directory, name: str, stored: str, collection: str, key: str) -> bool:
         try:
-            found = self._found(directory, name, stored, collection, key)
+            found = self._find(directory, name, stored, collection, key)
         except DeserializationError:
             return directory.remove(stored + ENTRY_SUFFIX)
         if found is None:
@@ -186,21 +186,21 @@ class Entries:
             return False
         return directory.remove(stored + ENTRY_SUFFIX)
 
-    def _older(self, names: Sequence[str], collection: str, key: str) -> Iterator[Found]:
-        """The entry where another naming put it; only of names that are not stored as they are."""
-        for name, stored in islice(product(names, self._keys.places(key)), 1, None):
-            directory = self._catalog.opened(name)
+    def _find_legacy(self, names: Sequence[str], collection: str, key: str) -> Iterator[FoundEntry]:
+        """Yield the entry from places of other naming schemes. Only escaped names have such places."""
+        for name, stored in islice(product(names, self._keys.stored_names(key)), 1, None):
+            directory = self._catalog.open(name)
             if directory is None:
                 continue
             with directory, suppress(DeserializationError):
-                found = self._found(directory, name, stored, collection, key)
+                found = self._find(directory, name, stored, collection, key)
                 if found is not None:
                     yield found
 
-    def _remove_older(self, names: Sequence[str], collection: str, keys: Sequence[str]) -> int:
+    def _remove_legacy(self, names: Sequence[str], collection: str, keys: Sequence[str]) -> int:
         removed = 0
         for key in keys:
-            for found in self._older(names, collection, key):
+            for found in self._find_legacy(names, collection, key):
                 with found.directory.locked():
                     removed += found.remove() and not found.entry.is_expired
                 if self._fsync:
@@ -208,7 +208,7 @@ class Entries:
         return removed
 
 
-def parsed(directory: Directory, name: str, file: File) -> ManagedEntry:
+def parse_entry(directory: Directory, name: str, file: File) -> ManagedEntry:
     try:
         return load_entry(file.content)
     except DeserializationError as exc:

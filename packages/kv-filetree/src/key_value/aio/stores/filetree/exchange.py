@@ -1,4 +1,4 @@
-"""Exchanging two names in one step, which Linux can and Python does not offer."""
+"""Atomic exchange of two file names by renameat2 of Linux, which Python does not offer."""
 
 import errno
 import os
@@ -8,19 +8,19 @@ from functools import cache
 __all__ = ["exchange"]
 
 _RENAME_EXCHANGE = 2
-_NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+_UNSUPPORTED_ERRNOS = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 
 def exchange(descriptor: int | None, one: str, other: str) -> bool:
-    """Exchange the files of two names in the directory; return False if the system or file system cannot.
+    """Exchange two names in the directory; return False if the system or file system does not support that.
 
-    Raises OSError, such as FileNotFoundError if either name has no file.
+    Raises OSError, such as FileNotFoundError if either name does not exist.
     """
     call = None if descriptor is None else _renameat2()
     if call is None:
         return False
     number = call(descriptor, os.fsencode(one), descriptor, os.fsencode(other), _RENAME_EXCHANGE)
-    if number in _NOT_HERE:
+    if number in _UNSUPPORTED_ERRNOS:
         return False
     if number:
         raise OSError(number, os.strerror(number), one, None, other)
@@ -29,8 +29,8 @@ def exchange(descriptor: int | None, one: str, other: str) -> bool:
 
 @cache
 def _renameat2() -> Callable[..., int] | None:
-    """The function of the C library, giving an errno or 0."""
-    # Takes 4 ms, and only conditional writes need it.
+    """Return the C library's function, which returns an errno or 0. None if there is none."""
+    # Deferred: the import takes 4 ms, and only conditional writes need it.
     import ctypes
 
     try:

@@ -1,4 +1,4 @@
-"""Our errors for those of the file system."""
+"""Translation of file system errors."""
 
 import errno
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.filetree.directory import is_temporary
 
-__all__ = ["meaning_of"]
+__all__ = ["translate_error"]
 
-# Trying again does not help until someone does something about them.
-_TO_BE_SET_RIGHT = {
+# Errors that persist until someone changes the file system or its permissions.
+_SETUP_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
@@ -22,12 +22,12 @@ _TO_BE_SET_RIGHT = {
 }
 
 
-def meaning_of(error: OSError, path: Path) -> BaseKeyValueError:
-    """Our error for one of the file system, with the place and the reason."""
-    meaning = StoreSetupError if error.errno in _TO_BE_SET_RIGHT else StoreConnectionError
+def translate_error(error: OSError, path: Path) -> BaseKeyValueError:
+    """Return the library's error for an OSError, with the path and the reason."""
+    meaning = StoreSetupError if error.errno in _SETUP_ERRNOS else StoreConnectionError
     names = [Path(name) for name in (error.filename, error.filename2) if isinstance(name, str)]
-    told = [name for name in names if not is_temporary(name.name)]
-    # Relative to a descriptor, of which only the name is known.
-    where = path if not told else told[-1] if told[-1].is_absolute() else path / "…" / told[-1]
+    shown = [name for name in names if not is_temporary(name.name)]
+    # Names relative to a descriptor are shown as path/…/name.
+    where = path if not shown else shown[-1] if shown[-1].is_absolute() else path / "…" / shown[-1]
     reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return meaning(f"cannot use {where}: {error.strerror or 'the file system failed'} ({reason})")

@@ -1,4 +1,4 @@
-"""Locks on directories, which the end of the holding process releases."""
+"""Locks on directories. The operating system releases them when the holding process ends."""
 
 import errno
 import time
@@ -14,19 +14,19 @@ except ImportError:  # Windows
 
 HAS_LOCKS = fcntl is not None
 
-# The errors of file systems without locks, or, like NFS, without locks on directories.
-_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.ENOLCK}
+# Errors of file systems without locks or, like NFS, without locks on directories.
+_UNSUPPORTED_ERRNOS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.ENOLCK}
 
-# A lock is held for some 50 µs. One that is held for longer belongs to a process that was stopped.
+# A lock is normally held for about 50 µs. A longer wait means that the holder is suspended.
 _LOCK_WAIT_SECONDS = 30.0
-_PAUSE = 0.0001
+_RETRY_SECONDS = 0.0001
 
 
 class Lock:
-    """A context manager that returns False if there are no locks.
+    """A context manager that locks a directory, and returns False if the file system has no locks.
 
-    Waits for other holders, and raises StoreTimeoutError after 30 s. It unlocks explicitly, because closing the
-    descriptor would not unlock while a forked process has a copy.
+    Entering waits for other holders, and raises StoreTimeoutError after 30 s. Exiting unlocks explicitly, because
+    closing the descriptor does not unlock while a forked process has a copy of it.
     """
 
     __slots__ = ("_descriptor", "_exclusive", "_is_held")
@@ -50,19 +50,17 @@ class Lock:
     def _wait(self) -> bool:
         end = time.monotonic() + _LOCK_WAIT_SECONDS
         while True:
-            time.sleep(_PAUSE)
+            time.sleep(_RETRY_SECONDS)
             outcome = _try_to_lock(self._descriptor, exclusive=self._exclusive)
             if outcome is not None:
                 return outcome
             if time.monotonic() > end:
-                message = (
-                    f"another process has locked the directory for {_LOCK_WAIT_SECONDS:g} s, the limit; is it stopped?"
-                )
+                message = f"another process has kept the directory locked for {_LOCK_WAIT_SECONDS:g} s, the limit"
                 raise StoreTimeoutError(message)
 
 
 def _try_to_lock(descriptor: int | None, *, exclusive: bool) -> bool | None:
-    """None while others hold it, False where there are no locks."""
+    """Return whether the lock was taken: None while others hold it, False if there are no locks."""
     if fcntl is None or descriptor is None:
         return False
     try:
@@ -70,7 +68,7 @@ def _try_to_lock(descriptor: int | None, *, exclusive: bool) -> bool | None:
     except BlockingIOError:
         return None
     except OSError as exc:
-        if exc.errno in _NO_LOCKS:
+        if exc.errno in _UNSUPPORTED_ERRNOS:
             return False
         raise
     return True
@@ -82,7 +80,7 @@ def _unlock(descriptor: int | None) -> None:
 
 
 def can_be_locked(descriptor: int | None) -> bool:
-    """Whether the file system has locks on directories."""
+    """Whether the file system supports locks on directories."""
     outcome = _try_to_lock(descriptor, exclusive=True)
     if outcome:
         _unlock(descriptor)

@@ -1,4 +1,4 @@
-"""Pages of the files of a directory, which has no order and must be listed each time."""
+"""Pages of the files of a directory. Directories have no order, so each listing reads all names."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 __all__ = ["Listing", "Listings", "Position", "first_names"]
 
-# Names are listed ahead so that a directory of 100 000 files is listed three times, not a hundred: about 70 bytes each.
-_AHEAD = 50_000
-_MOST_LISTINGS = 4
+# Listing ahead reads a directory of 100 000 files three times instead of a hundred. A name takes about 70 bytes.
+_MAX_LISTED_NAMES = 50_000
+_MAX_LISTINGS = 4
 
-_STEP = 256
+_NAMES_PER_STEP = 256
 
-# A name can have three: as all file systems, as this one and as py-key-value-aio spell it.
-_PLACES = "012"
+# A collection can have three directories: its portable, exact and unescaped (py-key-value-aio) names.
+_DIRECTORY_INDICES = "012"
 
 
 class Position(NamedTuple):
-    """The start of a page: the place of the collection, and the file before the page."""
+    """The start of a page: listing token, index of the collection's directory, and last file before the page."""
 
     listing: str = ""
-    place: int = 0
+    directory_index: int = 0
     last: str = ""
 
     @classmethod
@@ -31,21 +31,21 @@ class Position(NamedTuple):
         if cursor is None:
             return cls()
         listing, _, rest = cursor.partition("/")
-        place, separator, last = rest.partition("/")
-        if not separator or place not in _PLACES:
+        directory_index, separator, last = rest.partition("/")
+        if not separator or directory_index not in _DIRECTORY_INDICES:
             message = "cursor does not come from a scan"
             raise ValueError(message)
-        return cls(listing, int(place), last)
+        return cls(listing, int(directory_index), last)
 
-    def in_next_place(self) -> "Position":
-        return Position("", self.place + 1)
+    def in_next_directory(self) -> "Position":
+        return Position("", self.directory_index + 1)
 
     def __str__(self) -> str:
-        return f"{self.listing}/{self.place}/{self.last}"
+        return f"{self.listing}/{self.directory_index}/{self.last}"
 
 
 class Listing(NamedTuple):
-    """The first names after a given one, sorted, and whether there are more."""
+    """The first names after a given one, sorted, and whether these are all of them."""
 
     names: list[str]
     is_complete: bool
@@ -55,25 +55,25 @@ class Listing(NamedTuple):
         return self.names[start : start + limit]
 
     def is_exhausted(self, last: str) -> bool:
-        """Whether names after the last one are missing here."""
+        """Whether names after `last` exist that are not in this listing."""
         return not self.is_complete and last >= self.names[-1]
 
     def is_last(self, names: Sequence[str]) -> bool:
-        """Whether no name comes after these, which `after` gave."""
+        """Whether no name follows these, which `after` returned."""
         return self.is_complete and (not names or names[-1] == self.names[-1])
 
 
 class Listings:
-    """The listings of current scans. A dropped one is listed again."""
+    """A cache of the listings of current scans. A scan whose listing was dropped lists again."""
 
     def __init__(self) -> None:
         self._listings: OrderedDict[str, Listing] = OrderedDict()
 
     def add(self, listing: Listing) -> str:
-        """The listing's token: a scan of another moment, which must see other names, has another."""
+        """Add a listing and return its token. Scans share no listings, because a later scan must see newer names."""
         token = token_hex(8)
         self._listings[token] = listing
-        if len(self._listings) > _MOST_LISTINGS:
+        if len(self._listings) > _MAX_LISTINGS:
             self._listings.popitem(last=False)
         return token
 
@@ -87,18 +87,18 @@ class Listings:
 
 
 def first_names(names: Iterator[str], last: str) -> Generator[None, None, Listing]:
-    """The first of the names after the last one, in memory for no more than twice as many. Stops now and then."""
+    """Return the first names after `last`, keeping at most twice as many in memory. Yields now and then."""
     first: list[str] = []
-    most: str | None = None
+    last_kept: str | None = None
     for number, name in enumerate(names):
-        if name > last and (most is None or name < most):
+        if name > last and (last_kept is None or name < last_kept):
             first.append(name)
-            if len(first) == 2 * _AHEAD:
+            if len(first) == 2 * _MAX_LISTED_NAMES:
                 first.sort()
-                del first[_AHEAD:]
-                most = first[-1]
-        if number % _STEP == 0:
+                del first[_MAX_LISTED_NAMES:]
+                last_kept = first[-1]
+        if number % _NAMES_PER_STEP == 0:
             yield
     first.sort()
-    is_complete = most is None and len(first) <= _AHEAD
-    return Listing(first[:_AHEAD], is_complete)
+    is_complete = last_kept is None and len(first) <= _MAX_LISTED_NAMES
+    return Listing(first[:_MAX_LISTED_NAMES], is_complete)

@@ -1,4 +1,4 @@
-"""Whether a file system distinguishes all names."""
+"""Detection of file systems that do not distinguish all names."""
 
 import os
 import unicodedata
@@ -16,14 +16,14 @@ _EXPLANATION = b"The names of files and directories here are spelled so that eve
 
 
 def needs_portable_names(data: Path, *, wanted: bool) -> bool | None:
-    """Whether names must be portable; None if no file can be created to find out, or to mark the tree.
+    """Whether names must be portable. None if no file can be created to test that, or to mark the tree.
 
-    It is found out once: a tree that needs them, or whose owner wants them, is marked.
+    A tree that needs portable names, or whose owner wants them, is marked, so that it is tested only once.
     """
     with Directory(str(data.resolve())) as directory:
         if directory.status(MARKER) is not None:
             return True
-        portable = wanted or _changes_names(directory)
+        portable = wanted or _conflates_names(directory)
         if portable:
             try:
                 directory.write(MARKER, _EXPLANATION, fsync=False)
@@ -32,19 +32,19 @@ def needs_portable_names(data: Path, *, wanted: bool) -> bool | None:
         return portable
 
 
-def _changes_names(directory: Directory) -> bool | None:
-    simple = temporary_name()
-    telling = simple.removesuffix(".tmp") + '-aé🌍<>:"|?*.tmp'
+def _conflates_names(directory: Directory) -> bool | None:
+    simple_name = temporary_name()
+    probe_name = simple_name.removesuffix(".tmp") + '-aé🌍<>:"|?*.tmp'
     try:
-        if _can_create(directory, telling):
-            return _takes_for_others(directory, telling)
-        # Is it the name, or can nothing be written?
-        if _can_create(directory, simple):
+        if _can_create(directory, probe_name):
+            return _is_found_as_variant(directory, probe_name)
+        # Distinguish a rejected name from a directory that is not writable.
+        if _can_create(directory, simple_name):
             return True
         existing = next((name for name in directory.directories() if name != name.swapcase()), None)
-        return None if existing is None else _takes_for_others(directory, existing)
+        return None if existing is None else _is_found_as_variant(directory, existing)
     finally:
-        for name in (telling, simple):
+        for name in (probe_name, simple_name):
             with suppress(OSError, UnicodeEncodeError):
                 directory.remove(name)
 
@@ -57,8 +57,8 @@ def _can_create(directory: Directory, name: str) -> bool:
     return True
 
 
-def _takes_for_others(directory: Directory, name: str) -> bool:
+def _is_found_as_variant(directory: Directory, name: str) -> bool:
     status = directory.status(name)
-    others = {name.swapcase(), unicodedata.normalize("NFD", name)} - {name}
-    found = [directory.status(other) for other in others]
-    return any(other is not None and status is not None and os.path.samestat(other, status) for other in found)
+    variants = {name.swapcase(), unicodedata.normalize("NFD", name)} - {name}
+    found = [directory.status(variant) for variant in variants]
+    return any(each is not None and status is not None and os.path.samestat(each, status) for each in found)

@@ -1,4 +1,4 @@
-"""FileTreeStore: a JSON file for each entry."""
+"""FileTreeStore: one JSON file per entry."""
 
 import os
 import re
@@ -27,13 +27,13 @@ from key_value.aio.stores.base import (
 )
 from key_value.aio.stores.filetree.catalog import Catalog
 from key_value.aio.stores.filetree.directory import CAN_LOCK
-from key_value.aio.stores.filetree.failures import meaning_of
+from key_value.aio.stores.filetree.failures import translate_error
 from key_value.aio.stores.filetree.names import (
     ENTRY_SUFFIX,
     INFO_SUFFIX,
+    CustomNames,
     FileTreeV1CollectionSanitizationStrategy,
     FileTreeV1KeySanitizationStrategy,
-    GivenNames,
 )
 from key_value.aio.stores.filetree.pages import Listings
 from key_value.aio.stores.filetree.tree import Page, Scan, Tree
@@ -56,13 +56,13 @@ class FileTreeStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """A readable JSON file for each entry, a directory for each collection.
+    """One human-readable JSON file per entry, one directory per collection.
 
-    Any number of processes may share the directory. A file is replaced as a whole: readers see the old value or the
-    new one. Each operation and each batch is one call in a thread of the store's own.
+    Any number of processes may share the directory. Files are replaced atomically: readers see either the old value or
+    the new one. Each operation and each batch is one call in the store's own thread.
     """
 
-    scan_repeats = True  # an entry that is replaced can leave its place under an older naming for one further on
+    scan_repeats = True  # replacing an entry can move it from the file name of an older naming scheme to a later one
     capabilities = Capabilities(durable=True, atomic_delete=True, conditional_writes=CAN_LOCK)
 
     @warn_types
@@ -81,37 +81,39 @@ class FileTreeStore(
         fsync: bool = False,
         portable_names: bool = False,
     ) -> None:
-        """The directory `path` holds one for each collection, `metadata_directory` (None: the same) their names.
+        """Store each collection in a subdirectory of `path`, and its name in `metadata_directory` (default: `path`).
 
-        Without a strategy, names are escaped where necessary: see docs/backends/filetree.md. With `portable_names` they
-        are escaped so that the tree can be copied to any file system; on a file system that does not distinguish all
-        names, they always are. `auto_create=False` creates no directory, not even for a collection.
+        Without a strategy, names are escaped where necessary: see docs/backends/filetree.md. `portable_names` escapes
+        them so that the tree can be copied to any file system; on a file system that does not distinguish all names,
+        this is always on. Missing directories, those of collections included, are created unless `auto_create` is
+        False.
 
-        Once a put has returned, its entry survives the end of the process, and with durability "full" also a power
-        cut. `data_directory` is another name of `path`, and `fsync=True` of "full".
+        With `durability` "normal" an acknowledged write survives a crash of the process; with "full" also a power
+        failure, because each write waits for the disk. `data_directory` is an alias of `path`, and `fsync=True` of
+        `durability="full"`.
 
-        Raises ValueError without a path, for one that is empty or contains NUL, and for another durability.
+        Raises ValueError for a path that is missing, is empty or contains NUL, and for an unknown durability.
         """
         location = only_path(path=path, data_directory=data_directory)
         if location is None:
-            message = "FileTreeStore needs the path of a directory to keep its entries in"
+            message = "FileTreeStore needs the path of a directory to store its entries in"
             raise ValueError(message)
         fsync = is_full(durability) or fsync
         data = _absolute(location, "path" if data_directory is None else "data_directory")
         metadata = data if metadata_directory is None else _absolute(metadata_directory, "metadata_directory")
-        used = _used_by_tree(data, metadata)
-        keys = _given(key_sanitization_strategy, ENTRY_SUFFIX)
-        collections = _given(collection_sanitization_strategy, INFO_SUFFIX, used)
+        reserved = _reserved_names(data, metadata)
+        keys = _custom_names(key_sanitization_strategy, ENTRY_SUFFIX)
+        collections = _custom_names(collection_sanitization_strategy, INFO_SUFFIX, reserved)
         self._tree = tree = Tree(
             Catalog(data, metadata, auto_create=auto_create, fsync=fsync),
             keys=keys,
             collections=collections,
-            used=used,
+            reserved=reserved,
             portable=portable_names,
             fsync=fsync,
         )
         self._listings = Listings()
-        self._worker: Worker[Tree] = Worker(lambda: tree, _keep)
+        self._worker: Worker[Tree] = Worker(lambda: tree, _keep_open)
         self._data = data
         super().__init__(
             serialization_adapter=serialization_adapter,
@@ -171,24 +173,24 @@ class FileTreeStore(
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         page = Page(collection, prefix, cursor, limit, self._listings)
-        keys = await self._all_of(self._tree.key_page(page))
+        keys = await self._run_scan(self._tree.key_page(page))
         return KeyPage(keys, page.cursor)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        return await self._all_of(self._tree.collections(), limit)
+        return await self._run_scan(self._tree.collections(), limit)
 
     async def _delete_store(self) -> bool:
-        await self._all_of(self._tree.destroy())
+        await self._run_scan(self._tree.destroy())
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        return bool(await self._all_of(self._tree.destroy_collection(collection)))
+        return bool(await self._run_scan(self._tree.destroy_collection(collection)))
 
     async def _cull(self) -> None:
-        await self._all_of(self._tree.cull())
+        await self._run_scan(self._tree.cull())
 
-    async def _all_of(self, scan: Scan, limit: int | None = None) -> list[str]:
-        """The results of the scan, each once. Between its steps other operations run in the thread."""
+    async def _run_scan(self, scan: Scan, limit: int | None = None) -> list[str]:
+        """Return the distinct results of the scan. Other operations may run in the thread between its steps."""
         found: dict[str, None] = {}
         last = False
         try:
@@ -206,30 +208,30 @@ class FileTreeStore(
         except BaseKeyValueError:
             raise
         except OSError as exc:
-            raise meaning_of(exc, self._data) from exc
+            raise translate_error(exc, self._data) from exc
 
 
 def _absolute(path: str | os.PathLike[str], parameter: str) -> Path:
     text = os.fspath(path)
     if not text or "\0" in text:
-        message = f"{parameter} must be a path that is not empty and holds no NUL"
+        message = f"{parameter} must be a non-empty path without NUL"
         raise ValueError(message)
     return user_path(text)
 
 
-def _given(strategy: SanitizationStrategy | None, *options: str) -> GivenNames | None:
-    return None if strategy is None or isinstance(strategy, PassthroughStrategy) else GivenNames(strategy, *options)
+def _custom_names(strategy: SanitizationStrategy | None, *options: str) -> CustomNames | None:
+    return None if strategy is None or isinstance(strategy, PassthroughStrategy) else CustomNames(strategy, *options)
 
 
-def _used_by_tree(data: Path, metadata: Path) -> str:
-    """A regular expression that finds something in names of directories that the tree has another use for."""
-    # The information about a collection `a` lies in `a-info.json`, beside its directory.
-    used = r"(?<=-info)[.](?=json\Z)"
+def _reserved_names(data: Path, metadata: Path) -> str:
+    """Return a regular expression that matches directory names which the tree reserves."""
+    # The metadata of a collection `a` is in `a-info.json`, next to its directory.
+    reserved = r"(?<=-info)[.](?=json\Z)"
     name = metadata.name
     if metadata.parent == data != metadata:
-        used += rf"|(?i:\A{re.escape(name[0])}(?={re.escape(name[1:])}\Z))"
-    return used
+        reserved += rf"|(?i:\A{re.escape(name[0])}(?={re.escape(name[1:])}\Z))"
+    return reserved
 
 
-def _keep(_: Tree) -> None:
-    """A tree has nothing open between two calls."""
+def _keep_open(_: Tree) -> None:
+    """Do nothing: a tree keeps nothing open between calls."""
