@@ -72,7 +72,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_path_held_by_another_process_is_a_setup_error(path: Path) -> None:
     check_held_elsewhere(
-        RocksDBStore(path=path), OPENING, path, r"another process holds the RocksDB database .*entries"
+        RocksDBStore(path=path), OPENING, path, r"another process has the RocksDB database .*entries open"
     )
 
 

@@ -1,4 +1,4 @@
-"""The one module that talks to rocksdict: opens databases, reads and writes texts by name, translates errors."""
+"""The only module that uses rocksdict: opens databases, reads and writes text by name, translates errors."""
 
 import ctypes
 import os
@@ -21,31 +21,32 @@ from key_value.aio.errors import (
 from key_value.aio.stores.rocksdb.files import Files
 from rocksdict import DbClosedError, Rdict, WriteBatch, WriteOptions
 
-__all__ = ["DRIVER_ERRORS", "PAGE_ENTRIES", "Database", "Page", "make_calls", "opener_of_client", "opener_of_path"]
+__all__ = ["DRIVER_ERRORS", "PAGE_ENTRIES", "Page", "RocksDatabase", "client_opener", "make_calls", "path_opener"]
 
 DRIVER_ERRORS: DriverErrors = {
-    # The database that was passed in has been closed.
+    # The caller has closed the database passed to the store.
     DbClosedError: StoreConnectionError,
 }
 
 Page = list[tuple[str, object]]
-"""Names in order, with their stored data: text as bytes or str, or other objects, which no store writes."""
+"""Names in order, with their data: text as bytes or str, or other objects, which are not written by stores."""
 
 _locks: dict[tuple[int, int], threading.Lock] = {}
-"""One for each Rdict that was passed in, which several stores may share, by process and id: a fork may copy a held one.
+"""Process id and id of each Rdict that callers passed → the lock that all stores using it share.
 
-They stay, 200 bytes each, because only `dict.setdefault` lets threads that ask at once have the same one.
+The process id is part of the key, because a fork may copy a lock that is held. Locks (200 bytes each) are never
+removed, so that `dict.setdefault` is enough for concurrent threads to get the same lock.
 """
 
-# Its threads flush what is written, and stay when the last database is closed. A child would wait for them.
+# RocksDB's flush threads outlive the last database. A forked child does not have them, and would wait for them forever.
 _rocksdb = ParentsAlone("RocksDB")
 
 PAGE_ENTRIES = 500
 _PAGE_BYTES = 4_000_000
 
 
-class Database:
-    """A database and its operations. One thread uses it."""
+class RocksDatabase:
+    """A database and its operations, used by one thread."""
 
     def __init__(
         self,
@@ -57,9 +58,9 @@ class Database:
         sync: bool,
         path: Path | None = None,
     ) -> None:
-        """All writers to the same database hold the lock. With `sync` a write returns once it is on disk.
+        """All writers to the same database share `lock`. With `sync` a write returns once it is on disk.
 
-        `path` is the path of a database opened here.
+        `path` is None for a database that the caller opened.
         """
         self.where = where
         self._path = path
@@ -70,33 +71,33 @@ class Database:
         self._lock = lock
         self._options = WriteOptions()
         self._options.sync = sync
-        self._opened()
+        self._get_client()
 
     def check(self) -> None:
-        """Raise StoreSetupError if it cannot hold entries."""
+        """Raise StoreSetupError if the database cannot store entries."""
         try:
-            # Does not read: a damaged page must not keep the others from being read.
-            self._opened().key_may_exist("")
+            # Does not read data: a damaged page must not make the other pages unusable.
+            self._get_client().key_may_exist("")
         except KeyError as exc:
             message = (
-                f"the RocksDB database {self.where} was made in rocksdict's raw mode, which has no names of type str"
+                f"the RocksDB database {self.where} was created in rocksdict's raw mode, which has no names of type str"
             )
             raise StoreSetupError(message) from exc
 
     def get(self, name: str) -> object:
-        return self._opened().get(name)
+        return self._get_client().get(name)
 
     def get_many(self, names: list[str]) -> list[object]:
-        return cast("list[object]", self._opened().get(cast("list[Any]", names)))
+        return cast("list[object]", self._get_client().get(cast("list[Any]", names)))
 
     def put(self, name: str, text: bytes) -> None:
-        client = self._opened()
+        client = self._get_client()
         with self._lock:
             client.put(name, text, self._options)
 
     def put_if(self, name: str, text: bytes, expected: Callable[[object], bool]) -> bool:
-        """Put the text if the stored data is as expected; return whether it did."""
-        client = self._opened()
+        """Put the text if the stored data is as expected; return whether it was put."""
+        client = self._get_client()
         with self._lock:
             if not expected(client.get(name)):
                 return False
@@ -104,7 +105,7 @@ class Database:
             return True
 
     def delete_if(self, name: str, expected: Callable[[object], bool]) -> bool:
-        client = self._opened()
+        client = self._get_client()
         with self._lock:
             if not expected(client.get(name)):
                 return False
@@ -115,14 +116,14 @@ class Database:
         batch = WriteBatch()
         for name, text in zip(names, texts, strict=True):
             batch[name] = text
-        client = self._opened()
+        client = self._get_client()
         with self._lock:
             client.write(batch, self._options)
 
     def delete_many(self, names: list[str]) -> list[object]:
-        """Remove the names and return their stored data."""
+        """Delete the names; return the data they had."""
         batch = WriteBatch()
-        client = self._opened()
+        client = self._get_client()
         with self._lock:
             found = self.get_many(names)
             for name, stored in zip(names, found, strict=True):
@@ -133,14 +134,14 @@ class Database:
         return found
 
     def page(self, start: str, end: str | None) -> Page:
-        """The first names from `start` to before `end`, None for the last; empty when there are no more."""
-        return list(self.walk(start, end))
+        """Return the first names from `start` up to but excluding `end` (None: no end); empty if there are none."""
+        return list(self.iterate(start, end))
 
-    def walk(self, start: str, end: str | None, entries: int = PAGE_ENTRIES) -> Iterator[tuple[str, object]]:
-        """A page of at most so many names, one after the other."""
+    def iterate(self, start: str, end: str | None, entries: int = PAGE_ENTRIES) -> Iterator[tuple[str, object]]:
+        """Yield a page of at most this many names."""
         size = 0
-        for count, (name, stored) in enumerate(self._opened().items(from_key=start), 1):
-            # Names of other types than str, which others may use, come before all str or after them.
+        for count, (name, stored) in enumerate(self._get_client().items(from_key=start), 1):
+            # Names of other types, written by other applications, sort before or after all str.
             if type(name) is not str or (end is not None and name >= end):
                 return
             yield name, stored
@@ -148,19 +149,20 @@ class Database:
             if count >= entries or size >= _PAGE_BYTES:
                 return
 
-    def delete_in_page(self, start: str, end: str | None, doomed: Callable[[str, object], bool]) -> tuple[str, int]:
-        """Remove the doomed names of the next page; return the start of the page after it, "" after the last, and how
-        many.
+    def delete_in_page(
+        self, start: str, end: str | None, is_selected: Callable[[str, object], bool]
+    ) -> tuple[str, int]:
+        """Delete the selected names of a page; return the start of the following page ("" if none) and the count.
 
-        Adjacent names are removed as a range: a hundred cost as much as one.
+        Adjacent names are deleted as a range: a hundred cost as much as one.
         """
         batch = WriteBatch()
         first, past, count = None, "", 0
-        client = self._opened()
+        client = self._get_client()
         with self._lock:
-            for name, stored in self.walk(start, end):
+            for name, stored in self.iterate(start, end):
                 past = _after(name)
-                if doomed(name, stored):
+                if is_selected(name, stored):
                     first = name if first is None else first
                     count += 1
                 elif first is not None:
@@ -172,19 +174,19 @@ class Database:
                 client.write(batch, self._options)
         return past, count
 
-    def confirm(self) -> None:
-        """Raise StoreConnectionError if the files have been removed, because the write would be lost."""
-        if self._files is not None and not self._files.look():
+    def check_in_place(self) -> None:
+        """Raise StoreConnectionError if the files have been removed, because writes would be lost."""
+        if self._files is not None and not self._files.check_in_place():
             self.reopen_later()
             message = (
-                f"the RocksDB database {self.where} has been removed while it was open, with all that it held; "
-                "the next call opens what is there now"
+                f"the RocksDB database {self.where} has been removed while it was open, with all its data; "
+                "the next call opens the database again"
             )
             raise StoreConnectionError(message)
 
     def reopen_later(self) -> None:
-        """Close a database that an error has made unusable, so that the next call opens it again."""
-        # Closing tells of the same error.
+        """Close a database that an error has made unusable, so that the next call reopens it."""
+        # Closing raises the same error again.
         with suppress(KeyValueStoreError):
             self.close()
 
@@ -193,25 +195,25 @@ class Database:
         files, self._files = self._files, None
         if client is None:
             return
-        if files is not None and files.are_replaced():
-            _hold_forever(client)
+        if files is not None and files.is_replaced():
+            _keep_open_forever(client)
             return
         try:
             self._close_client(client)
         except Exception as exc:
-            raise KeyValueStoreError(_failed(self.where, exc)) from exc
+            raise KeyValueStoreError(_failure_message(self.where, exc)) from exc
         if files is not None:
-            files.look()
+            files.check_in_place()
 
-    def _opened(self) -> Rdict:
+    def _get_client(self) -> Rdict:
         if self._client is None:
             self._client = self._open_client()
             self._files = None if self._path is None else Files(self._path)
         return self._client
 
 
-def opener_of_path(path: Path, *, create: bool, sync: bool) -> Callable[[], Database]:
-    """A function that opens the database in a directory, and raises StoreSetupError."""
+def path_opener(path: Path, *, create: bool, sync: bool) -> Callable[[], RocksDatabase]:
+    """Return a function that opens the database in a directory. It raises StoreSetupError if that fails."""
 
     def open_client() -> Rdict:
         _rocksdb.use()
@@ -219,20 +221,20 @@ def opener_of_path(path: Path, *, create: bool, sync: bool) -> Callable[[], Data
             message = f"there is no RocksDB database in {path}; create it, or pass auto_create=True"
             raise StoreSetupError(message)
         try:
-            # Before RocksDB makes it with the rights that the umask leaves to others.
+            # Created here as private; RocksDB would create it with the permissions that the umask allows.
             make_directories(path)
             client = Rdict(str(path))
         except Exception as exc:
-            raise StoreSetupError(_why_not_opened(path, str(exc))) from exc
-        # Stored data is never unpickled. Pickled data reads as something other than text.
+            raise StoreSetupError(_open_error(path, str(exc))) from exc
+        # Never unpickle stored data. Pickled values are read as an object that is not text.
         client.set_loads(_Pickle)
         return client
 
-    return lambda: Database(str(path), open_client, Rdict.close, threading.Lock(), sync=sync, path=path)
+    return lambda: RocksDatabase(str(path), open_client, Rdict.close, threading.Lock(), sync=sync, path=path)
 
 
-def opener_of_client(client: Rdict, *, sync: bool) -> Callable[[], Database]:
-    """A function that uses a caller's database, which the caller closes."""
+def client_opener(client: Rdict, *, sync: bool) -> Callable[[], RocksDatabase]:
+    """Return a function that uses a database which the caller opened and closes."""
     process = os.getpid()
 
     def open_client() -> Rdict:
@@ -246,45 +248,45 @@ def opener_of_client(client: Rdict, *, sync: bool) -> Callable[[], Database]:
         return client
 
     lock = _locks.setdefault((process, id(client)), threading.Lock())
-    return lambda: Database("passed as db=", open_client, _leave_open, lock, sync=sync)
+    return lambda: RocksDatabase("passed as db=", open_client, _leave_open, lock, sync=sync)
 
 
-def make_calls(database: Database, calls: Sequence[Job[Database]]) -> None:
-    """Make each call. rocksdict raises plain Exception for all of RocksDB's errors; here they become ours."""
+def make_calls(database: RocksDatabase, calls: Sequence[Job[RocksDatabase]]) -> None:
+    """Run each call, and translate its error: rocksdict raises plain Exception for all errors of RocksDB."""
     for call in calls:
         call.make(database)
         if type(call.error) is Exception:
-            call.error = _meaning(database, call.error)
-    database.confirm()
+            call.error = _translated(database, call.error)
+    database.check_in_place()
 
 
-def _meaning(database: Database, error: Exception) -> Exception:
+def _translated(database: RocksDatabase, error: Exception) -> Exception:
     text = str(error)
     if text.startswith("IO error"):
         database.reopen_later()
     kind = DeserializationError if text.startswith("Corruption") else KeyValueStoreError
-    meaning = kind(_failed(database.where, error))
-    meaning.__cause__ = error
-    return meaning
+    translated = kind(_failure_message(database.where, error))
+    translated.__cause__ = error
+    return translated
 
 
-def _failed(where: str, error: Exception) -> str:
+def _failure_message(where: str, error: Exception) -> str:
     text = str(error).partition("\n")[0]
     return f"the RocksDB database {where} failed: {text}"
 
 
-def _why_not_opened(path: Path, error: str) -> str:
+def _open_error(path: Path, error: str) -> str:
     text = error.partition("\n")[0]
     if "lock hold by current process" in text:
         return (
-            f"the RocksDB database {path} is open in this process already, was when the process was forked, or took "
-            "the place of one that was: share one store or pass one Rdict as db=, open it after forking, or restart "
-            "the program"
+            f"the RocksDB database {path} is open in this process already, was open when the process was forked, or "
+            "replaced an open one: share one store or pass one Rdict as db=, open it after forking, or restart the "
+            "program"
         )
     if "While lock file" in text:
         return (
-            f"another process holds the RocksDB database {path}, and RocksDB lets only one open it: "
-            "close it there, or give each process a path of its own"
+            f"another process has the RocksDB database {path} open, and RocksDB allows only one process: "
+            "close it there, or give each process its own path"
         )
     if path.exists() and not path.is_dir():
         return f"the path of a RocksDB database is a directory, and {path} is not"
@@ -295,19 +297,19 @@ def _after(name: str) -> str:
     return name + "\0"
 
 
-def _hold_forever(client: Rdict) -> None:
-    """Keep a database from being closed, when the process ends too.
+def _keep_open_forever(client: Rdict) -> None:
+    """Prevent a database from ever being closed, even at the end of the process.
 
-    Closing writes what is in memory to files of the next numbers: in a directory that has another database by now,
-    these are the other's. rocksdict has no way to close without.
+    Closing flushes memory to files with the next numbers. If another database has replaced this one in its directory,
+    that would overwrite the other's files. rocksdict cannot close without flushing.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
 
 
 def _leave_open(_: Rdict) -> None:
-    """A database that was passed in is its owner's to close."""
+    """Do nothing: the caller closes its own database."""
 
 
 class _Pickle:
     def __init__(self, pickled: bytes) -> None:
-        """Forget it."""
+        """Discard the pickled bytes."""

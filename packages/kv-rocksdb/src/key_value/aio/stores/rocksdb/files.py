@@ -1,4 +1,4 @@
-"""The files of an open database: whether they are still in place, and their permissions."""
+"""Checks that the files of an open database are in place, and makes them private."""
 
 import os
 import time
@@ -9,41 +9,42 @@ from key_value.aio.core.directories import PRIVATE_FILE
 
 __all__ = ["Files"]
 
-# File systems take the time of a change from a clock that ticks every 1 to 10 ms.
-_NANOSECONDS_OF_DOUBT = 20_000_000
+# File systems take modification times from a clock with a resolution of 1 to 10 ms.
+_MTIME_UNCERTAINTY_NANOSECONDS = 20_000_000
 
 
 class Files:
-    """The files in the directory of a database that this process has open."""
+    """The files of a database that this process has open."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the files private. Raises OSError if there is no database."""
+        """Make the files private to the user. Raises OSError if there is no database."""
         self._directory = str(directory)
         self._lock_file = str(directory / "LOCK")
-        # RocksDB holds this file as long as the database is open, so that no other gets its number.
+        # RocksDB keeps this file open as long as the database, so its inode number is not reused.
         self._identity = self._identify()
-        self._looked_at: int | None = None
-        self.look()
+        self._checked_mtime_ns: int | None = None
+        self.check_in_place()
 
-    def look(self) -> bool:
-        """Whether the database is still in place. New files since the last call become private.
+    def check_in_place(self) -> bool:
+        """Return whether the database is still in place, after making new files private.
 
-        Costs 4 µs, because whatever makes or removes a file changes the time of its directory.
+        Takes 4 µs: creating or removing a file changes the modification time of the directory, so usually only that is
+        checked.
         """
         try:
-            changed = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 — of a Path it takes three times as long
-            if changed == self._looked_at:
+            changed = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 — Path.stat takes three times as long
+            if changed == self._checked_mtime_ns:
                 return True
             if self._identify() != self._identity:
                 return False
             self._make_private()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        self._looked_at = changed if time.time_ns() - changed > _NANOSECONDS_OF_DOUBT else None
+        self._checked_mtime_ns = changed if time.time_ns() - changed > _MTIME_UNCERTAINTY_NANOSECONDS else None
         return True
 
-    def are_replaced(self) -> bool:
-        """Whether another database has taken the place of this one."""
+    def is_replaced(self) -> bool:
+        """Whether another database has replaced this one."""
         try:
             return self._identify() != self._identity
         except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +57,7 @@ class Files:
     def _make_private(self) -> None:
         with os.scandir(self._directory) as files:
             for file in files:
-                # RocksDB has removed it meanwhile, or it is another user's, who decides about it.
+                # The file has been removed meanwhile, or belongs to another user.
                 with suppress(FileNotFoundError, PermissionError):
                     if file.is_file(follow_symlinks=False) and file.stat().st_mode & 0o077:
                         os.chmod(file.path, PRIVATE_FILE)  # noqa: PTH101 — as above

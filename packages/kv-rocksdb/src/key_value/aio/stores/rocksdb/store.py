@@ -1,4 +1,4 @@
-"""RocksDBStore: entries as texts under `collection::key`."""
+"""RocksDBStore: JSON envelopes under `collection::key`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -27,10 +27,10 @@ from key_value.aio.stores.base import (
 from key_value.aio.stores.rocksdb.database import (
     DRIVER_ERRORS,
     PAGE_ENTRIES,
-    Database,
+    RocksDatabase,
+    client_opener,
     make_calls,
-    opener_of_client,
-    opener_of_path,
+    path_opener,
 )
 from rocksdict import Rdict
 
@@ -48,7 +48,7 @@ class RocksDBStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a RocksDB database, which only one process at a time can open."""
+    """Entries in a RocksDB database. Only one process at a time can open it."""
 
     driver_errors = DRIVER_ERRORS
     capabilities: Capabilities = Capabilities(
@@ -65,13 +65,13 @@ class RocksDBStore(
         auto_create: bool = True,
         durability: Durability = "normal",
     ) -> None:
-        """Take an open database, or the path of its directory.
+        """Use an open database, or the one in the directory `path`.
 
-        The caller may keep using `db`, and closes it. A missing database at `path` is created, unless `auto_create` is
-        False. With `durability` "normal" an acknowledged entry survives the end of the process, with "full" also a
-        power failure: each write then waits for the disk.
+        The caller may keep using `db`, and closes it. A missing database at `path` is created unless `auto_create` is
+        False. With `durability` "normal" an acknowledged write survives a crash of the process; with "full" also a
+        power failure, because each write waits for the disk.
 
-        Raises ValueError unless exactly one of db and path is given, and for another durability.
+        Raises ValueError unless exactly one of `db` and `path` is given, and for an unknown durability.
         """
         if (db is None) is (path is None) or path == "":
             message = "pass either db=, an open rocksdict.Rdict, or path=, the directory of a database"
@@ -79,12 +79,12 @@ class RocksDBStore(
         sync = is_full(durability)
         if db is not None:
             self._where = "db"
-            open_database = opener_of_client(db, sync=sync)
+            open_database = client_opener(db, sync=sync)
         else:
             location = user_path(str(path))
             self._where = str(location)
-            open_database = opener_of_path(location, create=auto_create, sync=sync)
-        self._worker = Worker(open_database, Database.close, make_calls)
+            open_database = path_opener(location, create=auto_create, sync=sync)
+        self._worker = Worker(open_database, RocksDatabase.close, make_calls)
         super().__init__(default_collection=default_collection)
 
     @classmethod
@@ -95,54 +95,54 @@ class RocksDBStore(
         return f"RocksDBStore({self._where})"
 
     async def _setup(self) -> None:
-        await self._worker.run(Database.check)
+        await self._worker.run(RocksDatabase.check)
 
     async def _probe(self) -> None:
-        await self._worker.run(Database.check)
+        await self._worker.run(RocksDatabase.check)
 
     async def _close(self) -> None:
         await self._worker.close()
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        stored = await self._worker.run(Database.get, join_names(collection, key))
+        stored = await self._worker.run(RocksDatabase.get, join_names(collection, key))
         return None if stored is None else self._entry(collection, key, stored)
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        found = await self._worker.run(Database.get_many, _joined(collection, keys))
+        found = await self._worker.run(RocksDatabase.get_many, _joined(collection, keys))
         return [
             None if stored is None else self._entry(collection, key, stored)
             for key, stored in zip(keys, found, strict=True)
         ]
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        await self._worker.run(Database.put, join_names(collection, key), dump_entry(managed_entry))
+        await self._worker.run(RocksDatabase.put, join_names(collection, key), dump_entry(managed_entry))
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
         texts = [dump_entry(entry) for entry in managed_entries]
-        await self._worker.run(Database.put_many, _joined(collection, keys), texts)
+        await self._worker.run(RocksDatabase.put_many, _joined(collection, keys), texts)
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         return await self._delete_managed_entries(collection=collection, keys=[key]) == 1
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        found = await self._worker.run(Database.delete_many, _joined(collection, keys))
+        found = await self._worker.run(RocksDatabase.delete_many, _joined(collection, keys))
         return sum(stored is not None and _is_live(stored) for stored in found)
 
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
-        stored = await self._worker.run(Database.get, join_names(collection, key))
+        stored = await self._worker.run(RocksDatabase.get, join_names(collection, key))
         return None if stored is None else VersionedEntry(self._entry(collection, key, stored), _version(stored))
 
     async def _put_managed_entry_if_version(
         self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
     ) -> bool:
         name, text = join_names(collection, key), dump_entry(managed_entry)
-        return await self._worker.run(Database.put_if, name, text, partial(_has_version, version))
+        return await self._worker.run(RocksDatabase.put_if, name, text, partial(_has_version, version))
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
         name = join_names(collection, key)
-        return await self._worker.run(Database.delete_if, name, partial(_has_version, version))
+        return await self._worker.run(RocksDatabase.delete_if, name, partial(_has_version, version))
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         head = collection_prefix(collection)
@@ -172,11 +172,11 @@ class RocksDBStore(
     async def _cull(self) -> None:
         await self._delete("", None, lambda name, stored: not _is_live(stored) and is_entry_named(name, stored))
 
-    async def _delete(self, start: str, end: str | None, doomed: Callable[[str, object], bool]) -> int:
-        """Remove what is doomed, a page at a time, so that other calls have their turn."""
+    async def _delete(self, start: str, end: str | None, is_selected: Callable[[str, object], bool]) -> int:
+        """Delete the selected entries page by page, so that other calls can run in between; return how many."""
         deleted = 0
         while True:
-            past, count = await self._worker.run(Database.delete_in_page, start, end, doomed)
+            past, count = await self._worker.run(RocksDatabase.delete_in_page, start, end, is_selected)
             deleted += count
             if not past:
                 return deleted
@@ -198,9 +198,9 @@ def _load(stored: object) -> ManagedEntry:
 
 
 def _is_live(stored: object) -> bool:
-    """Whether it has not expired, as what is no entry never does."""
+    """Whether the data has not expired. Data that is not an entry never expires."""
     if isinstance(stored, bytes):
-        # So that the text of most entries is not parsed.
+        # Avoids parsing most entries.
         if b'"expires_at"' not in stored:
             return True
     elif not isinstance(stored, str):
@@ -221,24 +221,26 @@ def _has_version(version: str | None, stored: object) -> bool:
     return _version(stored) == version
 
 
-def _live_keys(database: Database, head: str, start: str, end: str | None, limit: int) -> tuple[list[str], str | None]:
-    """The keys of the first live entries of a collection, and the last name that was looked at, if not all were."""
+def _live_keys(
+    database: RocksDatabase, head: str, start: str, end: str | None, limit: int
+) -> tuple[list[str], str | None]:
+    """Return the keys of live entries among the next names, and the last key examined (None: there was none)."""
     keys: list[str] = []
     last = None
-    for name, stored in database.walk(start, end, min(limit, PAGE_ENTRIES)):
+    for name, stored in database.iterate(start, end, min(limit, PAGE_ENTRIES)):
         last = name[len(head) :]
         if last and _is_live(stored):
             keys.append(last)
     return keys, last
 
 
-def _next_collection(database: Database, start: str) -> tuple[str | None, str] | None:
-    """The collection of the first live entry from `start`, and from where to look for the next one.
+def _next_collection(database: RocksDatabase, start: str) -> tuple[str | None, str] | None:
+    """Return the collection of the first live entry from `start`, and where the search for the next one starts.
 
-    None for the former when a whole page has no live entry, None in all when nothing is left.
+    The collection is None if a whole page has no live entry. Returns None when no names are left.
     """
     past = None
-    for name, stored in database.walk(start, None):
+    for name, stored in database.iterate(start, None):
         names = split_names(name)
         if names is not None and _is_live(stored):
             return names[0], str(end_of_prefix(collection_prefix(names[0])))
