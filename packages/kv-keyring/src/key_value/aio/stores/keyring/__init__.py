@@ -1,4 +1,4 @@
-"""A store in the keyring of the desktop: Secret Service, KWallet, macOS Keychain, Windows Credential Manager."""
+"""A store in the desktop keyring: Secret Service, KWallet, macOS Keychain, Windows Credential Manager."""
 
 from key_value.aio.stores.keyring.store import KeyringStore
 

@@ -1,4 +1,4 @@
-"""The one module that talks to keyring: selects a backend, knows its limits and its errors."""
+"""The only module that uses the keyring library: selects a backend, and knows its limits and errors."""
 
 import re
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ try:
     from secretstorage.exceptions import ItemNotFoundException, SecretStorageException
 except ImportError:  # only Linux has them
     _secret_service_errors: DriverErrors = {}
-    _vanished: tuple[type[Exception], ...] = (PasswordDeleteError,)
+    _not_found_errors: tuple[type[Exception], ...] = (PasswordDeleteError,)
 else:
     _secret_service_errors = {SecretStorageException: StoreConnectionError, DBusErrorResponse: StoreConnectionError}
-    _vanished = (PasswordDeleteError, ItemNotFoundException)
+    _not_found_errors = (PasswordDeleteError, ItemNotFoundException)
 
 DRIVER_ERRORS: DriverErrors = {
-    # A backend raises whatever its platform does.
+    # Backends also raise errors of their platforms.
     Exception: KeyValueStoreError,
     KeyringLocked: StoreConnectionError,
     InitError: StoreConnectionError,
@@ -40,7 +40,7 @@ _ADVICE = (
     "names. PYTHON_KEYRING_BACKEND, or the parameter keyring, selects a backend"
 )
 
-# Is not, and cannot be, the name of an entry.
+# Cannot be the name of an entry, which contains "::".
 _PROBE = "py-key-value"
 
 
@@ -49,58 +49,58 @@ class Limits:
     """The limits of a backend."""
 
     names: SanitizationStrategy
-    """Makes names that the backend keeps distinct."""
+    """Returns names that the backend keeps distinct."""
 
     max_name_bytes: int | None
     max_password_bytes: int
     encoding: str
-    """The encoding in which the backend counts the bytes of a password."""
+    """The encoding that the byte limit of a password refers to."""
 
     @property
     def max_value_bytes(self) -> int:
-        """The number of bytes in UTF-8 that certainly fit."""
+        """The number of bytes in UTF-8 that always fit."""
         return self.max_password_bytes // len("a".encode(self.encoding))
 
 
 class NulEscapingStrategy(SanitizationStrategy):
-    """Stores NUL as `%00`, and escapes text that looks like this with one more `%25`."""
+    """Stores NUL as `%00`, and escapes text that looks like that with an additional `%25`."""
 
     def sanitize(self, value: str) -> str:
-        return _TAKEN_FOR_NUL.sub("%25", value).replace("\0", "%00")
+        return _LOOKS_LIKE_NUL.sub("%25", value).replace("\0", "%00")
 
     def try_unsanitize(self, value: str) -> str | None:
-        return _STANDS_FOR_PERCENT.sub("%", value.replace("%00", "\0"))
+        return _ESCAPED_PERCENT.sub("%", value.replace("%00", "\0"))
 
 
-_TAKEN_FOR_NUL = re.compile("%(?=(?:25)*00)")
-_STANDS_FOR_PERCENT = re.compile("%25(?=(?:25)*00)")
+_LOOKS_LIKE_NUL = re.compile("%(?=(?:25)*00)")
+_ESCAPED_PERCENT = re.compile("%25(?=(?:25)*00)")
 
-# D-Bus ends the connection of a client that sends NUL in a string. The D-Bus daemon takes messages of 32 MiB, where it
-# is not told otherwise; the name and the label that keyring makes from it are in the same message.
-_EXACT = Limits(NulEscapingStrategy(), None, 32_000_000, "utf-8")
+# D-Bus disconnects a client that sends NUL in a string. By default the D-Bus daemon accepts messages of 32 MiB, which
+# include the name and the label that keyring derives from it.
+_CASE_SENSITIVE = Limits(NulEscapingStrategy(), None, 32_000_000, "utf-8")
 
-# Which letters are one to a backend that ignores case is only certain within ASCII. Every % is escaped, because %C3 and
-# %c3 are one as well. Windows takes user names of 513 characters, CRED_MAX_USERNAME_LENGTH.
-_FOLDED_NAMES = EscapingStrategy(r"%|[^ -@\[-~]", 512)
-_FOLDING = Limits(_FOLDED_NAMES, 512, 32_000_000, "utf-8")
+# Which letters a case-insensitive backend treats as equal is certain only for ASCII. Every % is escaped, because %C3
+# and %c3 are equal as well. Windows accepts user names of 513 characters, CRED_MAX_USERNAME_LENGTH.
+_CASE_INSENSITIVE_NAMES = EscapingStrategy(r"%|[^ -@\[-~]", 512)
+_CASE_INSENSITIVE = Limits(_CASE_INSENSITIVE_NAMES, 512, 32_000_000, "utf-8")
 
 # CRED_MAX_CREDENTIAL_BLOB_SIZE. https://learn.microsoft.com/windows/win32/api/wincred/ns-wincred-credentiala
-_WINDOWS = Limits(_FOLDED_NAMES, 512, 2560, "utf-16-le")
+_WINDOWS = Limits(_CASE_INSENSITIVE_NAMES, 512, 2560, "utf-16-le")
 
-_EXACT_BACKENDS = {f"keyring.backends.{name}" for name in ("SecretService", "libsecret", "kwallet", "macOS")}
+_CASE_SENSITIVE_BACKENDS = {f"keyring.backends.{name}" for name in ("SecretService", "libsecret", "kwallet", "macOS")}
 _WINDOWS_BACKEND = "keyring.backends.Windows"
 
 
 def _limits_of(backend: KeyringBackend) -> Limits:
-    """The limits of the most limited backend in use. A backend from outside keyring is assumed to ignore case."""
+    """Return the limits of the most limited backend in use. Backends not from keyring are assumed to ignore case."""
     parts = [{base.__module__ for base in type(part).__mro__} for part in _parts(backend)]
     if any(_WINDOWS_BACKEND in modules for modules in parts):
         return _WINDOWS
-    return _EXACT if all(modules & _EXACT_BACKENDS for modules in parts) else _FOLDING
+    return _CASE_SENSITIVE if all(modules & _CASE_SENSITIVE_BACKENDS for modules in parts) else _CASE_INSENSITIVE
 
 
-class _Calls(Protocol):
-    """The methods of a KeyringBackend, whose own annotations are incomplete."""
+class _Backend(Protocol):
+    """The methods of KeyringBackend, whose own annotations are incomplete."""
 
     def get_password(self, service: str, username: str) -> str | None: ...
     def set_password(self, service: str, username: str, password: str) -> object: ...
@@ -108,28 +108,28 @@ class _Calls(Protocol):
 
 
 class Passwords:
-    """The passwords of one service in a keyring. Every call blocks."""
+    """The passwords of one service in a keyring. All calls block."""
 
     def __init__(self, backend: KeyringBackend, service: str) -> None:
         self.limits: Limits = _limits_of(backend)
-        self._backend = cast("_Calls", backend)
+        self._backend = cast("_Backend", backend)
         self._service = service
 
     def get(self, name: str) -> str | None:
         try:
             return self._backend.get_password(self._service, name)
-        except _vanished:
-            # Another process removed it while it was read.
+        except _not_found_errors:
+            # Another process changed it during the read: try once more.
             return self._backend.get_password(self._service, name)
 
     def put(self, name: str, password: str) -> None:
         self._backend.set_password(self._service, name, password)
 
     def delete(self, name: str) -> bool:
-        """Remove the password; return whether this call did."""
+        """Remove the password; return whether this call removed it."""
         try:
             self._backend.delete_password(self._service, name)
-        except _vanished:
+        except _not_found_errors:
             if self.get(name) is None:
                 return False
             raise
@@ -137,10 +137,10 @@ class Passwords:
 
 
 def open_passwords(backend: KeyringBackend | None, service: str) -> Passwords:
-    """Open the backend, or the one that keyring selects. Raises StoreSetupError unless it responds."""
+    """Open the backend, by default the one that keyring selects. Raises StoreSetupError unless it responds."""
     try:
         backend = keyring.get_keyring() if backend is None else backend
-        passwords = Passwords(fail.Keyring() if _keeps_nothing(backend) else backend, service)
+        passwords = Passwords(fail.Keyring() if _discards_passwords(backend) else backend, service)
         passwords.get(_PROBE)
     except Exception as exc:
         message = f"the keyring {_state(exc)} ({type(exc).__qualname__}): {_ADVICE}"
@@ -154,8 +154,8 @@ def _state(error: Exception) -> str:
     return "is absent or disabled" if isinstance(error, NoKeyringError) else "cannot be opened"
 
 
-def _keeps_nothing(backend: KeyringBackend) -> bool:
-    """Whether the backend silently drops passwords."""
+def _discards_passwords(backend: KeyringBackend) -> bool:
+    """Whether the backend silently discards passwords."""
     return isinstance(backend, null.Keyring) or not _parts(backend)
 
 

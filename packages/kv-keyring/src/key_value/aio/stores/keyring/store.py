@@ -1,4 +1,4 @@
-"""KeyringStore: entries as passwords, under the user name `collection::key` of one service."""
+"""KeyringStore: one password per entry, under the user name `collection::key` of one service."""
 
 import string
 from asyncio import TimeoutError as AsyncioTimeoutError
@@ -34,7 +34,7 @@ __all__ = ["KeyringStore", "KeyringV1CollectionSanitizationStrategy", "KeyringV1
 T = TypeVar("T")
 
 _V1_CHARACTERS = string.ascii_letters + string.digits + "_"
-_V1_LENGTH = 256
+_V1_MAX_CHARACTERS = 256
 _ENTRIES_PER_TIMEOUT = 100
 
 
@@ -42,7 +42,7 @@ class KeyringV1KeySanitizationStrategy(HybridSanitizationStrategy):
     """Keys of stored format v1: up to 256 ASCII letters, digits and `_`."""
 
     def __init__(self) -> None:
-        super().__init__(_V1_LENGTH, _V1_CHARACTERS)
+        super().__init__(_V1_MAX_CHARACTERS, _V1_CHARACTERS)
 
 
 class KeyringV1CollectionSanitizationStrategy(KeyringV1KeySanitizationStrategy):
@@ -50,9 +50,9 @@ class KeyringV1CollectionSanitizationStrategy(KeyringV1KeySanitizationStrategy):
 
 
 class KeyringStore(BaseStore):
-    """Entries in the user's keyring, each as one password. One thread makes all calls, one after the other."""
+    """Entries in the user's keyring, each as one password. One thread makes all calls sequentially."""
 
-    # Until the backend is known, those of most.
+    # The limits of most backends, until the actual one is known.
     capabilities = Capabilities(durable=True, max_value_bytes=32_000_000)
     driver_errors = DRIVER_ERRORS
 
@@ -67,23 +67,23 @@ class KeyringStore(BaseStore):
         keyring: KeyringBackend | None = None,
         timeout: float | None = 60.0,
     ) -> None:
-        """Store the entries of `service_name` in `keyring`, by default in the backend that the library keyring selects.
+        """Store the entries under `service_name` in `keyring`, by default the backend that the keyring library selects.
 
-        `timeout` limits an operation, in seconds; None for no limit. It includes the time in which the keyring asks the
-        user to unlock it. Every hundred entries that wait for the keyring add the same time again.
+        `timeout` limits each operation in seconds, including the time in which the keyring asks the user to unlock it;
+        None means no limit. Every hundred entries waiting for the keyring extend it by the same time.
 
-        Without strategies, names are escaped where the backend would confuse or refuse them.
+        Without strategies, names are escaped where the backend would confuse or reject them.
 
-        Raises ValueError for a `service_name` that is empty, contains NUL or does not encode to UTF-8, and for a
-        timeout that is not above zero.
+        Raises ValueError for a `service_name` that is empty, contains NUL or cannot be encoded as UTF-8, and for a
+        timeout that is not positive.
         """
         if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
-            message = "service_name must be a text that is not empty, without NUL and lone surrogates"
+            message = "service_name must be a non-empty string without NUL and lone surrogates"
             raise ValueError(message)
         self._service_name = service_name
         self._timeout = checked_timeout(timeout)
         self._lock = new_lock()
-        self._waiting = 0
+        self._waiting_entries = 0
         self._worker = Worker(partial(open_passwords, keyring, service_name), _leave_open)
         super().__init__(
             default_collection=default_collection,
@@ -93,7 +93,7 @@ class KeyringStore(BaseStore):
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
-        """`keyring://service-name`, or `keyring://` for the default."""
+        """Accept `keyring://service-name`, or `keyring://` for the default service."""
         in_default_service = url.url.partition("?")[0] == f"{url.scheme}://"
         return {} if in_default_service else {"service_name": url.local_path}
 
@@ -101,52 +101,52 @@ class KeyringStore(BaseStore):
         return f"KeyringStore(service_name={self._service_name!r})"
 
     async def _setup(self) -> None:
-        limits = await self._in_time(1, self._worker.run(_limits))
+        limits = await self._with_timeout(1, self._worker.run(_limits))
         self.capabilities: Capabilities = replace(
             self.capabilities, max_key_bytes=limits.max_name_bytes, max_value_bytes=limits.max_value_bytes
         )
 
     async def _probe(self) -> None:
-        # A locked keyring asks the user now, and one that refuses says so.
+        # A locked keyring asks the user now; a keyring that denies access raises its error.
         await self._get_managed_entry(collection=self.default_collection, key="probe")
 
     async def _close(self) -> None:
-        # The thread ends when the keyring lets it.
+        # The thread ends when the pending keyring call returns, which may be later.
         with suppress(AsyncioTimeoutError):
             await wait_for(self._worker.close(), self._timeout)
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        return await self._in_time(1, self._worker.run(self._get, collection, key))
+        return await self._with_timeout(1, self._worker.run(self._get, collection, key))
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        return await self._in_time(len(keys), self._worker.run(self._get_each, collection, keys))
+        return await self._with_timeout(len(keys), self._worker.run(self._get_each, collection, keys))
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        await self._in_time(1, self._worker.run(self._put_each, collection, [key], [managed_entry]))
+        await self._with_timeout(1, self._worker.run(self._put_each, collection, [key], [managed_entry]))
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
-        await self._in_time(len(keys), self._worker.run(self._put_each, collection, keys, managed_entries))
+        await self._with_timeout(len(keys), self._worker.run(self._put_each, collection, keys, managed_entries))
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
-        return await self._in_time(1, self._worker.run(self._delete, collection, key))
+        return await self._with_timeout(1, self._worker.run(self._delete, collection, key))
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        return await self._in_time(len(keys), self._worker.run(self._delete_each, collection, keys))
+        return await self._with_timeout(len(keys), self._worker.run(self._delete_each, collection, keys))
 
-    async def _in_time(self, entries: int, call: Coroutine[Any, Any, T]) -> T:
+    async def _with_timeout(self, entries: int, call: Coroutine[Any, Any, T]) -> T:
         with self._lock:
-            self._waiting += entries
+            self._waiting_entries += entries
         try:
-            seconds = scaled_timeout(self._timeout, self._waiting, per=_ENTRIES_PER_TIMEOUT)
+            seconds = scaled_timeout(self._timeout, self._waiting_entries, per=_ENTRIES_PER_TIMEOUT)
             return await wait_for(call, seconds)
         finally:
-            call.close()  # it was not awaited where there is no event loop
+            call.close()  # never awaited if there is no event loop
             with self._lock:
-                self._waiting -= entries
+                self._waiting_entries -= entries
 
-    # In the thread
+    # Called in the worker thread
 
     def _get(self, passwords: Passwords, collection: str, key: str) -> ManagedEntry | None:
         entries = (self._entry(passwords, name) for name in _names(passwords, collection, key))
@@ -176,11 +176,11 @@ class KeyringStore(BaseStore):
             passwords.put(next(_names(passwords, collection, key)), text)
 
     def _delete(self, passwords: Passwords, collection: str, key: str) -> bool:
-        own, *earlier = _names(passwords, collection, key)
+        current, *legacy = _names(passwords, collection, key)
         existed = False
-        # The name that is read first goes last: interrupted, this leaves the entry as it is.
-        for name in (*earlier, own):
-            expired = self._expired(passwords, name, collection, key, own=name == own)
+        # The name that is read first is deleted last, so that an interruption leaves the entry unchanged.
+        for name in (*legacy, current):
+            expired = self._expired(passwords, name, collection, key, is_current=name == current)
             if expired is not None:
                 existed |= passwords.delete(name) and not expired
         return existed
@@ -188,17 +188,17 @@ class KeyringStore(BaseStore):
     def _delete_each(self, passwords: Passwords, collection: str, keys: Sequence[str]) -> int:
         return sum(self._delete(passwords, collection, key) for key in keys)
 
-    def _expired(self, passwords: Passwords, name: str, collection: str, key: str, *, own: bool) -> bool | None:
-        """Whether the entry under the name has expired; None when none is there that is this one's to remove."""
+    def _expired(self, passwords: Passwords, name: str, collection: str, key: str, *, is_current: bool) -> bool | None:
+        """Whether the entry under the name has expired. None if there is none, or if it belongs to another key."""
         try:
             text = passwords.get(name)
             if text is None:
                 return None
             entry = load_entry(text)
         except (DeserializationError, UnicodeDecodeError):
-            return False if own else None
+            return False if is_current else None
         if entry.key is None or entry.collection is None:
-            return entry.is_expired if own else None
+            return entry.is_expired if is_current else None
         names = self._stored_collection(entry.collection), self._stored_key(entry.key)
         return entry.is_expired if names == (collection, key) else None
 
@@ -208,15 +208,15 @@ def _limits(passwords: Passwords) -> Limits:
 
 
 def _names(passwords: Passwords, collection: str, key: str) -> Iterator[str]:
-    """The name of the entry in the keyring; where stored format v1 has another that may be looked for, that as well."""
+    """Yield the name of the entry in the keyring, then its name in stored format v1 if that differs and is valid."""
     limits = passwords.limits
     name = limits.names.sanitize(join_names(collection, key))
     yield name
-    earlier = f"{collection}::{key}"
-    fits = limits.max_name_bytes is None or len(earlier.encode()) <= limits.max_name_bytes
-    if earlier != name and fits and "\0" not in earlier:
-        yield earlier
+    legacy = f"{collection}::{key}"
+    fits = limits.max_name_bytes is None or len(legacy.encode()) <= limits.max_name_bytes
+    if legacy != name and fits and "\0" not in legacy:
+        yield legacy
 
 
 def _leave_open(_: Passwords) -> None:
-    """Backends keep nothing open between calls."""
+    """Do nothing: backends keep nothing open between calls."""
