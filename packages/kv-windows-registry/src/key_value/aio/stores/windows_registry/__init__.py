@@ -1,4 +1,4 @@
-"""A store in the registry of Windows. Importing it elsewhere is an ImportError."""
+"""A store in the Windows registry. Importing it on another platform raises ImportError."""
 
 from key_value.aio.stores.windows_registry.store import WindowsRegistryStore
 

@@ -1,4 +1,4 @@
-"""The one module that talks to winreg: text values below one key of the registry."""
+"""The only module that uses winreg: text values below one registry key."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ T = TypeVar("T")
 MAX_FOLDER_LENGTH = 255
 MAX_VALUE_NAME_LENGTH = 16_383
 
-# winreg raises OSError for whatever the registry reports.
+# winreg raises OSError for all errors of the registry.
 DRIVER_ERRORS: DriverErrors = {
     PermissionError: StoreSetupError,
     ConnectionError: StoreConnectionError,
@@ -27,13 +27,13 @@ _ERROR_NO_MORE_ITEMS = 259
 
 
 class _Winreg(Protocol):
-    """What type checkers see of winreg on Windows alone."""
+    """The parts of winreg in use, which type checkers know only on Windows."""
 
     KEY_READ: int
     KEY_WRITE: int
     REG_SZ: int
 
-    def CreateKeyEx(  # noqa: N802 — as winreg names them
+    def CreateKeyEx(  # noqa: N802 — the names of winreg
         self, key: int, sub_key: str, reserved: int, access: int, /
     ) -> AbstractContextManager[Any]: ...
     def OpenKeyEx(  # noqa: N802
@@ -51,22 +51,22 @@ try:
     _winreg = cast("_Winreg", importlib.import_module("winreg"))
 except ImportError as _error:
     _MESSAGE = (
-        "key_value.aio.stores.windows_registry needs Windows: winreg, which is part of Python there, is missing. "
+        "key_value.aio.stores.windows_registry needs Windows: the module winreg, part of Python there, is missing. "
         "kv-keyring and kv-disk store locally on every platform"
     )
     raise ImportError(_MESSAGE, name="winreg") from _error
 
 
 def length_of(name: str) -> int:
-    """The characters of the name as Windows counts them."""
+    """Return the length of the name in UTF-16 units, as Windows counts it."""
     return len(name.encode("utf-16-le")) // 2
 
 
 class Registry:
-    """Text values in folders, which are keys below the one at `path`. A folder that is not there has no values."""
+    """Text values in folders, which are keys below the key at `path`. A missing folder has no values."""
 
     def __init__(self, hive: str, path: str) -> None:
-        """Create the key. Raises StoreSetupError when it cannot be created or written to."""
+        """Create the key. Raises StoreSetupError if it cannot be created or written to."""
         self._hive: int = getattr(_winreg, hive)
         self._path = path
         self._where = f"{hive}\\{path}"
@@ -78,11 +78,11 @@ class Registry:
             raise StoreSetupError(message) from error
 
     def where(self, folder: str, name: str) -> str:
-        """The place of a value, for people."""
+        """Return the location of a value for messages."""
         return f"{self._where}\\{folder}, value {name!r:.200}"
 
     def get(self, folder: str, name: str) -> str | None:
-        """The text of a value, None without it. Raises DeserializationError when it is not text."""
+        """Return the text of a value; None if it does not exist. Raises DeserializationError if it is not text."""
         try:
             with self._open(folder) as key:
                 data, kind = _winreg.QueryValueEx(key, name)
@@ -95,7 +95,7 @@ class Registry:
             _winreg.SetValueEx(key, name, 0, _winreg.REG_SZ, text)
 
     def delete(self, folder: str, name: str) -> bool:
-        """Remove a value; whether there was one."""
+        """Delete a value; return whether it existed."""
         try:
             with self._open(folder) as key:
                 _winreg.DeleteValue(key, name)
@@ -104,7 +104,7 @@ class Registry:
         return True
 
     def values(self, folder: str) -> list[tuple[str, str | None]]:
-        """The name and the text of every value; None for one that is not text."""
+        """Return the name and text of every value. The text is None if the value is not text."""
         try:
             with self._open(folder) as key:
                 found = _all(_winreg.EnumValue, key, _winreg.QueryInfoKey(key)[1])
@@ -113,7 +113,7 @@ class Registry:
         return [(name, data if kind == _winreg.REG_SZ else None) for name, data, kind in found]
 
     def folders(self, below: str = "") -> Iterator[str]:
-        """The paths of all keys below, at any depth."""
+        """Yield the paths of all keys below, at any depth."""
         try:
             with self._open(below) as key:
                 names = _all(_winreg.EnumKey, key, _winreg.QueryInfoKey(key)[0])
@@ -136,7 +136,7 @@ class Registry:
 
 
 def _all(enumerate_one: Callable[[Any, int], T], key: Any, count: int) -> list[T]:
-    # From the last to the first, so that what another process removes meanwhile hides nothing else.
+    # Last to first, so that a removal by another process does not make the enumeration skip other items.
     return [item for index in reversed(range(count)) for item in _at(enumerate_one, key, index)]
 
 

@@ -1,4 +1,4 @@
-"""Entries in the registry: under which names, and which of the values there are entries. Every call blocks."""
+"""Entries as registry values: their names, and how to recognize them. All calls block."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,30 +18,30 @@ from key_value.aio.stores.windows_registry.client import (
 
 __all__ = ["Entries"]
 
-# The registry ignores case. Which letters are one to it is only certain within ASCII; every % is escaped, because %C3
-# and %c3 are one as well. A backslash separates the names of keys, and is nothing special in the name of a value.
+# The registry ignores case. Which letters it treats as equal is certain only for ASCII. Every % is escaped, because %C3
+# and %c3 are equal as well. A backslash separates the names of keys, but is an ordinary character in names of values.
 _FOLDERS = EscapingStrategy(r"%|[^ -@\[\]-~]", MAX_FOLDER_LENGTH)
 _VALUE_NAMES = EscapingStrategy(r"%|[^ -@\[-~]", MAX_VALUE_NAME_LENGTH)
 
-StoredName = Callable[[str], str]
+NameMapping = Callable[[str], str]
 
 
 class _Place(NamedTuple):
     folder: str
     name: str
 
-    def is_at(self, other: "_Place") -> bool:
+    def equals(self, other: "_Place") -> bool:
         return self.folder.upper() == other.folder.upper() and self.name.upper() == other.name.upper()
 
 
 class _Found(NamedTuple):
     place: _Place
-    own: bool
-    """Whether it is where entries are written, and not where stored format v1 had them."""
+    is_current: bool
+    """Whether it is the place that entries are written to, rather than that of stored format v1."""
     collection: str
     key: str
     entry: ManagedEntry | None
-    """None for what is corrupt."""
+    """None if the value is corrupt."""
 
     @property
     def is_live(self) -> bool:
@@ -49,15 +49,15 @@ class _Found(NamedTuple):
 
     @property
     def names_itself(self) -> bool:
-        """Whether it is an entry for certain, and not the value of another application."""
+        """Whether it is certainly an entry, rather than a value of another application."""
         return self.entry is not None and self.entry.collection is not None and self.entry.key is not None
 
 
 class Entries:
-    """The entries below one key of the registry."""
+    """The entries below one registry key."""
 
-    def __init__(self, registry: Registry, stored_collection: StoredName, stored_key: StoredName) -> None:
-        """The two functions give the stored names of those in an entry."""
+    def __init__(self, registry: Registry, stored_collection: NameMapping, stored_key: NameMapping) -> None:
+        """`stored_collection` and `stored_key` return the stored form of the names in an entry."""
         self._registry = registry
         self._stored_collection = stored_collection
         self._stored_key = stored_key
@@ -75,7 +75,7 @@ class Entries:
     def put_each(self, collection: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> None:
         texts = [dump_entry(entry).decode() for entry in entries]
         for key, text in zip(keys, texts, strict=True):
-            self._registry.put(*_own_place(collection, key), text)
+            self._registry.put(*_current_place(collection, key), text)
 
     def delete_each(self, collection: str, keys: Sequence[str]) -> int:
         return sum(self._delete(collection, key) for key in keys)
@@ -95,7 +95,7 @@ class Entries:
                 self._registry.delete(*found.place)
 
     def destroy_collection(self, collection: str) -> bool:
-        """Whether it held a live entry."""
+        """Delete the collection; return whether it had a live entry."""
         destroyed = False
         for found in self._find(dict.fromkeys(place.folder for place in _places(collection, "key"))):
             if found.names_itself and found.collection == collection:
@@ -108,17 +108,19 @@ class Entries:
                 self._registry.delete(*found.place)
 
     def _delete(self, collection: str, key: str) -> bool:
-        own, *earlier = _places(collection, key)
+        current, *legacy = _places(collection, key)
         existed = False
-        # The one that is read first goes last: interrupted, this leaves the entry as it is.
-        for place in (*earlier, own):
+        # The place that is read first is deleted last, so that an interruption leaves the entry unchanged.
+        for place in (*legacy, current):
             found = self._find_at(place)
-            if found is not None and (found.collection, found.key) == (collection, key) and (found.own or found.entry):
+            if found is None or (found.collection, found.key) != (collection, key):
+                continue
+            if found.is_current or found.entry:
                 existed |= self._registry.delete(*place) and found.is_live
         return existed
 
     def _is_expired(self, place: _Place) -> bool:
-        # Again: another process may have replaced the entry since it was listed.
+        # Read again, because another process may have replaced the entry since it was listed.
         found = self._find_at(place)
         return found is not None and not found.is_live
 
@@ -137,7 +139,7 @@ class Entries:
                     yield found
 
     def _recognize(self, place: _Place, text: str | None) -> _Found | None:
-        """What is at the place, if a store may have written it there."""
+        """Return the entry at the place; None if no store can have written the value there."""
         entry: ManagedEntry | None = None
         with suppress(DeserializationError):
             entry = None if text is None else load_entry(text)
@@ -147,10 +149,10 @@ class Entries:
             collection, key = self._stored_collection(entry.collection), self._stored_key(entry.key)
         if not collection or not key:
             return None
-        own, *earlier = _places(collection, key)
-        if not any(place.is_at(possible) for possible in (own, *earlier)):
+        current, *legacy = _places(collection, key)
+        if not any(place.equals(possible) for possible in (current, *legacy)):
             return None
-        return _Found(place, place.is_at(own), collection, key, entry)
+        return _Found(place, place.equals(current), collection, key, entry)
 
     def _load(self, place: _Place, text: str) -> ManagedEntry:
         try:
@@ -160,26 +162,26 @@ class Entries:
             raise DeserializationError(message) from exc
 
 
-def _own_place(collection: str, key: str) -> _Place:
+def _current_place(collection: str, key: str) -> _Place:
     return _Place(_FOLDERS.sanitize(collection), _VALUE_NAMES.sanitize(key))
 
 
 def _places(collection: str, key: str) -> Iterator[_Place]:
-    """Where the entry is; and where stored format v1 has it, if that is elsewhere."""
-    own, earlier = _own_place(collection, key), _Place(collection, key)
-    yield own
+    """Yield the place of the entry, then its place in stored format v1 if that differs and is valid."""
+    current, legacy = _current_place(collection, key), _Place(collection, key)
+    yield current
     fits = length_of(key) <= MAX_VALUE_NAME_LENGTH and all(
         0 < length_of(part) <= MAX_FOLDER_LENGTH for part in collection.split("\\")
     )
-    if earlier != own and fits and "\0" not in collection + key:
-        yield earlier
+    if legacy != current and fits and "\0" not in collection + key:
+        yield legacy
 
 
 def _live(found: Iterable[_Found]) -> Iterator[tuple[str, str]]:
-    """The names of the entries that a read would find, each once."""
+    """Yield the distinct names of entries that `get` would find."""
     live: dict[tuple[str, str], bool] = {}
     for each in found:
         names = each.collection, each.key
-        if each.own or names not in live:
+        if each.is_current or names not in live:
             live[names] = each.is_live
     return (names for names, is_live in live.items() if is_live)

@@ -1,4 +1,4 @@
-"""WindowsRegistryStore: entries as values of the registry, a key for each collection."""
+"""WindowsRegistryStore: one registry value per entry, one registry key per collection."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ from key_value.aio.stores.windows_registry.client import (
     Registry,
     length_of,
 )
-from key_value.aio.stores.windows_registry.entries import Entries, StoredName
+from key_value.aio.stores.windows_registry.entries import Entries, NameMapping
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
@@ -56,12 +56,12 @@ class WindowsRegistryStore(
         key_sanitization_strategy: SanitizationStrategy | None = None,
         collection_sanitization_strategy: SanitizationStrategy | None = None,
     ) -> None:
-        r"""Keep the entries below the key `registry_path` of `hive`.
+        r"""Store the entries below the key `registry_path` of `hive`.
 
         By default these are `Software\py-key-value` and `HKEY_CURRENT_USER`. Without strategies, names are escaped
-        where the registry would confuse or refuse them.
+        where the registry would confuse or reject them.
 
-        Raises ValueError for another hive, and for a path that is no path of a key.
+        Raises ValueError for an unknown hive and for a malformed `registry_path`.
         """
         hive = "HKEY_CURRENT_USER" if hive is None else hive
         if hive not in _HIVES:
@@ -70,7 +70,7 @@ class WindowsRegistryStore(
         path = _DEFAULT_PATH if registry_path is None else registry_path
         if "\0" in path or not all(0 < length_of(part) <= MAX_FOLDER_LENGTH for part in path.split("\\")):
             message = (
-                "registry_path must be the names of keys, separated by one backslash, each of 1 to "
+                "registry_path must be the names of keys, separated by single backslashes, each of 1 to "
                 f"{MAX_FOLDER_LENGTH} characters without NUL"
             )
             raise ValueError(message)
@@ -85,7 +85,7 @@ class WindowsRegistryStore(
 
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
-        """`windows-registry://HKEY_CURRENT_USER/Software/my-app`; without a hive or path, the default."""
+        """Accept `windows-registry://HKEY_CURRENT_USER/Software/my-app`; a missing hive or path means the default."""
         if url.url.partition("?")[0] in (f"{url.scheme}:", f"{url.scheme}://", f"{url.scheme}:///"):
             return {}
         hive, _, path = url.local_path.partition("/")
@@ -140,13 +140,13 @@ class WindowsRegistryStore(
         await self._worker.run(Entries.cull)
 
 
-def _open(hive: str, path: str, stored_collection: StoredName, stored_key: StoredName) -> Entries:
+def _open(hive: str, path: str, stored_collection: NameMapping, stored_key: NameMapping) -> Entries:
     return Entries(Registry(hive, path), stored_collection, stored_key)
 
 
-def _stored_name(strategy: SanitizationStrategy | None) -> StoredName:
+def _stored_name(strategy: SanitizationStrategy | None) -> NameMapping:
     return (strategy or PassthroughStrategy()).sanitize
 
 
 def _leave_open(_: Entries) -> None:
-    """Keys are closed after each call."""
+    """Do nothing: registry keys are closed after each call."""
