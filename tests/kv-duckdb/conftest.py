@@ -26,4 +26,4 @@ def raw(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that retry conflicts for longer than a busy machine stalls."""
-    monkeypatch.setattr("key_value.aio.stores.duckdb.entries._SECONDS_OF_TRYING", 60)
+    monkeypatch.setattr("key_value.aio.stores.duckdb.entries._CONFLICT_RETRY_SECONDS", 60)

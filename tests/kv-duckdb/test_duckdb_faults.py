@@ -56,7 +56,7 @@ asyncio.run(main())
 
 
 def test_a_file_held_by_another_process_is_a_setup_error(path: Path) -> None:
-    message = r"another process holds the DuckDB database .*entries\.duckdb"
+    message = r"another process has the DuckDB database .*entries\.duckdb open"
     check_held_elsewhere(DuckDBStore(database_path=path), OPENING, path, message)
 
 

@@ -1,4 +1,4 @@
-"""A store in a DuckDB table, whose values can be queried with SQL."""
+"""A store in a DuckDB table. Its values can be queried with SQL."""
 
 from key_value.aio.stores.duckdb.store import DuckDBStore
 

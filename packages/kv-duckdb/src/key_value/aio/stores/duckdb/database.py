@@ -1,4 +1,4 @@
-"""DuckDB databases: opening them, watching their files, and the meaning of the driver's errors."""
+"""DuckDB databases: opening them, checking that their files are in place, and translating driver errors."""
 
 import os
 from abc import ABC, abstractmethod
@@ -18,9 +18,9 @@ __all__ = ["DRIVER_ERRORS", "Connection", "Database", "DatabaseOfConnection", "D
 Connection = DuckDBPyConnection
 
 DRIVER_ERRORS: DriverErrors = {
-    # Another connection changed the same entries all the time that this one tried.
+    # Other connections kept changing the same entries during all attempts.
     duckdb.TransactionException: StoreConnectionError,
-    # The connection that was passed in has been closed.
+    # The caller has closed the connection passed to the store.
     duckdb.ConnectionException: StoreConnectionError,
     duckdb.Error: KeyValueStoreError,
 }
@@ -29,7 +29,7 @@ _PATH = "SELECT path FROM duckdb_databases() WHERE database_name = current_datab
 
 
 class Database(ABC):
-    """A database to connect to; `where` names it in messages."""
+    """A database to connect to. `where` identifies it in messages."""
 
     where: str
     in_memory: bool = False
@@ -38,19 +38,19 @@ class Database(ABC):
     def connect(self) -> Connection:
         """Open a new connection. Raises StoreSetupError."""
 
-    def confirm(self) -> bool:
-        """Whether writes will be found again. Always True for a caller's database."""
+    def is_in_place(self) -> bool:
+        """Whether the file is still in place, so that writes are not lost. Always True for a caller's database."""
         return True
 
-    def written(self) -> None:  # noqa: B027 — a caller's database is the caller's to protect
-        """Runs after each write."""
+    def after_write(self) -> None:  # noqa: B027 — the caller protects its own database
+        """Called after each write."""
 
     def disconnect(self, connection: Connection) -> None:
         connection.close()
 
 
 class DatabaseOfPath(Database):
-    """A file, or a new database in memory for each connection."""
+    """A database file, or a new in-memory database per connection."""
 
     def __init__(self, path: str) -> None:
         self.where = path
@@ -63,7 +63,7 @@ class DatabaseOfPath(Database):
             return duckdb.connect(self._path)
         file = Path(self._path).resolve()
         if OpenFile.is_parents(file):
-            raise StoreSetupError(_FORKED.format(self.where))
+            raise StoreSetupError(_FORKED_MESSAGE.format(self.where))
         try:
             make_directories(file.parent)
             is_new = not file.exists()
@@ -74,16 +74,16 @@ class DatabaseOfPath(Database):
             message = f"cannot open the DuckDB database {self.where}: {exc.strerror}"
             raise StoreSetupError(message) from exc
         except duckdb.Error as exc:
-            raise StoreSetupError(self._explained(str(exc).partition("\n")[0])) from exc
+            raise StoreSetupError(self._open_error(str(exc).partition("\n")[0])) from exc
         self._file = OpenFile(Path(self._path))
-        if not self.confirm():
-            # DuckDB has one database for all connections of a process to a path.
+        if not self.is_in_place():
+            # DuckDB shares one database among all connections of a process to a path.
             self.disconnect(connection)
-            raise StoreConnectionError(_HELD.format(self.where))
+            raise StoreConnectionError(_STILL_OPEN_MESSAGE.format(self.where))
         return connection
 
-    def written(self) -> None:
-        # DuckDB makes its log with the rights that the umask leaves to others, after each checkpoint anew.
+    def after_write(self) -> None:
+        # DuckDB creates its write-ahead log anew after each checkpoint, with the permissions that the umask allows.
         if not self.in_memory:
             with suppress(FileNotFoundError):
                 Path(f"{self._path}.wal").chmod(PRIVATE_FILE)
@@ -93,25 +93,25 @@ class DatabaseOfPath(Database):
         if self._file is not None:
             self._file.release()
 
-    def confirm(self) -> bool:
+    def is_in_place(self) -> bool:
         return self._file is None or self._file.is_in_place()
 
-    def _explained(self, error: str) -> str:
+    def _open_error(self, error: str) -> str:
         if "lock" in error:
             return (
-                f"another process holds the DuckDB database {self.where}, and DuckDB lets only one write to it: "
-                "close it there, or use it from one process"
+                f"another process has the DuckDB database {self.where} open, and DuckDB allows only one process to "
+                "write: close it there, or use it from one process"
             )
         if "different configuration" in error:
             return (
-                f"this process has opened the DuckDB database {self.where} with another configuration: "
+                f"this process has already opened the DuckDB database {self.where} with another configuration: "
                 "pass its connection as connection="
             )
         return f"cannot open the DuckDB database {self.where}: {error}"
 
 
 class DatabaseOfConnection(Database):
-    """The database of a caller's connection, which the caller closes."""
+    """The database of a connection that the caller passed and closes."""
 
     where = "of the connection"
 
@@ -123,18 +123,18 @@ class DatabaseOfConnection(Database):
 
     def connect(self) -> Connection:
         if os.getpid() != self._process:
-            raise StoreSetupError(_FORKED.format(self.where))
+            raise StoreSetupError(_FORKED_MESSAGE.format(self.where))
         cursor = self._connection.cursor()
         self.in_memory = cursor.execute(_PATH).fetchone() == (None,)
         return cursor
 
 
-_FORKED = (
+_FORKED_MESSAGE = (
     "the DuckDB database {} was open when this process was forked, and DuckDB does not survive a fork: "
     "open it after forking"
 )
 
-_HELD = (
+_STILL_OPEN_MESSAGE = (
     "the file of the DuckDB database {} has been removed while it was open, and this process still has another "
-    "connection to what it was: close that"
+    "connection to the removed file: close it"
 )

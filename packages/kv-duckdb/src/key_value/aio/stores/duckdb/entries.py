@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {} (
     version INTEGER NOT NULL, PRIMARY KEY (collection, key)
 )"""
 
-# A digest of what is stored, so that a write by anybody changes it.
+# The version is a digest of the stored values, so that any writer changes it.
 _FRAGMENTS = {
     "into": "INTO {table} (collection, key, value, created_at, expires_at, version)",
     "entry": "collection = ? AND key = ?",
@@ -36,8 +36,8 @@ _FRAGMENTS = {
     "digest": "md5(value::VARCHAR || '|' || coalesce(epoch_us(created_at)::VARCHAR, '-') || '|' || "
     "coalesce(epoch_us(expires_at)::VARCHAR, '-') || '|' || version::VARCHAR)",
 }
-# Times are read as microseconds: as datetimes the driver makes them with pytz, which it does not bring along.
-# Each column costs a reader 30 µs, and none asks when the entry was created.
+# Times are read as microseconds, because the driver needs pytz for datetimes but does not depend on it. Each column
+# costs 30 µs to read, so created_at is left out.
 _STATEMENTS = {
     "get": "SELECT value, version, epoch_us(expires_at) FROM {table} WHERE {entry}",
     "get_many": "SELECT key, value, version, epoch_us(expires_at) FROM {table} "
@@ -62,65 +62,65 @@ _STATEMENTS = {
 }
 
 _READS = {"get", "get_many", "get_versioned", "keys", "collections"}
-_REMOVALS = {"cull", "destroy", "destroy_collection"}
+_BULK_DELETIONS = {"cull", "destroy", "destroy_collection"}
 
-# A checkpoint of an empty database takes 60 µs, and one of 1 000 values of 100 KB 2 ms.
+# A checkpoint takes 60 µs for an empty database, and 2 ms for 1 000 values of 100 KB.
 _WRITES_PER_CHECKPOINT = 100
 
 _CONFLICTS = (duckdb.TransactionException, duckdb.ConstraintException)
-_SECONDS_OF_TRYING = 2.0
-_LONGEST_PAUSE = 0.05
+_CONFLICT_RETRY_SECONDS = 2.0
+_MAX_RETRY_DELAY_SECONDS = 0.05
 
 
 class Entries:
-    """The table of entries, through a connection of its own. One thread uses it."""
+    """The table of entries, accessed through its own connection from one thread."""
 
     def __init__(self, database: Database, table: str, *, create: bool) -> None:
-        """Raises StoreSetupError if the database cannot be opened or the table does not fit."""
+        """Open the database. Raises StoreSetupError if that fails or the table has another schema."""
         self._database = database
         self._where = database.where
         self._table = table
         self._create = create
         self._writes = 0
         self._open()
-        # Each parsed once, which saves 60 µs a call.
+        # Parsing each statement only once saves 60 µs per call.
         self._statements: dict[str, Any] = {
             name: self._connection.extract_statements(statement_on(table, name))[0] for name in _STATEMENTS
         }
 
     def check(self) -> None:
-        """Raise the errors of `run` if the table cannot be read."""
+        """Read from the table. Raises the errors of `run`."""
         self.run("get", "", "")
 
     def run(self, statement: str, *parameters: Any) -> list[Any]:
         """Run a statement in its own transaction, and return its rows. Retries conflicts with other connections."""
         try:
-            rows = _insist(lambda: self._execute(statement, parameters))
+            rows = _retry_conflicts(lambda: self._execute(statement, parameters))
         except duckdb.Error as exc:
             if "Could not write" not in str(exc):
                 raise
-            message = f"the DuckDB database {self._where} cannot be written to, as when the disk is full"
+            message = f"cannot write to the DuckDB database {self._where}, for example because the disk is full"
             raise KeyValueStoreError(message) from exc
-        if not self._database.confirm():
-            self._close_until_used()
+        if not self._database.is_in_place():
+            self._close_until_next_use()
             message = (
-                f"the file of the DuckDB database {self._where} has been removed while it was open, with all that it "
-                "held; the next call opens it anew"
+                f"the file of the DuckDB database {self._where} has been removed while it was open, with all its data; "
+                "the next call opens the database again"
             )
             raise StoreConnectionError(message)
         if statement not in _READS:
-            self._database.written()
+            self._database.after_write()
             if self._database.in_memory:
-                self._give_back(statement)
+                self._checkpoint(statement)
         return rows
 
-    def _give_back(self, statement: str) -> None:
-        """Make DuckDB free replaced rows, which it does by itself only for files."""
+    def _checkpoint(self, statement: str) -> None:
+        """Free replaced rows of an in-memory database now and then. DuckDB does that by itself only for files."""
         self._writes += 1
-        if self._writes < _WRITES_PER_CHECKPOINT and statement not in _REMOVALS:
+        if self._writes < _WRITES_PER_CHECKPOINT and statement not in _BULK_DELETIONS:
             return
         self._writes = 0
-        # Another connection of the caller may be in the midst of a transaction: then the next one does it.
+        # Fails while another connection of the caller is in a transaction; the next checkpoint will do.
         with suppress(duckdb.TransactionException):
             self._connection.execute("CHECKPOINT")
 
@@ -128,35 +128,35 @@ class Entries:
         self._database.disconnect(self._connection)
 
     def _execute(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
-        if self._broken:
+        if self._is_closed:
             self._open()
         try:
             return self._connection.execute(self._statements[statement], parameters).fetchall()
         except duckdb.FatalException:
-            # DuckDB refuses every further use of a database after this, until all connections to it are closed.
-            self._close_until_used()
+            # After a fatal error, the database is unusable until all connections to it are closed.
+            self._close_until_next_use()
             raise
 
     def _open(self) -> None:
         self._connection = self._database.connect()
-        self._broken = False
+        self._is_closed = False
         try:
             self._prepare(self._table, create=self._create)
         except BaseException:
-            self._close_until_used()
+            self._close_until_next_use()
             raise
 
-    def _close_until_used(self) -> None:
+    def _close_until_next_use(self) -> None:
         self.close()
-        self._broken = True
+        self._is_closed = True
 
     def _prepare(self, table: str, *, create: bool) -> None:
         try:
             if create:
-                _insist(lambda: self._connection.execute(_CREATE.format(_quoted(table))))
+                _retry_conflicts(lambda: self._connection.execute(_CREATE.format(_quoted(table))))
             columns = self._connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
         except duckdb.Error as exc:
-            self._refuse(table, create=create, error=exc)
+            self._raise_unusable(table, create=create, error=exc)
         found = {name: kind for name, kind, *_ in columns}
         keys = {name for name, _, _, role, *_ in columns if role == "PRI"}
         if {name: found.get(name) for name in _COLUMNS} != _COLUMNS or keys != {"collection", "key"}:
@@ -166,7 +166,7 @@ class Entries:
             )
             raise StoreSetupError(message)
 
-    def _refuse(self, table: str, *, create: bool, error: duckdb.Error) -> NoReturn:
+    def _raise_unusable(self, table: str, *, create: bool, error: duckdb.Error) -> NoReturn:
         cause = f"cannot be {'created' if create else 'read'}: {str(error).partition(chr(10))[0]}"
         if isinstance(error, duckdb.CatalogException) and not create:
             cause = "does not exist; create it, or pass auto_create=True"
@@ -176,22 +176,22 @@ class Entries:
         raise StoreSetupError(message) from error
 
 
-def _insist(transaction: Callable[[], T]) -> T:
-    """Return the result of the transaction, retrying it while it conflicts with other connections."""
-    deadline = time.monotonic() + _SECONDS_OF_TRYING
-    pause = 0.001
+def _retry_conflicts(transaction: Callable[[], T]) -> T:
+    """Run the transaction, retrying conflicts with other connections for two seconds; return its result."""
+    deadline = time.monotonic() + _CONFLICT_RETRY_SECONDS
+    delay = 0.001
     while True:
         try:
             return transaction()
         except _CONFLICTS as exc:
             if time.monotonic() > deadline or "Could not write" in str(exc):
                 raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        time.sleep(delay)
+        delay = min(2 * delay, _MAX_RETRY_DELAY_SECONDS)
 
 
 def statement_on(table: str, name: str) -> str:
-    """The SQL of one of the statements."""
+    """Return the SQL text of a statement, for the given table."""
     fragments = {name: fragment.replace("{table}", _quoted(table)) for name, fragment in _FRAGMENTS.items()}
     return _STATEMENTS[name].format(table=_quoted(table), **fragments)
 

@@ -1,4 +1,4 @@
-"""DuckDBStore: entries as rows of a table."""
+"""DuckDBStore: one row per entry in a DuckDB table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBStore"]
 
-_VERSION = 1
+_FORMAT_VERSION = 1
 
-_FEW_KEYS = 1000
-_MANY_KEYS = 10_000
+_LARGE_LIMIT_KEYS = 1000
+_PAGE_KEYS = 10_000
 
 
 class DuckDBStore(
@@ -52,7 +52,7 @@ class DuckDBStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a table of a DuckDB database, in a file or in memory; one statement for each operation and batch."""
+    """Entries in a table of a DuckDB database, in a file or in memory. Each operation and batch is one statement."""
 
     driver_errors = DRIVER_ERRORS
 
@@ -142,10 +142,10 @@ class DuckDBStore(
         )
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
-        return _live(await self._worker.run(Entries.run, "delete", collection, key)) > 0
+        return _count_live(await self._worker.run(Entries.run, "delete", collection, key)) > 0
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        return _live(await self._worker.run(Entries.run, "delete_many", collection, list(keys)))
+        return _count_live(await self._worker.run(Entries.run, "delete_many", collection, list(keys)))
 
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
         rows = await self._worker.run(Entries.run, "get_versioned", collection, key)
@@ -169,8 +169,9 @@ class DuckDBStore(
         return bool(await self._worker.run(Entries.run, "delete_if_version", collection, key, version, clock.now()))
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        # Whatever its size, a page looks at the whole table: 100 ms for 10⁶ keys. So there are few, of 1 MB at most.
-        size = limit if limit < _FEW_KEYS else _MANY_KEYS
+        # Each page scans the whole table, whatever its size: 100 ms for 10⁶ keys. Large limits are raised to pages of
+        # up to 1 MB, to need few scans.
+        size = limit if limit < _LARGE_LIMIT_KEYS else _PAGE_KEYS
         rows = await self._worker.run(Entries.run, "keys", collection, cursor or "", prefix, clock.now(), size)
         keys = [key for (key,) in rows]
         return KeyPage(keys, keys[-1] if len(keys) == size else None)
@@ -184,9 +185,9 @@ class DuckDBStore(
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        held = (await self._get_key_page(collection=collection, prefix="", cursor=None, limit=1)).keys
+        live = (await self._get_key_page(collection=collection, prefix="", cursor=None, limit=1)).keys
         await self._worker.run(Entries.run, "destroy_collection", collection)
-        return bool(held)
+        return bool(live)
 
     async def _cull(self) -> None:
         await self._worker.run(Entries.run, "cull", clock.now())
@@ -195,8 +196,8 @@ class DuckDBStore(
         self, collection: str, key: str, value: str | None, version: int, expires_at: int | None
     ) -> ManagedEntry:
         what = f"the entry {key!r:.80} in collection {collection!r:.80} of {self._table}"
-        if version != _VERSION:
-            message = f"{what} has version {version}; this library reads version {_VERSION}"
+        if version != _FORMAT_VERSION:
+            message = f"{what} has format version {version}; this library reads version {_FORMAT_VERSION}"
             raise DeserializationError(message)
         loaded = load_object(value or "", what)
         if expires_at is None:
@@ -204,11 +205,11 @@ class DuckDBStore(
         try:
             return ManagedEntry(value=loaded, expires_at=clock.from_microseconds(expires_at))
         except OverflowError as exc:
-            message = f"{what} expires at an impossible date"
+            message = f"{what} has an expiry date out of range"
             raise DeserializationError(message) from exc
 
 
-def _live(rows: list[tuple[int | None]]) -> int:
-    """How many of the moments, in microseconds, are yet to come; None never does."""
+def _count_live(rows: list[tuple[int | None]]) -> int:
+    """Count the expiry times, in microseconds since 1970, that are in the future; None never expires."""
     now = clock.microseconds_now()
     return sum(expires_at is None or expires_at > now for (expires_at,) in rows)
