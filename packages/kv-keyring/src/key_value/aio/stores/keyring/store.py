@@ -69,13 +69,13 @@ class KeyringStore(BaseStore):
     ) -> None:
         """Store the entries under `service_name` in `keyring`, by default the backend that the keyring library selects.
 
-        `timeout` limits each operation in seconds, including the time in which the keyring asks the user to unlock it;
-        None means no limit. Every hundred entries waiting for the keyring extend it by the same time.
+        `timeout` is the time limit of an operation in seconds, None for no limit. It includes the time in which the
+        keyring asks the user to unlock it. Every hundred entries that wait for the keyring add the same again.
 
         Without strategies, names are escaped where the backend would confuse or reject them.
 
         Raises ValueError for a `service_name` that is empty, contains NUL or cannot be encoded as UTF-8, and for a
-        timeout that is not positive.
+        limit that is not positive.
         """
         if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
             message = "service_name must be a non-empty string without NUL and lone surrogates"
