@@ -293,7 +293,7 @@ async def test_what_the_disk_has_no_room_for_is_not_acknowledged(raw: RawChDB, s
 async def test_culling_that_comes_to_a_stop_is_given_up(
     raw: RawChDB, store: ChDBStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("key_value.aio.stores.chdb.entries._SECONDS_OF_STANDSTILL", 0.2)
+    monkeypatch.setattr("key_value.aio.stores.chdb.entries._STALL_TIMEOUT_SECONDS", 0.2)
     await store.put_many(["gone", "live"], [{"n": 1}] * 2)
     await store.delete("gone")
     raw.rows("SYSTEM STOP MERGES kv_entries")

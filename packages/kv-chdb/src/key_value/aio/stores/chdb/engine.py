@@ -1,4 +1,4 @@
-"""chDB's engine, of which a process has one: opening it, watching its files, and the meaning of its errors."""
+"""chDB's engine, one per process: opening it, checking that its files are in place, and translating its errors."""
 
 import errno
 import os
@@ -23,9 +23,9 @@ __all__ = [
     "EngineOfPath",
     "Session",
     "engine_of",
-    "meaning_of",
-    "name_of",
+    "error_name",
     "quoted",
+    "translate_error",
 ]
 
 
@@ -34,7 +34,7 @@ IN_MEMORY = ":memory:"
 
 @runtime_checkable
 class Session(Protocol):
-    """A `chdb.session.Session`, as far as a store uses it."""
+    """The methods of `chdb.session.Session` that a store uses."""
 
     def query(self, sql: str, fmt: str, *, params: Mapping[str, str]) -> Any: ...
 
@@ -44,7 +44,7 @@ class Session(Protocol):
 
 
 class _Process(ParentsAlone):
-    """chDB has threads from its import on, without which a call in a child waits without end."""
+    """chDB starts threads when imported. A forked child does not have them, and its calls would wait forever."""
 
     def before_fork(self) -> None:
         if "chdb" in sys.modules:
@@ -55,13 +55,13 @@ _process = _Process("chDB")
 
 
 class Engine(ABC):
-    """A database to work in; `where` names it in messages, and `durable` tells whether it survives the process."""
+    """A database to use. `where` identifies it in messages; `durable` is whether it survives the process."""
 
     where: str
     durable: bool
 
     def connect(self) -> Session:
-        """Open a session, which one thread may use. Raises StoreSetupError."""
+        """Open a session, to be used by one thread. Raises StoreSetupError if that fails."""
         _process.use()
         return self._connect()
 
@@ -71,20 +71,20 @@ class Engine(ABC):
     @abstractmethod
     def disconnect(self, session: Session) -> None: ...
 
-    def confirm(self) -> bool:
-        """Whether writes will be found again."""
+    def is_in_place(self) -> bool:
+        """Whether the files are still in place, so that writes are not lost."""
         return True
 
 
 class EngineOfPath(Engine):
-    """A directory, which all sessions of the process share."""
+    """A database in a directory, which all sessions of the process share."""
 
     durable = True
 
     def __init__(self, path: str, database: str = "default") -> None:
         self.where = path
         self._database = database
-        # The engine has this file locked as long as it runs.
+        # The engine locks this file as long as it runs.
         self._lock_file = Path(path, "status")
         self._open_file: OpenFile | None = None
 
@@ -98,52 +98,52 @@ class EngineOfPath(Engine):
             session = self._new_session()
         except RuntimeError as exc:
             if "initializing" not in str(exc):
-                raise StoreSetupError(_explained(self.where, str(exc))) from exc
+                raise StoreSetupError(_open_error(self.where, str(exc))) from exc
             if _is_locked(self._lock_file):
                 message = (
-                    f"another process has the chDB database {self.where} open, and chDB lets only one use it: "
+                    f"another process has the chDB database {self.where} open, and chDB allows only one process: "
                     "close it there, or use it from one process"
                 )
                 raise StoreSetupError(message) from exc
-            message = f"cannot open the chDB database {self.where}: {self._obstacle() or name_of(str(exc))}"
+            message = f"cannot open the chDB database {self.where}: {self._access_error() or error_name(str(exc))}"
             raise StoreSetupError(message) from exc
         self._open_file = OpenFile(self._lock_file)
-        if not self._lock_file.exists() or not self.confirm():
+        if not self._lock_file.exists() or not self.is_in_place():
             self.disconnect(session)
-            raise StoreConnectionError(_HELD.format(self.where))
+            raise StoreConnectionError(_STILL_OPEN_MESSAGE.format(self.where))
         return session
 
     def _new_session(self) -> Session:
         try:
             return _new_session(self.where, self._database)
         except RuntimeError as exc:
-            # To chDB two ways to write a path are two directories.
-            other = _open_path(str(exc))
+            # chDB treats two spellings of a path as two directories.
+            other = _path_in_use(str(exc))
             if other is None or not _is_same(other, self.where):
                 raise
             return _new_session(other, self._database)
 
-    def _obstacle(self) -> str:
-        """What keeps this user from the directory, which chDB does not tell; empty if nothing does."""
+    def _access_error(self) -> str:
+        """Explain why the current user cannot access the directory (chDB gives no reason). Empty if it can."""
         directory = Path(self.where)
         if not directory.is_dir():
             return os.strerror(errno.ENOTDIR)
-        is_open = os.access(directory, os.R_OK | os.W_OK | os.X_OK)
-        if is_open and self._lock_file.exists():
-            is_open = os.access(self._lock_file, os.R_OK | os.W_OK)
-        return "" if is_open else os.strerror(errno.EACCES)
+        is_accessible = os.access(directory, os.R_OK | os.W_OK | os.X_OK)
+        if is_accessible and self._lock_file.exists():
+            is_accessible = os.access(self._lock_file, os.R_OK | os.W_OK)
+        return "" if is_accessible else os.strerror(errno.EACCES)
 
     def disconnect(self, session: Session) -> None:
         session.close()
         if self._open_file is not None:
             self._open_file.release()
 
-    def confirm(self) -> bool:
+    def is_in_place(self) -> bool:
         return self._open_file is None or self._open_file.is_in_place()
 
 
 class EngineInMemory(Engine):
-    """A database among those that vanish with the engine: a new one, or that of a caller, which stays."""
+    """A database in memory: a new one, dropped when the store closes, or the caller's, which is kept."""
 
     where = IN_MEMORY
     durable = False
@@ -156,7 +156,7 @@ class EngineInMemory(Engine):
         try:
             return _new_session(self.where, self._database, create=self._is_own)
         except RuntimeError as exc:
-            raise StoreSetupError(_explained(self.where, str(exc))) from exc
+            raise StoreSetupError(_open_error(self.where, str(exc))) from exc
 
     def disconnect(self, session: Session) -> None:
         try:
@@ -167,20 +167,20 @@ class EngineInMemory(Engine):
 
 
 def engine_of(session: Session) -> Engine:
-    """The caller's current database, by a session beside the caller's: chDB mixes up the parameters of calls that two
-    threads make on one.
+    """Return the current database of the caller's session, to be used through a session of the store's own.
 
-    Raises StoreSetupError for a session that has been closed, TypeError for what is none.
+    chDB confuses the parameters of calls that two threads make on the same session. Raises StoreSetupError if the
+    session has been closed, and TypeError if it is not a chDB session.
     """
     _process.use()
     from chdb.session import Session as DriverSession
 
     check_client(session, DriverSession, name="session")
     try:
-        path, database = (_run(session, question).bytes().decode()[:-1] for question in (_PATH, _DATABASE))
+        path, database = (_run(session, sql).bytes().decode()[:-1] for sql in (_PATH, _DATABASE))
     except AttributeError as exc:
-        # What the driver raises then.
-        message = "the session of chDB that was passed in has been closed"
+        # The driver raises this for a closed session.
+        message = "the chDB session passed as session= has been closed"
         raise StoreSetupError(message) from exc
     if Path(path).name.startswith("clickhouse-embedded-"):
         return EngineInMemory(database)
@@ -192,7 +192,7 @@ _DATABASE = "SELECT currentDatabase()"
 
 
 def quoted(name: str) -> str:
-    """The name as it stands in a statement."""
+    """Quote the identifier for use in SQL."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
@@ -201,7 +201,7 @@ def _run(session: Session, sql: str) -> Any:
 
 
 def _new_session(path: str, database: str, *, create: bool = False) -> Session:
-    # Takes half a second to import, because that starts the engine.
+    # Deferred: the import takes half a second, because it starts the engine.
     from chdb.session import Session as DriverSession
 
     session = cast("Session", DriverSession(path))
@@ -228,23 +228,23 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def name_of(error: str) -> str:
-    """The name that ClickHouse gives to the error; what comes before it may show a value."""
+def error_name(error: str) -> str:
+    """Return the ClickHouse name of the error, without the message text, which may contain values."""
     names = re.findall(r"\(([A-Z][A-Z0-9_]{3,})\)", error)
     return names[-1].replace("_", " ").lower() if names else "chDB gives no reason"
 
 
-def meaning_of(error: RuntimeError) -> tuple[type[BaseKeyValueError], str]:
+def translate_error(error: RuntimeError) -> tuple[type[BaseKeyValueError], str]:
     text = str(error)
     if "TOO_MANY_PARTS" in text:
-        return StoreConnectionError, "more is written than chDB can merge"
+        return StoreConnectionError, "entries are written faster than chDB can merge them"
     if "NOT_ENOUGH_SPACE" in text or "errno: 28" in text:
         return KeyValueStoreError, "the disk is full"
-    return KeyValueStoreError, name_of(text)
+    return KeyValueStoreError, error_name(text)
 
 
-def _open_path(error: str) -> str | None:
-    """The directory that the process has open, from an error that another was asked for."""
+def _path_in_use(error: str) -> str | None:
+    """Return the directory that the process has open, from the error for opening another one."""
     found = re.search(r"already initialized with path '(.*)', cannot", error, re.DOTALL)
     return found[1] if found else None
 
@@ -256,17 +256,17 @@ def _is_same(path: str, other: str) -> bool:
         return False
 
 
-def _explained(where: str, error: str) -> str:
-    other = _open_path(error)
-    cause = name_of(error) if other is None else _OTHER_PATH.format(other)
+def _open_error(where: str, error: str) -> str:
+    other = _path_in_use(error)
+    cause = error_name(error) if other is None else _OTHER_PATH_MESSAGE.format(other)
     return f"cannot open the chDB database {where}: {cause}"
 
 
-_OTHER_PATH = (
+_OTHER_PATH_MESSAGE = (
     "this process has {!r} open, and chDB opens one directory at a time; close its stores and sessions, or use one path"
 )
 
-_HELD = (
+_STILL_OPEN_MESSAGE = (
     "the directory of the chDB database {} has been removed while it was open, and this process still has another "
-    "session on what it was: close that"
+    "session on the removed directory: close it"
 )

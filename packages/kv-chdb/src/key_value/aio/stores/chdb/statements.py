@@ -1,7 +1,7 @@
-"""The statements of the table of entries.
+"""The SQL statements on the table of entries.
 
-A row is never changed. Of the rows with the same names the one with the latest `inserted_at` counts, which FINAL
-picks: a put adds one, and a deletion adds one that has expired. ClickHouse drops the others when it merges.
+Rows are never modified. A put adds a row, and a deletion adds one that has expired. Among the rows of an entry, the one
+with the latest `inserted_at` counts, which FINAL selects. ClickHouse drops the others when it merges.
 """
 
 import re
@@ -23,12 +23,12 @@ _FRAGMENTS = {
     "into": f"INSERT INTO [table] ({', '.join(COLUMNS)})",
     "current": "FROM [table] FINAL WHERE",
     "entry": "collection = {collection:String} AND key = {key:String}",
-    # With `IN {keys:Array(String)}` chDB 4.4 waits without end from 76 000 keys on.
+    # With `IN {keys:Array(String)}` chDB 4.4 hangs from 76 000 keys on.
     "among": "collection = {collection:String} AND key IN (SELECT arrayJoin({keys:Array(String)}))",
-    # Every writer writes UTC, so that moments have the order of their texts.
+    # All writers write UTC, so that ISO times sort in chronological order.
     "expired": "(expires_at != '' AND expires_at <= {now:String} AND endsWith(expires_at, '+00:00'))",
     "stamp": "fromUnixTimestamp64Nano({stamp:Int64}, 'UTC')",
-    # Of what is stored, so that a write by anybody changes it.
+    # The version is a digest of the stored values, so that any writer changes it.
     "digest": "lower(hex(MD5(concat(toString(inserted_at), '|', toString(version), '|', expires_at, '|', created_at, "
     "'|', value))))",
     "new": "{collection:String}, {key:String}, {value:String}, {created_at:String}, {expires_at:String}, 1, [stamp]",
@@ -36,13 +36,13 @@ _FRAGMENTS = {
     "[current] NOT [expired] AND",
     "latest": "SELECT toString(toUnixTimestamp64Nano(max(inserted_at))) FROM [table]",
     "older": "inserted_at <= [stamp]",
-    # What has not expired, under a row that has: a mutation goes through the parts of a table one by one, and without
-    # the upper row the lower one would count.
+    # Live rows that an expired row replaces. A mutation processes the parts of a table one by one: if it removed the
+    # newer, expired row first, the older one would count again.
     "hidden": "NOT [expired] AND [older] AND (collection, key) IN (SELECT collection, key [current] [expired])",
-    # Planning for several threads takes longer than reading with one.
+    # Planning for several threads takes longer than reading with a single one.
     "alone": "SETTINGS max_threads = 1",
     "of the table": "database = {database:String} AND table = {table:String}",
-    # And not mutations of the caller's own.
+    # Excludes the caller's own mutations.
     "removals": "[of the table] AND NOT is_done AND command LIKE '%endsWith(expires_at%'",
     "of collection": "collection = {collection:String} AND",
 }
@@ -72,12 +72,12 @@ STATEMENTS = {
         "s",
     ),
     "collections": Statement("SELECT DISTINCT collection [current] NOT [expired] LIMIT {limit:UInt64} [alone]", "s"),
-    # Into one part of the table, which is there in full or not at all: by default 256 MB make a part.
+    # The settings put all rows into one part, which makes the insert atomic. By default a part is limited to 256 MB.
     "put": Statement(
         "[into] [alone], max_insert_block_size = 1000000000, min_insert_block_size_rows = 1000000000, "
         "min_insert_block_size_bytes = 1000000000000"
     ),
-    # The value too is read, whose file may have been cut off. Looking at few columns first would take 1 ms more.
+    # Reads the value too, because its file may be truncated. PREWHERE would take 1 ms longer.
     "written": Statement(
         "SELECT value FROM [table] WHERE [entry] AND inserted_at >= [stamp] LIMIT 1 "
         "[alone], optimize_move_to_prewhere = 0",
@@ -104,7 +104,7 @@ STATEMENTS = {
         "WHERE [removals] HAVING count() > 0",
         "s",
     ),
-    "give up removal": Statement("KILL MUTATION WHERE [removals]"),
+    "kill removal": Statement("KILL MUTATION WHERE [removals]"),
     "destroy": Statement("TRUNCATE TABLE [table]"),
 }
 
@@ -112,7 +112,7 @@ _FRAGMENT = re.compile(r"\[([a-z ]+)\]")
 
 
 def statement_on(table: str, name: str) -> str:
-    """The SQL of one of the statements, on a table whose name is quoted."""
+    """Return the SQL text of a statement, for a quoted table name."""
     sql = STATEMENTS[name].sql
     while _FRAGMENT.search(sql):
         sql = _FRAGMENT.sub(lambda found: _FRAGMENTS.get(found[1], "\0"), sql)

@@ -1,4 +1,4 @@
-"""ChDBStore: entries as rows of a table of ClickHouse, inside the process."""
+"""ChDBStore: one row per entry in a table of an in-process ClickHouse."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ChDBStore"]
 
-_VERSION = 1
+_FORMAT_VERSION = 1
 
-# A page of 1000 keys takes 8 ms, of 10 000 keys 20 ms.
-_LARGEST_PAGE = 10_000
-_ALL = 2**63
+# A page of 1000 keys takes 8 ms, one of 10 000 keys 20 ms.
+_MAX_PAGE_KEYS = 10_000
+_NO_LIMIT = 2**63
 
 
 class ChDBStore(
@@ -51,7 +51,7 @@ class ChDBStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a table of chDB, ClickHouse inside the process; one statement for each operation and batch."""
+    """Entries in a table of chDB, an in-process ClickHouse. Each operation and batch is one statement."""
 
     @warn_types
     def __init__(
@@ -171,14 +171,14 @@ class ChDBStore(
         return await self._worker.run(Entries.write, "delete_if_version", row) > 0
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        size = min(limit, _LARGEST_PAGE)
-        asked = {"collection": collection, "after": cursor or "", "prefix": prefix, "limit": size}
-        keys = self._decoded(await self._worker.run(Entries.select, "keys", asked))
+        size = min(limit, _MAX_PAGE_KEYS)
+        parameters = {"collection": collection, "after": cursor or "", "prefix": prefix, "limit": size}
+        keys = self._decoded(await self._worker.run(Entries.select, "keys", parameters))
         return KeyPage(keys, keys[-1] if len(keys) == size else None)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        asked = {"limit": _ALL if limit is None else limit}
-        return self._decoded(await self._worker.run(Entries.select, "collections", asked))
+        parameters = {"limit": _NO_LIMIT if limit is None else limit}
+        return self._decoded(await self._worker.run(Entries.select, "collections", parameters))
 
     async def _delete_store(self) -> bool:
         await self._worker.run(Entries.destroy)
@@ -194,13 +194,13 @@ class ChDBStore(
         try:
             return [name.decode() for (name,) in rows]
         except UnicodeDecodeError as exc:
-            message = f"{self._table} holds the name {exc.object!r:.80}, which is not UTF-8"
+            message = f"{self._table} contains the name {exc.object!r:.80}, which is not UTF-8"
             raise DeserializationError(message) from exc
 
     def _entry(self, collection: str, key: str, value: bytes, version: int, expires_at: bytes) -> ManagedEntry:
         what = f"the entry {key!r:.80} in collection {collection!r:.80} of {self._table}"
-        if version != _VERSION:
-            message = f"{what} has version {version}; this library reads version {_VERSION}"
+        if version != _FORMAT_VERSION:
+            message = f"{what} has format version {version}; this library reads version {_FORMAT_VERSION}"
             raise DeserializationError(message)
         loaded = load_object(value, what)
         if not expires_at:
@@ -208,18 +208,18 @@ class ChDBStore(
         try:
             return ManagedEntry(value=loaded, expires_at=load_moment(expires_at.decode(errors="replace")))
         except DeserializationError as exc:
-            message = f"{what} expires at what is no date and time"
+            message = f"{what} has an expires_at that is not a date and time"
             raise DeserializationError(message) from exc
 
 
 def _directory(location: Any) -> str:
-    """The path of a directory. Raises ValueError for one that chDB would not take as it is."""
+    """Return the absolute path of the directory. Raises ValueError for a path that chDB would misread."""
     if not str(location):
-        message = "path must name a directory, or be ':memory:' or None for a database that vanishes"
+        message = "path must name a directory, or be ':memory:' or None for a database in memory"
         raise ValueError(message)
     directory = str(user_path(location))
     if "?" in directory:
-        message = "path must not hold a question mark, behind which chDB expects options"
+        message = "path must not contain a question mark: chDB reads the text after it as options"
         raise ValueError(message)
     if "\0" in directory or not _is_utf8(directory):
         message = "path must be UTF-8 without NUL for chDB"

@@ -1,4 +1,4 @@
-"""Calls that wait at the same time, made by one statement."""
+"""Batching of queued calls into one statement."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -9,25 +9,25 @@ from key_value.aio.stores.chdb.entries import Entries
 
 __all__ = ["make_together"]
 
-# Of values, of which there are several copies on their way to the table.
-_MOST_BYTES = 2**22
+# Limits memory: there are several copies of the values on their way to the table.
+_MAX_BATCH_BYTES = 2**22
 
 
 def make_together(entries: Entries, calls: Sequence[Job[Entries]]) -> Sequence[Job[Entries]]:
-    """Make the first call, together with those next to it that are gets, or puts, in its collection; the others."""
-    kind = _kind(calls[0])
-    count = sum(1 for _ in takewhile(lambda call: kind is not None and _kind(call) == kind, calls)) or 1
-    if kind is not None and kind[0] == "put":
-        count = _fitting(calls[:count])
-    alike = [call for call in calls[:count] if not call.is_cancelled]
-    if kind is None or len(alike) < 2 or not _make_one(entries, kind[0], alike):  # noqa: PLR2004 — one is alone
-        for call in alike:
+    """Run the first call, batched with the following gets (or puts) in the same collection; return the other calls."""
+    key = _batch_key(calls[0])
+    count = sum(1 for _ in takewhile(lambda call: key is not None and _batch_key(call) == key, calls)) or 1
+    if key is not None and key[0] == "put":
+        count = _count_fitting(calls[:count])
+    batch = [call for call in calls[:count] if not call.is_cancelled]
+    if key is None or len(batch) < 2 or not _run_batch(entries, key[0], batch):  # noqa: PLR2004 — one call needs no batch
+        for call in batch:
             call.make(entries)
     return calls[count:]
 
 
-def _make_one(entries: Entries, kind: str, calls: Sequence[Job[Entries]]) -> bool:
-    """Whether all of the calls have an outcome now. If not, making each alone tells whose fault it is."""
+def _run_batch(entries: Entries, kind: str, calls: Sequence[Job[Entries]]) -> bool:
+    """Run the calls as one statement; return False if they must be run one by one, to find the one that fails."""
     try:
         if kind == "get":
             found = entries.get_together([call.arguments for call in calls])
@@ -36,7 +36,7 @@ def _make_one(entries: Entries, kind: str, calls: Sequence[Job[Entries]]) -> boo
         else:
             entries.put(*[call.arguments[0] for call in calls])
     except StoreConnectionError as exc:
-        # The directory was removed: the next call opens another, in which none of these may be.
+        # The directory was removed. All calls fail, because the next call opens a new directory.
         for call in calls:
             call.error = exc
     except KeyValueStoreError:
@@ -44,8 +44,8 @@ def _make_one(entries: Entries, kind: str, calls: Sequence[Job[Entries]]) -> boo
     return True
 
 
-def _kind(call: Job[Entries]) -> tuple[str, object] | None:
-    """What kind of call it is, and its collection; None for a call that is made alone."""
+def _batch_key(call: Job[Entries]) -> tuple[str, object] | None:
+    """Return the kind and collection of a call that can be batched, otherwise None."""
     if call.function is Entries.get:
         return "get", call.arguments[0]
     if call.function is Entries.put:
@@ -53,11 +53,11 @@ def _kind(call: Job[Entries]) -> tuple[str, object] | None:
     return None
 
 
-def _fitting(calls: Sequence[Job[Entries]]) -> int:
-    """How many of the puts come to no more bytes than one statement may have, at least one."""
+def _count_fitting(calls: Sequence[Job[Entries]]) -> int:
+    """Return how many of the puts fit in the byte limit of one statement, at least one."""
     octets = 0
     for count, call in enumerate(calls):
         octets += sum(len(text) for row in call.arguments[0] for text in row)
-        if count and octets > _MOST_BYTES:
+        if count and octets > _MAX_BATCH_BYTES:
             return count
     return len(calls)
