@@ -12,7 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from key_value.aio.errors import DeserializationError, ValueTooLargeError
 from key_value.aio.stores.mongodb import MongoDBStore, MongoDBV1CollectionSanitizationStrategy, entries
-from key_value.aio.stores.mongodb.documents import decoded, load_document
+from key_value.aio.stores.mongodb.documents import decode_document, load_document
 from key_value.aio.testing.clock import FakeClock
 from key_value.aio.testing.contract import eventually
 
@@ -182,7 +182,7 @@ def test_an_expiry_beyond_the_years_of_python_is_corrupt() -> None:
     # SecantusDB stores none.
     octets = encode({"key": "a", "value": {"object": {}}, "expires_at": DatetimeMS(2**60)})
     with pytest.raises(DeserializationError, match="years 1 to 9999"):
-        load_document(decoded(RawBSONDocument(octets)))
+        load_document(decode_document(RawBSONDocument(octets)))
 
 
 async def test_the_document_of_another_collection_is_none(store: MongoDBStore, raw: Any) -> None:
@@ -292,7 +292,7 @@ async def test_the_server_removes_what_has_expired(store: MongoDBStore, raw: Any
 async def test_culling_removes_what_has_expired_and_nothing_else(
     store: MongoDBStore, raw: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entries, "_DELETED_AT_ONCE", 20)
+    monkeypatch.setattr(entries, "_DELETE_PAGE_DOCUMENTS", 20)
     await store.put_many([f"{number}" for number in range(50)], [{"n": 1}] * 50, ttl=1000)
     await store.put("later", {"n": 1}, ttl=3000)
     await store.put("never", {"n": 1})

@@ -1,4 +1,4 @@
-"""Entries as documents, and documents as entries."""
+"""Conversion between entries and documents."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +20,13 @@ __all__ = [
     "MAX_DOCUMENT_BYTES",
     "UNDECODED",
     "Document",
-    "decoded",
-    "fields_of",
+    "decode_document",
+    "document_fields",
+    "document_version",
     "has_expired",
     "load_document",
     "load_documents",
-    "unchanged",
-    "version_of",
+    "unchanged_condition",
 ]
 
 Document = Mapping[str, Any]
@@ -35,24 +35,24 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 _VERSION = 1
 
-_bson: Any = bson  # whose types are incomplete
+_bson: Any = bson  # its type annotations are incomplete
 
-# A document may be nested to 100 levels, of which the value begins at the third.
+# MongoDB limits documents to 100 levels of nesting; the value starts at the third.
 _MAX_DEPTH = 90
-# The names and lengths of the fields, dates and operators around the value, in a document and in the update of one.
-_FRAME_BYTES = 500
-# A condition and an update share the 16 MiB of a document.
+# Names and lengths of the fields, dates and operators around the value, in a document and in an update.
+_OVERHEAD_BYTES = 500
+# Condition and update together are limited to the 16 MiB of a document.
 _MAX_COMPARED_BYTES = MAX_DOCUMENT_BYTES - 256 * 1024
 
-_MILLISECOND = 1000
+_MILLISECOND_MICROSECONDS = 1000
 
 _INTEGERS = frozenset({int, Int64})
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 
 
-# Decoders of a registry would take twice the time, in Python: what BSON has beside JSON is looked for afterwards.
+# Type decoders would run in Python and take twice the time, so types that JSON does not have are checked afterwards.
 DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
-    # A date beyond those of Python comes as something else in place of an error.
+    # Decodes a date out of Python's range to another type, rather than raising an error.
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 UNDECODED: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -60,13 +60,13 @@ UNDECODED: CodecOptions[RawBSONDocument] = CodecOptions(
 )
 
 
-def fields_of(entry: ManagedEntry) -> dict[str, Any]:
-    """The fields of the entry's document except the key. Raises ValueTooLargeError for what MongoDB would refuse."""
+def document_fields(entry: ManagedEntry) -> dict[str, Any]:
+    """Return the document fields of the entry, except the key. Raises ValueTooLargeError for a too large document."""
     fields: dict[str, Any] = {
         "collection": entry.collection,
         "version": _VERSION,
         "created_at": entry.created_at,
-        # The number distinguishes two writes of an equal value in the same millisecond.
+        # The revision distinguishes two writes of an equal value in the same millisecond.
         "value": {"object": _object_of(entry), "revision": random.getrandbits(62)},
     }
     if entry.expires_at is not None:
@@ -75,9 +75,9 @@ def fields_of(entry: ManagedEntry) -> dict[str, Any]:
 
 
 def _object_of(entry: ManagedEntry) -> RawBSONDocument | str:
-    """The value as BSON where that holds it exactly, otherwise as JSON text, which readers of the format know too."""
+    """Return the value as BSON if that is exact, otherwise as JSON text, which all readers of the format accept."""
     names = len(str(entry.collection).encode()) + 3 * len(str(entry.key).encode())
-    room = MAX_DOCUMENT_BYTES - names - _FRAME_BYTES
+    room = MAX_DOCUMENT_BYTES - names - _OVERHEAD_BYTES
     octets = _bson_of(entry)
     if octets is not None and len(octets) <= room:
         return RawBSONDocument(octets)
@@ -89,9 +89,9 @@ def _object_of(entry: ManagedEntry) -> RawBSONDocument | str:
 
 
 def _bson_of(entry: ManagedEntry) -> bytes | None:
-    """The value as BSON; None where that cannot hold it exactly."""
+    """Return the value as BSON; None if BSON cannot represent it exactly."""
     encoded, value = entry.encoded, entry.value
-    # The standard library encodes what orjson cannot hold, and BSON cannot either.
+    # A str was encoded by the standard library, because orjson, like BSON, cannot represent the value.
     if isinstance(encoded, str) or len(encoded) > MAX_DOCUMENT_BYTES:
         return None
     if encoded.count(b"{") + encoded.count(b"[") > _MAX_DEPTH and _is_deep(value):
@@ -99,7 +99,7 @@ def _bson_of(entry: ManagedEntry) -> bytes | None:
     try:
         return encode(value, check_keys=True)
     except (InvalidDocument, OverflowError):
-        # A name with a dollar sign in front, a dot or NUL; an integer over 64 bits.
+        # A name with a leading dollar sign, a dot or NUL, or an integer over 64 bits.
         return None
 
 
@@ -117,22 +117,22 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _rounded_up(moment: datetime) -> datetime:
-    # BSON has milliseconds, and drops what is beyond them.
-    excess = -moment.microsecond % _MILLISECOND
+    # BSON dates have milliseconds, and are truncated.
+    excess = -moment.microsecond % _MILLISECOND_MICROSECONDS
     try:
         return moment + timedelta(microseconds=excess)
     except OverflowError:
         return moment
 
 
-def decoded(document: RawBSONDocument) -> Document:
+def decode_document(document: RawBSONDocument) -> Document:
     return _bson.decode(document.raw, DECODED)
 
 
 def load_documents(documents: Sequence[Document]) -> list[ManagedEntry]:
-    """The entries. Raises DeserializationError for a document that is none."""
+    """Return the entries. Raises DeserializationError for a document that is not an entry."""
     entries = [_entry_in(document) for document in documents]
-    # All in one call, and in C.
+    # One call for all values, implemented in C.
     if is_plain([entry.value for entry in entries]):
         return entries
     return [
@@ -142,7 +142,7 @@ def load_documents(documents: Sequence[Document]) -> list[ManagedEntry]:
 
 
 def _plain(part: Any) -> Any:
-    """The same, where bson makes integers of 64 bits of a class of its own. Raises DeserializationError."""
+    """Convert bson's Int64 to int. Raises DeserializationError for types that JSON does not have."""
     if type(part) is dict:
         return {name: _plain(each) for name, each in cast("dict[str, Any]", part).items()}
     if type(part) is list:
@@ -150,13 +150,13 @@ def _plain(part: Any) -> Any:
     if type(part) is Int64:
         return int(part)
     if type(part) not in _LEAVES:
-        message = "the value of the stored document holds a type of BSON that JSON does not have"
+        message = "the value of the stored document contains a BSON type that JSON does not have"
         raise DeserializationError(message)
     return part
 
 
 def load_document(document: Document) -> ManagedEntry:
-    """The entry. Raises DeserializationError for a document that is none."""
+    """Return the entry. Raises DeserializationError for a document that is not an entry."""
     return load_documents((document,))[0]
 
 
@@ -167,7 +167,7 @@ def _entry_in(document: Document) -> ManagedEntry:
         raise DeserializationError(message)
     value: Any = document.get("value")
     if type(value) is dict:
-        # `cast` and `isinstance` with `str | None` would take most of the time.
+        # `cast` and `isinstance` with `str | None` would take most of the time of this function.
         value = value.get("object")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if type(value) is str:  # pyright: ignore[reportUnknownArgumentType]
         value = load_object(value, "the value of the stored document")
@@ -192,24 +192,24 @@ def has_expired(document: Document) -> bool:
     return isinstance(expires_at, datetime) and expires_at.replace(tzinfo=timezone.utc) <= clock.now()
 
 
-def version_of(document: RawBSONDocument) -> str:
-    """The version of an entry: a digest of what every writer of one changes."""
-    return digest(*(_octets(document.get(name)) for name in ("value", "created_at", "expires_at")))
+def document_version(document: RawBSONDocument) -> str:
+    """Return the version of an entry: a digest of the fields that every writer changes."""
+    return digest(*(_encoded(document.get(name)) for name in ("value", "created_at", "expires_at")))
 
 
-def unchanged(document: RawBSONDocument, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition that the document is as it was, to stand beside an update to these fields."""
+def unchanged_condition(document: RawBSONDocument, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the condition that the document is unchanged, for an update to these fields."""
     value = document.get("value")
     condition: dict[str, Any] = {"_id": document["_id"]}
     for name in ("key", "created_at", "expires_at"):
-        # For null, a field that is not there is equal to it.
+        # Null also matches a missing field.
         condition[name] = {"$eq": document.get(name)}
-    if isinstance(value, RawBSONDocument) and len(value.raw) + len(_octets(fields)) > _MAX_COMPARED_BYTES:
+    if isinstance(value, RawBSONDocument) and len(value.raw) + len(_encoded(fields)) > _MAX_COMPARED_BYTES:
         condition["value.revision"] = value.get("revision")
     else:
         condition["value"] = {"$eq": value}
     return condition
 
 
-def _octets(part: Any) -> bytes:
+def _encoded(part: Any) -> bytes:
     return encode({"": part})

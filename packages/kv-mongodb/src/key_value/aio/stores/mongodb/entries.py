@@ -1,4 +1,4 @@
-"""Entries in collections of MongoDB, by the stored names of these."""
+"""Operations on entries in MongoDB collections. `name` is the stored name of a collection."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,38 +8,38 @@ from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.core.names import end_of_prefix
 from key_value.aio.stores.base import KeyPage, VersionedEntry
 from key_value.aio.stores.mongodb.documents import (
-    decoded,
-    fields_of,
+    decode_document,
+    document_fields,
+    document_version,
     has_expired,
     load_document,
     load_documents,
-    unchanged,
-    version_of,
+    unchanged_condition,
 )
 from key_value.aio.stores.mongodb.session import Filter, Session
 
 __all__ = ["Entries"]
 
-_DELETED_AT_ONCE = 999
+_DELETE_PAGE_DOCUMENTS = 999
 
-_NAMED: Filter = {"version": 1, "key": {"$type": "string"}, "collection": {"$type": "string"}}
+_IS_ENTRY: Filter = {"version": 1, "key": {"$type": "string"}, "collection": {"$type": "string"}}
 
 
 def _live() -> Filter:
-    """The condition that a document has not expired. One without a date never does."""
+    """Return the condition that a document has not expired. Documents without a date never expire."""
     return {"expires_at": {"$not": {"$lte": clock.now()}}}
 
 
 class Entries:
-    """What the store asks, in the event loop of the session."""
+    """The operations of the store, in the event loop of the session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     async def probe(self, name: str) -> None:
-        """Find, update and delete nothing: a right is asked for whether or not there is anything to change."""
+        """Find, update and delete nothing. The server checks permissions even if there is nothing to change."""
         never: Filter = {"_id": {"$in": []}}
-        with self.session.held():
+        with self.session.kept_open():
             await self.session.find(name, never)
             await self.session.replace(name, never, {"version": 1})
             await self.session.delete(name, never)
@@ -51,8 +51,8 @@ class Entries:
         return None if document is None else load_document(document)
 
     async def put(self, name: str, key: str, entry: ManagedEntry) -> None:
-        fields = fields_of(entry)
-        with self.session.held():
+        fields = document_fields(entry)
+        with self.session.kept_open():
             await self.session.put(name, key, fields)
 
     async def delete(self, name: str, key: str) -> bool:
@@ -66,8 +66,8 @@ class Entries:
         return [found.get(key) for key in keys]
 
     async def put_each(self, name: str, keys: Sequence[str], entries: Sequence[ManagedEntry]) -> None:
-        fields = list(map(fields_of, entries))
-        with self.session.held():
+        fields = list(map(document_fields, entries))
+        with self.session.kept_open():
             await self.session.put_each(name, keys, fields)
 
     async def delete_each(self, name: str, keys: Sequence[str]) -> int:
@@ -77,35 +77,37 @@ class Entries:
 
     async def get_versioned(self, name: str, key: str) -> VersionedEntry | None:
         document = await self.session.find_undecoded(name, {"key": key})
-        return None if document is None else VersionedEntry(load_document(decoded(document)), version_of(document))
+        if document is None:
+            return None
+        return VersionedEntry(load_document(decode_document(document)), document_version(document))
 
     async def put_if_absent(self, name: str, key: str, entry: ManagedEntry) -> bool:
-        fields = fields_of(entry)
+        fields = document_fields(entry)
         while not await self.session.insert(name, key, fields):
             found = await self.session.find_undecoded(name, {"key": key})
             if found is not None and not has_expired(found):
                 return False
-            # Whatever it holds by now, with this date it has expired.
+            # A document with this date has expired, even if it was changed meanwhile.
             if found is not None and await self.session.replace(
                 name, {"_id": found["_id"], "expires_at": found["expires_at"]}, fields
             ):
                 return True
-            # It was replaced or removed in between, and whether there is one now is asked again.
+            # The document was replaced or removed in between: try again.
         return True
 
     async def put_if_version(self, name: str, key: str, entry: ManagedEntry, version: str) -> bool:
-        document = await self._of_version(name, key, version)
-        fields = fields_of(entry)
-        return document is not None and await self.session.replace(name, unchanged(document, fields), fields)
+        document = await self._find_version(name, key, version)
+        fields = document_fields(entry)
+        return document is not None and await self.session.replace(name, unchanged_condition(document, fields), fields)
 
     async def delete_if_version(self, name: str, key: str, version: str) -> bool:
-        document = await self._of_version(name, key, version)
-        return document is not None and await self.session.delete(name, unchanged(document, {}))
+        document = await self._find_version(name, key, version)
+        return document is not None and await self.session.delete(name, unchanged_condition(document, {}))
 
-    async def _of_version(self, name: str, key: str, version: str) -> Any:
-        """The document, if it has this version and has not expired: MongoDB compares documents, and no digests."""
+    async def _find_version(self, name: str, key: str, version: str) -> Any:
+        """Return the document if it has this version and has not expired. MongoDB cannot compare digests itself."""
         document = await self.session.find_undecoded(name, {"key": key})
-        return None if document is None or version_of(document) != version or has_expired(document) else document
+        return None if document is None or document_version(document) != version or has_expired(document) else document
 
     # Names
 
@@ -123,28 +125,28 @@ class Entries:
         )
 
     async def collection_of(self, name: str, collection: str | None, *, is_live: bool) -> str | None:
-        """The collection, which is this one if one is given, of the first entry found, or the first that is live."""
-        condition = {**_NAMED, **({} if collection is None else {"collection": collection})}
+        """Return the collection of the first (live) entry found, optionally only in the given collection."""
+        condition = {**_IS_ENTRY, **({} if collection is None else {"collection": collection})}
         found = await self.session.find(name, {**condition, **(_live() if is_live else {})})
         return None if found is None else found["collection"]
 
     # Removing
 
     async def delete_collection(self, name: str, collection: str) -> bool:
-        return await self._delete_all(name, {**_NAMED, "collection": collection})
+        return await self._delete_all(name, {**_IS_ENTRY, "collection": collection})
 
     async def cull(self, name: str, collection: str) -> None:
-        await self._delete_all(name, {**_NAMED, "collection": collection, "expires_at": {"$lte": clock.now()}})
+        await self._delete_all(name, {**_IS_ENTRY, "collection": collection, "expires_at": {"$lte": clock.now()}})
 
     async def _delete_all(self, name: str, condition: Filter) -> bool:
-        """Delete what meets the condition, some at a time; whether any of it had not expired."""
+        """Delete documents that meet the condition, page by page; return whether any had not expired."""
         was_live = False
-        with self.session.held():
+        with self.session.kept_open():
             while True:
-                found = await self.session.page(name, condition, "_id", ("_id", "expires_at"), _DELETED_AT_ONCE)
+                found = await self.session.page(name, condition, "_id", ("_id", "expires_at"), _DELETE_PAGE_DOCUMENTS)
                 was_live = was_live or not all(map(has_expired, found))
                 if found:
                     await self.session.delete_ids(name, [document["_id"] for document in found], condition)
-                if len(found) < _DELETED_AT_ONCE:
-                    # What comes from now on is others', who may never stop writing.
+                if len(found) < _DELETE_PAGE_DOCUMENTS:
+                    # Stop here: concurrent writers might add documents endlessly.
                     return was_live

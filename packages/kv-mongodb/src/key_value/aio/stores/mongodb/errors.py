@@ -1,4 +1,4 @@
-"""What the exceptions of pymongo mean."""
+"""Translation of pymongo's exceptions."""
 
 import os
 import re
@@ -19,19 +19,19 @@ __all__ = ["DRIVER_ERRORS", "ForeignLoopError", "RefusedWriteError"]
 
 
 class RefusedWriteError(Exception):
-    """The server refused a part of a batch. Stands in for pymongo's exception, which shows what was to be stored."""
+    """The server rejected part of a batch. Replaces pymongo's exception, whose text contains the documents."""
 
     def __init__(self, code: Any) -> None:
-        super().__init__(f"the server refused a write of the batch (code {code})")
+        super().__init__(f"the server rejected a write of the batch (code {code})")
         self.code: Any = code
 
 
 class ForeignLoopError(Exception):
-    """The client that was passed in belongs to another event loop."""
+    """The caller's client belongs to another event loop."""
 
 
 _CREDENTIALS = (StoreSetupError, "wrong user name or password, or none where one is required")
-_PERMISSION = (StoreSetupError, "this user lacks a right that it needs: readWrite on the database has them all")
+_PERMISSION = (StoreSetupError, "this user lacks a right: grant the role readWrite on the database")
 _STOPPING = (StoreConnectionError, "the server is starting, stopping or recovering")
 _NO_PRIMARY = (StoreConnectionError, "the server is not the primary, as during an election")
 _BUSY = (StoreConnectionError, "the server limits the rate of requests")
@@ -41,15 +41,15 @@ _CODES: dict[int, Meaning] = {
     11: _CREDENTIALS,
     13: _PERMISSION,
     18: _CREDENTIALS,
-    50: (StoreTimeoutError, "no answer within the limit `timeout`, of which the server knew"),
-    73: (StoreSetupError, "the server does not take the name of the database or collection"),
+    50: (StoreTimeoutError, "the server did not finish within the limit `timeout`"),
+    73: (StoreSetupError, "the server rejects the name of the database or collection"),
     91: _STOPPING,
-    112: (StoreConnectionError, "another write was in the way"),
-    121: (KeyValueStoreError, "a validation rule of the collection refuses the document"),
+    112: (StoreConnectionError, "conflict with another write"),
+    121: (KeyValueStoreError, "a validation rule of the collection rejects the document"),
     189: _NO_PRIMARY,
     8000: _CREDENTIALS,
     10107: _NO_PRIMARY,
-    11000: (KeyValueStoreError, "another document has the key as its _id, or a unique index of the collection refuses"),
+    11000: (KeyValueStoreError, "another document has the key as its _id, or a unique index rejects the document"),
     11600: _STOPPING,
     11602: _NO_PRIMARY,
     13435: _NO_PRIMARY,
@@ -65,7 +65,7 @@ def _meaning_of_code(error: Any) -> Meaning:
         return _CODES[code]
     if getattr(error, "timeout", False):
         return _TIMEOUT
-    return KeyValueStoreError, f"the server refuses the command (code {code})"
+    return KeyValueStoreError, f"the server rejects the command (code {code})"
 
 
 _TIMEOUT: Meaning = (StoreTimeoutError, "no answer within the limit `timeout`")
@@ -80,7 +80,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 def _meaning_of_connection(error: Any) -> Meaning:
-    # What its monitors saw of each server is in the text alone.
+    # The reasons that the monitors found for each server are only in the text.
     text = str(error)
     for pattern, meaning in _REASONS.items():
         if re.search(pattern, text):
@@ -100,7 +100,7 @@ def _meaning_of_configuration(error: Any) -> Meaning:
         return StoreConnectionError, "the DNS records of the host name were not found (mongodb+srv)"
     if "wire version" in text:
         return StoreSetupError, "the server is too old for this version of pymongo"
-    return StoreSetupError, "pymongo does not take these options"
+    return StoreSetupError, "pymongo rejects these options"
 
 
 DRIVER_ERRORS: DriverErrors = {
@@ -112,11 +112,11 @@ DRIVER_ERRORS: DriverErrors = {
     errors.ExecutionTimeout: _CODES[50],
     errors.WTimeoutError: (StoreTimeoutError, "the write concern was not met in time"),
     errors.WriteConcernError: (StoreConnectionError, "the write concern was not met"),
-    errors.CursorNotFound: (StoreConnectionError, "the server closed the cursor meanwhile"),
+    errors.CursorNotFound: (StoreConnectionError, "the server closed the cursor during the request"),
     errors.ConfigurationError: _meaning_of_configuration,
-    errors.InvalidName: (StoreSetupError, "pymongo does not take the name of the database or collection"),
-    errors.InvalidOperation: (StoreSetupError, "the client that was passed in has been closed"),
+    errors.InvalidName: (StoreSetupError, "pymongo rejects the name of the database or collection"),
+    errors.InvalidOperation: (StoreSetupError, "the client passed to the store has been closed"),
     RefusedWriteError: _meaning_of_code,
-    ForeignLoopError: (StoreSetupError, "the client that was passed in belongs to another event loop"),
+    ForeignLoopError: (StoreSetupError, "the client passed to the store belongs to another event loop"),
     BSONError: (DeserializationError, "a stored document is not BSON"),
 }

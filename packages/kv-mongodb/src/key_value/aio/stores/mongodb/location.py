@@ -1,4 +1,4 @@
-"""Where a server is: a URL, or a client that was passed in."""
+"""URLs and clients: checks, and opening a client."""
 
 import re
 from typing import Any
@@ -9,34 +9,34 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-__all__ = ["check_kind", "check_url", "open_client"]
+__all__ = ["check_type", "check_url", "open_client"]
 
 _SRV = "mongodb+srv://"
-_SHORTEST_MS = 500
+_MIN_CONNECT_TIMEOUT_MS = 500
 
 
-def check_kind(client: "AsyncMongoClient[Any]") -> None:
-    """Raise TypeError unless it is a client for asyncio, ValueError if nobody acknowledges its writes."""
+def check_type(client: "AsyncMongoClient[Any]") -> None:
+    """Raise TypeError unless the client is an AsyncMongoClient, ValueError for the write concern w=0."""
     clients.check_client(client, AsyncMongoClient)
     _require_acknowledged(acknowledged=client.write_concern.acknowledged)
 
 
 def check_url(url: str) -> str:
-    """The servers of the URL, without its credentials. Raises ValueError, which does not show it, for what is none."""
+    """Return the URL without credentials and options. Raises ValueError for an invalid URL, without showing it."""
     is_srv = url.startswith(_SRV)
     try:
-        # It would ask the DNS at once.
+        # Parsed as a plain URL, because parsing an SRV URL queries the DNS.
         parts: Any = parse_uri(f"mongodb://{url.removeprefix(_SRV)}" if is_srv else url, warn=False)
-        places = _places(url)
+        hosts = _hosts(url)
     except (PyMongoError, ValueError, TypeError):
         message = (
             "url must be mongodb://[user:password@]host[:port][,…][/database][?option=value] or mongodb+srv://…, with "
-            "options that pymongo knows, and characters of the password that mean something in a URL percent-encoded"
+            "options that pymongo knows, and with reserved characters of the password percent-encoded"
         )
         unknown = [name for name, _ in parse_qsl(url.partition("?")[2]) if _is_unknown(name)]
-        raise ValueError(f"{message}; it knows no {', '.join(unknown)}" if unknown else message) from None
+        raise ValueError(f"{message}; pymongo does not know {', '.join(unknown)}" if unknown else message) from None
     _require_acknowledged(acknowledged=parts["options"].get("w") != 0)
-    return f"{_SRV if is_srv else 'mongodb://'}{','.join(places)}"
+    return f"{_SRV if is_srv else 'mongodb://'}{','.join(hosts)}"
 
 
 def _is_unknown(option: str) -> bool:
@@ -47,29 +47,30 @@ def _is_unknown(option: str) -> bool:
     return False
 
 
-def _places(url: str) -> list[str]:
-    """The hosts, each with its port. Raises ValueError for what pymongo would take for something else."""
+def _hosts(url: str) -> list[str]:
+    """Return the hosts, each with its port. Raises ValueError for a URL that pymongo would misread."""
     is_srv = url.startswith(_SRV)
     before, _, path = url.partition("://")[2].partition("?")[0].partition("/")
-    places = before.rpartition("@")[2].split(",")
-    if "@" in path or not all(place.partition(":")[0] for place in places) or (is_srv and ":" in places[0]):
+    hosts = before.rpartition("@")[2].split(",")
+    if "@" in path or not all(host.partition(":")[0] for host in hosts) or (is_srv and ":" in hosts[0]):
         raise ValueError
-    return [f"{place}:27017" if not is_srv and not re.search(r"(:\d+|\.sock)$", place) else place for place in places]
+    return [f"{host}:27017" if not is_srv and not re.search(r"(:\d+|\.sock)$", host) else host for host in hosts]
 
 
 def open_client(url: str, seconds: float | None) -> "AsyncMongoClient[Any]":
-    """A client in the running event loop, which connects when it is first used."""
-    # A monitor that waits for news of the server, as it does by itself, is deaf for 10 s to a call that found it gone.
+    """Create a client for the running event loop. It connects at its first use."""
+    # The default streaming monitor would react only after 10 s to a call that found the server unreachable.
     options: dict[str, Any] = {"serverMonitoringMode": "poll"}
     if seconds is not None:
-        # How long it takes to notice that nothing answers on a new connection, before it tries another: by itself 20 s.
-        options["connectTimeoutMS"] = max(_SHORTEST_MS, int(seconds * 1000))
-    # Which would stand above those of the URL.
-    given = url.lower()
-    return AsyncMongoClient(url, **{name: value for name, value in options.items() if f"{name.lower()}=" not in given})
+        # The time limit of a connection attempt, before another is made. The default is 20 s.
+        options["connectTimeoutMS"] = max(_MIN_CONNECT_TIMEOUT_MS, int(seconds * 1000))
+    # Keyword options would override those of the URL.
+    lower_url = url.lower()
+    options = {name: value for name, value in options.items() if f"{name.lower()}=" not in lower_url}
+    return AsyncMongoClient(url, **options)
 
 
 def _require_acknowledged(*, acknowledged: bool) -> None:
     if not acknowledged:
-        message = "the write concern w=0 leaves unknown whether anything was stored; a store needs w=1 or more"
+        message = "the write concern w=0 does not report whether a write succeeded; a store needs w=1 or more"
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""Names of databases and collections as MongoDB takes them: https://www.mongodb.com/docs/manual/reference/limits/"""
+"""Valid names of databases and collections: https://www.mongodb.com/docs/manual/reference/limits/"""
 
 import re
 from string import ascii_letters, digits
@@ -7,19 +7,21 @@ from key_value.aio.core.sanitization import EscapingStrategy, HybridSanitization
 
 __all__ = ["MongoDBV1CollectionSanitizationStrategy", "check_database_name", "collection_names"]
 
-# Of the database, a dot and the collection.
+# Database name, dot and collection name together.
 _MAX_NAMESPACE_BYTES = 255
 
 _DATABASE_NAME = re.compile(r'[^/\\. "$*<>:|?\0]+')
 _MAX_DATABASE_BYTES = 63
 
-# A dot at either end or beside another, and what begins the name of a system collection.
-_REFUSED = r"[$\0]|\A\.|\.\Z|\.(?=\.)|(?<![^.])s(?=ystem\.)"
+# Dollar sign, NUL, leading, trailing and double dots, and the start of names of system collections.
+_INVALID = r"[$\0]|\A\.|\.\Z|\.(?=\.)|(?<![^.])s(?=ystem\.)"
 
 
 class MongoDBV1CollectionSanitizationStrategy(HybridSanitizationStrategy):
-    """Stores a collection with other characters than ASCII letters, digits and underscores, or over 200 of them, as
-    `S_{text}-{hash fragment}`, as earlier versions did with it.
+    """Stores collections like earlier versions with this strategy.
+
+    A name with other characters than ASCII letters, digits and underscores, or with over 200 characters, is stored as
+    `S_{text}-{hash fragment}`.
     """
 
     def __init__(self) -> None:
@@ -27,15 +29,15 @@ class MongoDBV1CollectionSanitizationStrategy(HybridSanitizationStrategy):
 
 
 def check_database_name(name: str) -> None:
-    """Raise ValueError for a name that a database cannot have on every platform."""
+    """Raise ValueError for a database name that is not valid on all platforms."""
     if not _DATABASE_NAME.fullmatch(name) or len(name.encode(errors="replace")) > _MAX_DATABASE_BYTES:
         message = (
-            "db_name must be the name of a database: 1 to 63 bytes, without spaces, NUL and the characters "
+            "db_name must be a valid database name: 1 to 63 bytes, without spaces, NUL and the characters "
             r'/ \ . " $ * < > : | ?'
         )
         raise ValueError(message)
 
 
 def collection_names(database: str) -> SanitizationStrategy:
-    """Names of collections in this database: each as it is where MongoDB takes it, and otherwise escaped."""
-    return EscapingStrategy(_REFUSED, _MAX_NAMESPACE_BYTES - len(f"{database}.".encode()))
+    """Return the strategy for collections in this database, which escapes names that MongoDB rejects."""
+    return EscapingStrategy(_INVALID, _MAX_NAMESPACE_BYTES - len(f"{database}.".encode()))

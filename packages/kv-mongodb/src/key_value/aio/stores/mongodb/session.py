@@ -1,4 +1,4 @@
-"""The one module that talks to MongoDB: the calls of an event loop, each with its limit of time."""
+"""The only module that sends requests to MongoDB: calls in an event loop, each with a time limit."""
 
 from collections.abc import Awaitable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,29 +19,29 @@ T = TypeVar("T")
 
 Filter = dict[str, Any]
 
-# Of two writers that both find no document, one is told so, and finds the other's when it tries again.
-_ATTEMPTS = 10
-_DUPLICATE = 11000
+# If two writers both try to insert the same key, one gets a duplicate key error, and updates the document on retry.
+_MAX_ATTEMPTS = 10
+_DUPLICATE_KEY = 11000
 
-_CLOSING_SECONDS = 5.0
-_MOST_KEPT = 1000
-_KEYS_BYTES = 4 * 1024 * 1024
+_CLOSE_TIMEOUT_SECONDS = 5.0
+_MAX_CACHED_COLLECTIONS = 1000
+_MAX_PART_BYTES = 4 * 1024 * 1024
 
 _UNIQUE = IndexModel("key", name="key_unique", unique=True)
 _EXPIRY = IndexModel("expires_at", name="expires_at_1", expireAfterSeconds=0)
-_WITHOUT_UNIQUE = (
-    "the server refuses a unique index on key, so that the first puts of a key by this library and by others at the "
-    "same moment can leave two documents"
+_UNIQUE_WARNING = (
+    "the server refuses a unique index on key, so simultaneous first puts of a key by this library and by other "
+    "applications can create two documents"
 )
-_WITHOUT_EXPIRY = (
-    "the server refuses an index that removes expired entries: cull() removes them, and no reader sees them"
+_EXPIRY_WARNING = (
+    "the server refuses an index that removes expired entries: cull() removes them, and readers ignore them"
 )
-# Wrong credentials, and a server that is starting, stopping or not the primary: for these the write fails as well.
-_NOT_NOW = frozenset({18, 91, 189, 10107, 11600, 11602, 13435, 13436})
+# Wrong credentials, or a server that is starting, stopping or not the primary: the write would fail as well.
+_TEMPORARY_CODES = frozenset({18, 91, 189, 10107, 11600, 11602, 13435, 13436})
 
 
 class Session(AcrossForks):
-    """A client in the event loop that it belongs to."""
+    """A client in its event loop."""
 
     def __init__(self, client: "AsyncMongoClient[Any]", database: str, seconds: float | None, *, owned: bool) -> None:
         super().__init__()
@@ -50,21 +50,21 @@ class Session(AcrossForks):
         self._seconds = seconds
         self._owned = owned
         self._collections: dict[str, Any] = {}
-        self._under_way = UnderWay()
+        self._in_flight = UnderWay()
 
     async def close(self) -> None:
-        """Close the client when the calls under way have ended. One that was passed in is its owner's to close."""
+        """Close the client after the calls in flight, or after 5 s. The caller closes a client that it passed."""
         if not self._owned:
             return
-        await self._under_way.wait(_CLOSING_SECONDS)
-        # It says goodbye to the server, which may not answer.
-        with pymongo.timeout(_CLOSING_SECONDS):
+        await self._in_flight.wait(_CLOSE_TIMEOUT_SECONDS)
+        # Closing notifies the server, which may not answer.
+        with pymongo.timeout(_CLOSE_TIMEOUT_SECONDS):
             await self._client.close()
 
     def after_fork_in_child(self) -> None:
-        """Leave the connections to the parent: monitors in an inherited event loop would use them too."""
+        """Leave the connections to the parent, because monitors in an inherited event loop would use them too."""
         client: Any = self._client if self._owned else None
-        with suppress(AttributeError):  # pymongo has no other way to find them
+        with suppress(AttributeError):  # depends on pymongo's internals; it has no other access
             for server in client._topology._servers.values():  # noqa: SLF001 — see above
                 for pool in (server.pool, server._monitor._pool):  # noqa: SLF001 — see above
                     for connection in pool.conns:
@@ -72,10 +72,10 @@ class Session(AcrossForks):
                         leave_to_parent(connection)
 
     async def run(self, work: Awaitable[T], entries: int = 1) -> T:
-        """The result of the work, which concerns so many entries and has one limit of time."""
+        """Await the work under one time limit, scaled by the number of entries; return its result."""
         seconds = scaled_timeout(self._seconds, entries)
         try:
-            with self.held(), nullcontext() if seconds is None else pymongo.timeout(seconds):
+            with self.kept_open(), nullcontext() if seconds is None else pymongo.timeout(seconds):
                 return await work
         except RuntimeError as exc:
             if "different event loop" not in str(exc):
@@ -83,25 +83,25 @@ class Session(AcrossForks):
             raise ForeignLoopError from exc
 
     @contextmanager
-    def held(self) -> Generator[None, None, None]:
-        """Keep the client open from one request to the next."""
-        self._under_way.begin()
+    def kept_open(self) -> Generator[None, None, None]:
+        """Keep the client open between several requests."""
+        self._in_flight.begin()
         try:
             yield
         finally:
-            self._under_way.end()
+            self._in_flight.end()
 
     def collection(self, name: str) -> Any:
-        """The collection of this stored name."""
+        """Return the collection with this stored name."""
         found = self._collections.get(name)
         if found is None:
-            if len(self._collections) >= _MOST_KEPT:
+            if len(self._collections) >= _MAX_CACHED_COLLECTIONS:
                 self._collections.clear()
             found = self._collections[name] = self._database.get_collection(name, codec_options=DECODED)
         return found
 
     def undecoded(self, name: str) -> Any:
-        """The same, whose documents stay as they are, read where they are written."""
+        """Return the collection, reading undecoded documents from the primary."""
         return self.collection(name).with_options(codec_options=UNDECODED, read_preference=ReadPreference.PRIMARY)
 
     # Reading
@@ -113,12 +113,12 @@ class Session(AcrossForks):
         return await self.run(self.undecoded(name).find_one(condition))
 
     async def find_keys(self, name: str, keys: Sequence[str]) -> list[Document]:
-        """The documents of these keys, each part of them in one request."""
+        """Return the documents of these keys, one request per part."""
 
         async def find() -> list[Document]:
             found: list[Document] = []
             for part in _parts(keys):
-                # By itself, the server would give 101 documents and wait to be asked for the rest.
+                # The default batch size of 101 documents would need a second request.
                 cursor = self.collection(name).find({"key": {"$in": part}}, batch_size=len(part) + 1)
                 found += await cursor.to_list()
             return found
@@ -131,7 +131,7 @@ class Session(AcrossForks):
         return await self.run(cursor.to_list())
 
     async def collection_names(self, name: str | None = None) -> list[str]:
-        """The stored names of collections, views excluded; with a name, that one if it is there."""
+        """Return the stored names of collections, without views; with a name, only that one if it exists."""
         condition = {"type": "collection"} if name is None else {"name": name}
         return await self.run(self._database.list_collection_names(filter=condition, authorizedCollections=True))
 
@@ -139,11 +139,11 @@ class Session(AcrossForks):
 
     async def put(self, name: str, key: str, fields: dict[str, Any]) -> None:
         condition, update = {"key": key}, _update(key, fields)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 await self.run(self.collection(name).update_one(condition, update, upsert=True))
             except DuplicateKeyError:  # noqa: PERF203 — a request takes a millisecond
-                if attempt == _ATTEMPTS:
+                if attempt == _MAX_ATTEMPTS:
                     raise
             else:
                 return
@@ -152,7 +152,7 @@ class Session(AcrossForks):
         left: list[Any] = [
             UpdateOne({"key": key}, _update(key, each), upsert=True) for key, each in zip(keys, fields, strict=True)
         ]
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 await self.run(self.collection(name).bulk_write(left, ordered=False), len(left))
             except BulkWriteError as exc:
@@ -160,22 +160,22 @@ class Session(AcrossForks):
                 codes = {each.get("code") for each in failed}
             else:
                 return
-            if codes != {_DUPLICATE} or attempt == _ATTEMPTS:
-                raise RefusedWriteError((codes - {_DUPLICATE} or codes).pop())
+            if codes != {_DUPLICATE_KEY} or attempt == _MAX_ATTEMPTS:
+                raise RefusedWriteError((codes - {_DUPLICATE_KEY} or codes).pop())
             left = [left[each["index"]] for each in failed]
 
     async def insert(self, name: str, key: str, fields: dict[str, Any]) -> bool:
-        """Put it where no document of the key is; whether it was put."""
+        """Insert the document if the key has none; return whether it was inserted."""
         update = {"$setOnInsert": {"_id": key, **fields}}
         try:
             written = await self.run(self.collection(name).update_one({"key": key}, update, upsert=True))
         except DuplicateKeyError:
-            # Another's, of the same moment.
+            # Another writer inserted one simultaneously.
             return False
         return written.upserted_id is not None
 
     async def replace(self, name: str, condition: Filter, fields: dict[str, Any]) -> bool:
-        """Put it in place of the document of the condition; whether there was one."""
+        """Replace the document that meets the condition; return whether there was one."""
         update = {"$set": fields, **_unset(fields)}
         return bool((await self.run(self.collection(name).update_one(condition, update))).matched_count)
 
@@ -192,24 +192,24 @@ class Session(AcrossForks):
         return await self.run(delete(), len(keys))
 
     async def delete_ids(self, name: str, ids: Sequence[Any], condition: Filter) -> None:
-        """Delete the documents of these ids that still meet the condition."""
+        """Delete the documents with these ids that still meet the condition."""
         await self.run(self.collection(name).delete_many({**condition, "_id": {"$in": ids}}), len(ids))
 
     async def create_indexes(self, name: str) -> list[str]:
-        """What is missing because the server refused an index, in words."""
+        """Create the indexes; return a warning for each index that the server refuses."""
         refused: list[str] = []
-        for index, without in ((_UNIQUE, _WITHOUT_UNIQUE), (_EXPIRY, _WITHOUT_EXPIRY)):
+        for index, warning in ((_UNIQUE, _UNIQUE_WARNING), (_EXPIRY, _EXPIRY_WARNING)):
             try:
                 await self.run(self.collection(name).create_indexes([index]))
             except OperationFailure as exc:  # noqa: PERF203 — a request takes a millisecond
-                if exc.timeout or exc.code in _NOT_NOW:
+                if exc.timeout or exc.code in _TEMPORARY_CODES:
                     raise
-                refused.append(f"{without} (code {exc.code})")
+                refused.append(f"{warning} (code {exc.code})")
         return refused
 
 
 def _update(key: str, fields: dict[str, Any]) -> dict[str, Any]:
-    # The _id is unique even in a collection without indexes, such as one that others have dropped.
+    # The _id is unique even without indexes, such as in a collection that was dropped and created again.
     return {"$set": fields, "$setOnInsert": {"_id": key}, **_unset(fields)}
 
 
@@ -218,17 +218,17 @@ def _unset(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The keys in parts that are small enough for a command."""
-    if sum(map(len, keys)) * 4 <= _KEYS_BYTES:
+    """Split the keys into parts small enough for one command."""
+    if sum(map(len, keys)) * 4 <= _MAX_PART_BYTES:
         yield keys
         return
     part: list[str] = []
     size = 0
     for key in keys:
-        octets = len(key.encode())
-        if part and size + octets > _KEYS_BYTES:
+        size_of_key = len(key.encode())
+        if part and size + size_of_key > _MAX_PART_BYTES:
             yield part
             part, size = [], 0
         part.append(key)
-        size += octets
+        size += size_of_key
     yield part

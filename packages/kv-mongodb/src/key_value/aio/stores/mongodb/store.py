@@ -1,4 +1,4 @@
-"""MongoDBStore: an entry is a document, in the collection of MongoDB that has the name of its own."""
+"""MongoDBStore: one document per entry, one MongoDB collection per collection."""
 
 import logging
 from asyncio import gather
@@ -39,8 +39,8 @@ __all__ = ["MongoDBStore", "MongoDBV1CollectionSanitizationStrategy"]
 
 _logger = logging.getLogger(__name__)
 
-_LARGEST_PAGE = 10_000
-_ASKED_AT_ONCE = 8
+_MAX_PAGE_KEYS = 10_000
+_CONCURRENT_LOOKUPS = 8
 _DEFAULT_URL = "mongodb://127.0.0.1:27017"
 _MAX_VALUE_BYTES = 16 * 1024 * 1024
 
@@ -53,7 +53,7 @@ class MongoDBStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries as documents in a database of MongoDB, with native expiry; one request for each operation and batch."""
+    """Entries as documents in a MongoDB database, with native expiry. Each operation and batch is one request."""
 
     driver_reads_query = True
     driver_reads_hosts = True
@@ -73,32 +73,32 @@ class MongoDBStore(
         client: Any = None,
         url: str | None = None,
         db_name: str | None = None,
-        coll_name: str | None = None,  # noqa: ARG002 — see below
+        coll_name: str | None = None,  # noqa: ARG002 — accepted for compatibility
         default_collection: str | None = None,
         collection_sanitization_strategy: SanitizationStrategy | None = None,
         auto_create: bool = True,
         timeout: float | None = 5.0,
     ) -> None:
-        """Take a client or a URL; without either, the server is `mongodb://127.0.0.1:27017`.
+        """Create a store from a client or a URL, by default `mongodb://127.0.0.1:27017`.
 
-        `client` is an AsyncMongoClient of pymongo; it stays the caller's to close, and belongs to one event loop.
-        `url` goes to pymongo's own parser, with its options, hosts and database for authentication. Without a client,
-        each event loop gets one of its own.
+        `client` is a pymongo `AsyncMongoClient`; the caller closes it, and it belongs to one event loop. `url` is
+        parsed by pymongo, with its options, hosts and authentication database. Without a client, each event loop gets
+        its own.
 
-        The entries are in the database `db_name`, "kv-store-adapter" by default. A collection is there under its own
-        name, or where MongoDB does not take that, an escaped one; `collection_sanitization_strategy` names them
-        otherwise. With `auto_create` a collection and its indexes are created by the first write; without it, writing
-        to one that is not there raises StoreSetupError. `coll_name`, from earlier versions, has no effect.
+        The entries are in the database `db_name`, "kv-store-adapter" by default. Each collection is stored under its
+        own name, escaped where MongoDB rejects it, or under the name that `collection_sanitization_strategy` returns.
+        The first write to a collection creates it and its indexes unless `auto_create` is False; then writing to a
+        missing collection raises StoreSetupError. `coll_name`, an option of earlier versions, has no effect.
 
-        `timeout` is the time in seconds that a request may take, None for no limit but those of the client; a batch
-        has as much again for each full thousand of its entries.
+        `timeout` is the time limit of a request in seconds, None for only the client's own limits; a batch gets the
+        same again for each full thousand of its entries.
 
-        Raises ValueError for a URL or database name that cannot be, for both client and url, for the write concern
-        w=0, and for a limit that is not above zero; TypeError for another kind of client.
+        Raises ValueError for a malformed URL or database name, for both client and url, for the write concern w=0, and
+        for a limit that is not positive; TypeError for a client of another type.
         """
-        # Which takes half a second to import.
+        # Deferred: importing pymongo takes half a second.
         from key_value.aio.stores.mongodb.entries import Entries
-        from key_value.aio.stores.mongodb.location import check_kind, check_url, open_client
+        from key_value.aio.stores.mongodb.location import check_type, check_url, open_client
         from key_value.aio.stores.mongodb.session import Session
 
         if client is not None and url is not None:
@@ -109,12 +109,12 @@ class MongoDBStore(
         check_database_name(database)
         location = _DEFAULT_URL if url is None else url
         if client is not None:
-            check_kind(client)
+            check_type(client)
         self._where = f"{'the client' if client is not None else check_url(location)}, {database}"
         self._auto_create = auto_create
-        self._naming = collection_sanitization_strategy or collection_names(database)
+        self._naming_strategy = collection_sanitization_strategy or collection_names(database)
         self._indexing = OncePer()
-        self._told: set[str] = set()
+        self._logged_warnings: set[str] = set()
 
         def open_session() -> Entries:
             opened = open_client(location, seconds) if client is None else client
@@ -140,12 +140,12 @@ class MongoDBStore(
 
     async def setup_collection(self, *, collection: str) -> None:
         await super().setup_collection(collection=collection)
-        await self._translated(self._indexed(collection))
+        await self._translated(self._ensure_indexes(collection))
 
     async def _probe(self) -> None:
-        # An index that others have dropped with its collection is made again.
+        # Recreates indexes that another client dropped together with the collection.
         self._indexing.reset()
-        await self._entries.probe(self._stored(self.default_collection))
+        await self._entries.probe(self._stored_collection_name(self.default_collection))
 
     async def _close(self) -> None:
         await self._sessions.close()
@@ -154,9 +154,9 @@ class MongoDBStore(
     def _entries(self) -> "Entries":
         return self._sessions.get()
 
-    async def _indexed(self, collection: str) -> str:
-        """The stored name of the collection, whose indexes the first write makes."""
-        name = self._stored(collection)
+    async def _ensure_indexes(self, collection: str) -> str:
+        """Return the stored name of the collection, after creating its indexes if this is the first write."""
+        name = self._stored_collection_name(collection)
         if not self._indexing.is_done(name):
             await self._indexing.run(name, partial(self._create_indexes, name))
         return name
@@ -164,46 +164,47 @@ class MongoDBStore(
     async def _create_indexes(self, name: str) -> None:
         session = self._entries.session
         if self._auto_create:
-            with session.held():
+            with session.kept_open():
                 refused = await session.create_indexes(name)
             for message in refused:
-                self._tell(message)
+                self._warn_once(message)
         elif not await session.collection_names(name):
             message = f"{self!r}: the collection {name!r:.80} does not exist; create it, or pass auto_create=True"
             raise StoreSetupError(message)
 
-    def _tell(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._logged_warnings:
+            self._logged_warnings.add(message)
             _logger.warning("%r: %s", self, message)
 
-    # Names: BaseStore knows of no strategy, because it is the documents that tell their collections.
+    # Names. BaseStore gets no strategy, because each document stores the name of its collection.
 
-    def _stored(self, collection: str) -> str:
-        self._naming.validate(collection)
-        return self._naming.sanitize(collection)
+    def _stored_collection_name(self, collection: str) -> str:
+        self._naming_strategy.validate(collection)
+        return self._naming_strategy.sanitize(collection)
 
-    async def _collection_behind(self, name: str, *, is_live: bool) -> str | None:
-        """The collection of this stored name, if there is an entry, or a live one; None for what is none of ours."""
-        collection = await self._entries.collection_of(name, self._naming.try_unsanitize(name), is_live=is_live)
-        return None if collection is None or self._stored(collection) != name else collection
+    async def _original_collection(self, name: str, *, is_live: bool) -> str | None:
+        """Return the collection of this stored name; None if it has no (live) entries of a store."""
+        unescaped = self._naming_strategy.try_unsanitize(name)
+        collection = await self._entries.collection_of(name, unescaped, is_live=is_live)
+        return None if collection is None or self._stored_collection_name(collection) != name else collection
 
     async def _named_collections(self, *, is_live: bool) -> AsyncGenerator[tuple[str, str], None]:
-        """The stored name and the collection of each that there is."""
+        """Yield the stored name and the collection name of each collection with entries."""
         names = await self._entries.session.collection_names()
-        for start in range(0, len(names), _ASKED_AT_ONCE):
-            asked = names[start : start + _ASKED_AT_ONCE]
-            found = await gather(*(self._collection_behind(name, is_live=is_live) for name in asked))
-            for name, collection in zip(asked, found, strict=True):
+        for start in range(0, len(names), _CONCURRENT_LOOKUPS):
+            batch = names[start : start + _CONCURRENT_LOOKUPS]
+            found = await gather(*(self._original_collection(name, is_live=is_live) for name in batch))
+            for name, collection in zip(batch, found, strict=True):
                 if collection is not None:
                     yield name, collection
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         if cursor is not None and cursor.encode(errors="ignore").decode() != cursor:
-            message = "the cursor is none of a scan of this store"
+            message = "the cursor does not come from a scan of this store"
             raise ValueError(message)
-        size = min(limit, _LARGEST_PAGE)
-        return await self._entries.page(collection, self._stored(collection), prefix, cursor, size)
+        size = min(limit, _MAX_PAGE_KEYS)
+        return await self._entries.page(collection, self._stored_collection_name(collection), prefix, cursor, size)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         collections: list[str] = []
@@ -217,46 +218,46 @@ class MongoDBStore(
     # Reading and writing
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        return await self._entries.get(self._stored(collection), key)
+        return await self._entries.get(self._stored_collection_name(collection), key)
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        return await self._entries.get_each(self._stored(collection), keys)
+        return await self._entries.get_each(self._stored_collection_name(collection), keys)
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        name = await self._indexed(collection)
+        name = await self._ensure_indexes(collection)
         await self._entries.put(name, key, managed_entry)
 
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
-        name = await self._indexed(collection)
+        name = await self._ensure_indexes(collection)
         await self._entries.put_each(name, keys, managed_entries)
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
-        return await self._entries.delete(self._stored(collection), key)
+        return await self._entries.delete(self._stored_collection_name(collection), key)
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        return await self._entries.delete_each(self._stored(collection), keys)
+        return await self._entries.delete_each(self._stored_collection_name(collection), keys)
 
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
-        return await self._entries.get_versioned(self._stored(collection), key)
+        return await self._entries.get_versioned(self._stored_collection_name(collection), key)
 
     async def _put_managed_entry_if_version(
         self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
     ) -> bool:
-        name = await self._indexed(collection)
+        name = await self._ensure_indexes(collection)
         entries = self._entries
-        with entries.session.held():
+        with entries.session.kept_open():
             if version is None:
                 return await entries.put_if_absent(name, key, managed_entry)
             return await entries.put_if_version(name, key, managed_entry, version)
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
         entries = self._entries
-        with entries.session.held():
-            return await entries.delete_if_version(self._stored(collection), key, version)
+        with entries.session.kept_open():
+            return await entries.delete_if_version(self._stored_collection_name(collection), key, version)
 
-    # Removing. The collections of MongoDB stay, with their indexes, for those who write to them meanwhile.
+    # Removing. The MongoDB collections and their indexes are kept, because other clients may be writing to them.
 
     async def _delete_store(self) -> bool:
         async with aclosing(self._named_collections(is_live=False)) as found:
@@ -265,7 +266,7 @@ class MongoDBStore(
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        return await self._entries.delete_collection(self._stored(collection), collection)
+        return await self._entries.delete_collection(self._stored_collection_name(collection), collection)
 
     async def _cull(self) -> None:
         async with aclosing(self._named_collections(is_live=False)) as found:
