@@ -68,14 +68,14 @@ def test_a_name_that_is_an_id_is_its_own(name: str) -> None:
 @pytest.mark.parametrize(("name", "stored"), STORED.items())
 def test_a_name_that_is_no_id_is_escaped(name: str, stored: str) -> None:
     assert NAMES.key(name) == NAMES.collection(name) == stored
-    assert NAMES.key_behind(stored) == NAMES.collection_behind(stored) == name
+    assert NAMES.original_key(stored) == NAMES.original_collection(stored) == name
 
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_name_that_is_too_long_is_shortened_to_an_id(name: str) -> None:
     stored = NAMES.key(name)
     assert is_id(stored)
-    assert NAMES.key_behind(stored) is None
+    assert NAMES.original_key(stored) is None
     assert NAMES.key(stored) != stored
 
 
@@ -83,11 +83,11 @@ def test_no_two_names_share_an_id_and_every_id_tells_its_name() -> None:
     ids = [NAMES.key(name) for name in ALL]
     assert len(set(ids)) == len(ALL)
     assert [stored for stored in ids if not is_id(stored)] == []
-    assert [NAMES.key_behind(stored) for stored in ids] == ALL
+    assert [NAMES.original_key(stored) for stored in ids] == ALL
 
 
 def test_what_is_no_id_of_an_entry_has_no_name_behind_it() -> None:
-    assert [NAMES.key_behind(stored) for stored in (PROBE, "%~", "%~2", "a%~.", "%~a")] == [None] * 5
+    assert [NAMES.original_key(stored) for stored in (PROBE, "%~", "%~2", "a%~.", "%~a")] == [None] * 5
 
 
 def test_the_ids_of_a_prefix_begin_with_that_of_the_prefix() -> None:

@@ -1,4 +1,4 @@
-"""What leads to a database. The driver is imported when a store is made."""
+"""Connection options of a database. The driver is imported when the first store is constructed."""
 
 import os
 import re
@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 from key_value.aio.core.urls import StoreURL, redacted
 
 if TYPE_CHECKING:
-    from key_value.aio.stores.firestore.database import Database
+    from key_value.aio.stores.firestore.database import FirestoreDatabase
 
 __all__ = ["Access", "GivenClient", "check_access", "database_in_url", "emulator_host_of", "import_driver"]
 
-# https://cloud.google.com/firestore/docs/manage-databases; a project may have a domain before it.
+# https://cloud.google.com/firestore/docs/manage-databases; a project may have a domain prefix.
 _PROJECT = re.compile(r"[A-Za-z0-9.-]{1,100}(:[A-Za-z0-9-]{1,100})?")
 _DATABASE = re.compile(r"\(default\)|[A-Za-z][A-Za-z0-9-]{0,62}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
@@ -22,7 +22,7 @@ _EMULATOR = "FIRESTORE_EMULATOR_HOST"
 
 
 class Access(NamedTuple):
-    """Makes clients of a database, in any thread. `timeout` is in seconds."""
+    """The connection options of a database. `timeout` is in seconds."""
 
     project: str | None
     database: str | None
@@ -30,12 +30,12 @@ class Access(NamedTuple):
     emulator_host: str | None
     timeout: float | None
 
-    def make(self) -> "Database":
-        """A database that no event loop has used yet. To look for credentials may block for seconds."""
+    def make(self) -> "FirestoreDatabase":
+        """Create a database for use in any one event loop. Looking up credentials may block for seconds."""
         from key_value.aio.stores.firestore.channel import OwnChannel
-        from key_value.aio.stores.firestore.database import Database
+        from key_value.aio.stores.firestore.database import FirestoreDatabase
 
-        return Database(OwnChannel(self), self.timeout)
+        return FirestoreDatabase(OwnChannel(self), self.timeout)
 
     @property
     def place(self) -> str:
@@ -45,15 +45,15 @@ class Access(NamedTuple):
 
 
 class GivenClient:
-    """The database of a client that was passed in, which is its owner's to close."""
+    """The database of a client that the caller passed and closes."""
 
     def __init__(self, client: Any, timeout: float | None) -> None:
         from key_value.aio.stores.firestore.channel import GivenChannel
-        from key_value.aio.stores.firestore.database import Database
+        from key_value.aio.stores.firestore.database import FirestoreDatabase
 
-        self._database = Database(GivenChannel(client), timeout)
+        self._database = FirestoreDatabase(GivenChannel(client), timeout)
 
-    async def get(self) -> "Database":
+    async def get(self) -> "FirestoreDatabase":
         self._database.open()
         return self._database
 
@@ -62,19 +62,19 @@ class GivenClient:
 
 
 def import_driver() -> None:
-    """Import Google's client, which takes a second. A process that forks does it once for all of its children."""
+    """Import Google's client, which takes a second. Forked children inherit the import."""
     import_module("key_value.aio.stores.firestore.database")
 
 
 def emulator_host_of(option: str | None) -> str | None:
-    """Where the emulator is, if there is one: the option, or else what the environment says."""
+    """Return the host of the emulator from the option, or else from the environment; None if there is none."""
     return option or os.environ.get(_EMULATOR) or None
 
 
 def check_access(client: Any, access: Access) -> None:
-    """Raise ValueError, which shows no credential, for what cannot be or not together."""
+    """Raise ValueError for malformed or conflicting options, without showing credentials."""
     if client is not None and any(option is not None for option in access[:-1]):
-        message = "pass a client or what leads to the database, not both"
+        message = "pass a client or connection options, not both"
         raise ValueError(message)
     for name, value, pattern, example in (
         ("project", access.project, _PROJECT, "my-project"),
@@ -82,19 +82,19 @@ def check_access(client: Any, access: Access) -> None:
         ("emulator_host", access.emulator_host, _HOST, "127.0.0.1:8080"),
     ):
         if value is not None and not pattern.fullmatch(value):
-            message = f"{name} must be one such as {example}, not {value!r:.100}"
+            message = f"{name} must be like {example}, not {value!r:.100}"
             raise ValueError(message)
 
 
 def database_in_url(url: StoreURL) -> dict[str, Any]:
-    """Project and database in `firestore://project/database`. Raises ValueError for a URL that has more."""
-    # Not the host of the URL, which is in lower case.
+    """Return project and database of `firestore://project/database`. Raises ValueError for a URL with more parts."""
+    # Not url.host, which is in lower case.
     project = unquote(urlsplit(url.url).netloc)
     database = url.path.strip("/")
     if url.username is not None or url.port is not None or "/" in database:
         message = (
             f"{redacted(url.url)} must be firestore://project or firestore://project/database, with further options "
-            "behind a question mark"
+            "after a question mark"
         )
         raise ValueError(message)
     return {name: value for name, value in (("project", project), ("database", database)) if value}

@@ -1,4 +1,4 @@
-"""gRPC channels to Firestore: of our own, or of a client that was passed in."""
+"""gRPC channels to Firestore: the store's own, or that of a client passed by the caller."""
 
 import os
 from asyncio import get_running_loop
@@ -21,83 +21,83 @@ __all__ = ["Channel", "GivenChannel", "OwnChannel"]
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
 _PORT = 443
-_CLOSING_SECONDS = 5.0
+_CLOSE_TIMEOUT_SECONDS = 5.0
 
 _OPTIONS: list[tuple[str, Any]] = [
-    # A document may be longer than gRPC takes by default.
+    # Documents may exceed the default message size of gRPC.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # As Google's client does, so that a connection which a firewall has forgotten is found out.
+    # Like Google's client, to detect connections that a firewall has dropped silently.
     ("grpc.keepalive_time_ms", 30_000),
-    # Or else a connection is shared with others of the process, and does not end with the channel.
+    # Otherwise channels of the process share a connection, which does not end with the channel.
     ("grpc.use_local_subchannel_pool", 1),
-    # By default, it waits for up to two minutes when a server was away.
+    # The default backoff after a connection failure is up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-# They leave types out.
+# These packages have incomplete type annotations.
 _auth: Any = google.auth
 _credentials: Any = google_credentials
 _Transport: Any = FirestoreGrpcAsyncIOTransport
 
-# A child in which gRPC was used before the fork hangs or ends by SIGSEGV, as measured with grpcio 1.85.
+# A child of a process that has used gRPC hangs or crashes with SIGSEGV, as measured with grpcio 1.85.
 _grpc = ParentsAlone("gRPC")
 
 
 class Channel:
-    """The service in one event loop, the database of it that is meant, and the requests under way."""
+    """The service in one event loop, the name of the database, and the requests in flight."""
 
     service: Any
     database: str
     metadata: Any
 
     def __init__(self) -> None:
-        self.answered_at: float = 0.0
-        """When the last answer came, or it was opened, in the time of the event loop."""
-        self.has_ended: bool = False
-        self._under_way = UnderWay()
+        self.last_response_at: float = 0.0
+        """The time of the last response, or of opening, in event loop time."""
+        self.is_closed: bool = False
+        self._in_flight = UnderWay()
 
     def open(self) -> None:
-        """Runs in the event loop. Raises StoreSetupError in a child of a process that has used gRPC."""
+        """Open the channel in the running loop. Raises StoreSetupError in a child of a process that has used gRPC."""
         _grpc.use()
-        self.answered_at = get_running_loop().time()
+        self.last_response_at = get_running_loop().time()
 
     def successor(self) -> "Channel | None":
-        """Another one to the same place, to be opened; None where that is not for us to do."""
+        """Return a new, unopened channel to the same database; None for a caller's channel."""
         return None
 
     @contextmanager
     def in_use(self) -> Generator[None, None, None]:
-        self._under_way.begin()
+        self._in_flight.begin()
         try:
             yield
-            self.answered_at = get_running_loop().time()
+            self.last_response_at = get_running_loop().time()
         finally:
-            self._under_way.end()
+            self._in_flight.end()
 
     async def close(self) -> None:
-        """Wait for the requests under way, but not for long, and end the connection."""
-        await self._under_way.wait(_CLOSING_SECONDS)
-        self.has_ended = True
-        await self._end()
+        """Wait up to 5 s for the requests in flight, then close the connection."""
+        await self._in_flight.wait(_CLOSE_TIMEOUT_SECONDS)
+        self.is_closed = True
+        await self._close_connection()
 
-    async def _end(self) -> None:
+    async def _close_connection(self) -> None:
         pass
 
 
 class OwnChannel(Channel):
-    """A channel of our own. To find credentials may block: it is made in a thread."""
+    """The store's own channel. Constructed in a thread, because looking up credentials may block."""
 
     def __init__(self, access: Access) -> None:
         super().__init__()
         self._emulator = access.emulator_host
-        self._credentials, project = _found(access)
+        self._credentials, project = _find_credentials(access)
         self.database: str = f"projects/{project}/databases/{access.database or '(default)'}"
         self.metadata: Any = [("google-cloud-resource-prefix", self.database)]
         if self._emulator is not None:
-            # An administrator, whom the emulator's rules do not concern. Google's client says so too.
+            # Like Google's client: an administrator, to whom the emulator's security rules do not apply.
             self.metadata.append(("authorization", "Bearer owner"))
 
     def open(self) -> None:
@@ -115,12 +115,12 @@ class OwnChannel(Channel):
         Channel.__init__(successor)
         return successor
 
-    async def _end(self) -> None:
+    async def _close_connection(self) -> None:
         await self._channel.close()
 
 
 class GivenChannel(Channel):
-    """The channel of an AsyncClient that was passed in, which is its owner's to close."""
+    """The channel of an AsyncClient that the caller passed and closes."""
 
     def __init__(self, client: Any) -> None:
         super().__init__()
@@ -128,22 +128,22 @@ class GivenChannel(Channel):
 
     def open(self) -> None:
         super().open()
-        # What Google's own references and batches use of a client, which has no other way to its service.
+        # Google's own document references and batches use these attributes; there is no public access.
         self.service: Any = self._client._firestore_api  # noqa: SLF001 — see above
         self.database: str = self._client._database_string  # noqa: SLF001 — see above
         self.metadata: Any = self._client._rpc_metadata  # noqa: SLF001 — see above
 
 
-def _found(access: Access) -> tuple[Any, str]:
-    """Credentials and project, as Google's client finds them. Raises StoreSetupError where there is no project."""
+def _find_credentials(access: Access) -> tuple[Any, str]:
+    """Return credentials and project, looked up like Google's client. Raises StoreSetupError without a project."""
     project = access.project or os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("GCLOUD_PROJECT")
     if access.emulator_host is not None:
         return None, project or "google-cloud-firestore-emulator"
     credentials: Any = access.credentials
     if credentials is None or project is None:
-        found, of_credentials = _auth.default(scopes=_SCOPES)
-        credentials, project = credentials or found, project or of_credentials
+        found, project_of_credentials = _auth.default(scopes=_SCOPES)
+        credentials, project = credentials or found, project or project_of_credentials
     if project is None:
-        message = "FirestoreStore has no project: none was given, and none is configured on this machine"
+        message = "FirestoreStore has no project: pass project=, or configure one on this machine"
         raise StoreSetupError(message)
     return _credentials.with_scopes_if_required(credentials, _SCOPES), project

@@ -1,4 +1,4 @@
-"""One database: requests with a time limit, asked again where that is safe, and batches."""
+"""Requests to one database: with a time limit, retried where that is safe, and in batches."""
 
 import sys
 from asyncio import CancelledError, current_task, ensure_future, gather, get_running_loop
@@ -15,13 +15,13 @@ from key_value.aio.core.numbers import scaled_timeout
 from key_value.aio.core.requests import waited
 from key_value.aio.stores.firestore.channel import Channel
 from key_value.aio.stores.firestore.documents import Found, Path, Write
-from key_value.aio.stores.firestore.errors import REFUSED, is_lost, is_throttled, is_unmet
+from key_value.aio.stores.firestore.errors import REJECTED, is_lost, is_throttled, is_unmet
 from key_value.aio.stores.firestore.messages import (
-    answered_documents,
-    answered_statuses,
+    batch_write_request,
     commit_request,
+    documents_in,
     get_request,
-    write_request,
+    statuses_in,
 )
 from key_value.aio.stores.firestore.queries import Query
 
@@ -35,33 +35,33 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Database"]
+__all__ = ["FirestoreDatabase"]
 
 T = TypeVar("T")
 
-_exceptions: Any = google_exceptions  # which leaves the types of its functions out
+_exceptions: Any = google_exceptions  # its type annotations are incomplete
 
-# https://firebase.google.com/docs/firestore/quotas: a request has 10 MiB at the most. The emulator takes 4 MiB.
-_AT_ONCE = 500
-_HEAVIEST_BATCH = 3_500_000
+# https://firebase.google.com/docs/firestore/quotas: a request is limited to 10 MiB. The emulator accepts 4 MiB.
+_BATCH_SIZE = 500
+_MAX_BATCH_BYTES = 3_500_000
 _COLLECTIONS_PER_PAGE = 300
 
 _OK = 0
-# The document is gone, a condition was not met, or another writer was faster.
-_OVERTAKEN = frozenset({5, 9, 10})
+# NOT_FOUND, FAILED_PRECONDITION, ABORTED: another writer has changed or removed the document.
+_CHANGED_CODES = frozenset({5, 9, 10})
 
 
-class Database:
-    """A database in the event loop in which it is entered."""
+class FirestoreDatabase:
+    """A database in the event loop in which it was entered."""
 
     def __init__(self, channel: Channel, seconds: float | None) -> None:
         self._channel = channel
         self._seconds = seconds
         self._is_closed = False
-        self._leaving: set[Future[None]] = set()
+        self._closing_channels: set[Future[None]] = set()
 
     def open(self) -> None:
-        """Raises StoreSetupError in a child of a process that has used gRPC."""
+        """Open the channel. Raises StoreSetupError in a child of a process that has used gRPC."""
         self._channel.open()
         self._root = f"{self._channel.database}/documents"
 
@@ -70,42 +70,42 @@ class Database:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Wait for the requests under way, but not for long. No other begins."""
+        """Reject new requests, and close the channel after those in flight, or after 5 s."""
         self._is_closed = True
-        await gather(self._channel.close(), *self._leaving)
+        await gather(self._channel.close(), *self._closing_channels)
 
     # Reading
 
     async def get(self, path: Path, fields: Sequence[str] = ()) -> Found | None:
-        """The document with some of its fields, or with all where none is named."""
+        """Return the document with the named fields, by default all; None if it does not exist."""
         return (await self.get_each([path], fields)).get(path)
 
     async def get_each(self, paths: Sequence[Path], fields: Sequence[str] = ()) -> dict[Path, Found]:
-        """The documents that there are."""
+        """Return the documents that exist."""
 
         async def get_some(some: Sequence[Path]) -> list[Found]:
             request = get_request(self._channel.database, map(self._name, some), fields)
 
             async def ask() -> list[Found]:
-                return await answered_documents(await self._call("batch_get_documents", request))
+                return await documents_in(await self._call("batch_get_documents", request))
 
             return await self._send(ask, deadline, repeatable=True)
 
-        async with self._limit(len(paths)) as deadline:
-            batches = await in_batches(paths, _AT_ONCE, get_some)
+        async with self._time_limit(len(paths)) as deadline:
+            batches = await in_batches(paths, _BATCH_SIZE, get_some)
         return {found.path: found for batch in batches for found in batch}
 
     async def query(self, query: Query) -> list[Found]:
         request = RunQueryRequest(parent=self._root, structured_query=query.under(self._root))
 
         async def ask() -> list[Found]:
-            return await answered_documents(await self._call("run_query", request))
+            return await documents_in(await self._call("run_query", request))
 
-        async with self._limit() as deadline:
+        async with self._time_limit() as deadline:
             return await self._send(ask, deadline, repeatable=True)
 
     async def collection_ids(self) -> list[str]:
-        """The ids of all collections of the database itself, not of those under documents."""
+        """Return the ids of all top-level collections."""
         found: list[str] = []
         token = ""
         while True:
@@ -115,7 +115,7 @@ class Database:
                 pager = await self._call("list_collection_ids", request)
                 return await anext(aiter(pager.pages))
 
-            async with self._limit() as deadline:
+            async with self._time_limit() as deadline:
                 page = await self._send(ask, deadline, repeatable=True)
             found += page.collection_ids
             token = page.next_page_token
@@ -125,44 +125,44 @@ class Database:
     # Writing
 
     async def write_each(self, writes: Sequence[Write]) -> None:
-        """Make writes without conditions: up to 500, of 3.5 MB, are one transaction."""
+        """Make unconditional writes, in transactions of up to 500 writes and 3.5 MB."""
 
         async def write_some(some: Sequence[Write]) -> None:
             await self._commit(some, deadline, repeatable=True)
 
-        async with self._limit(len(writes)) as deadline:
-            await in_batches(writes, _AT_ONCE, write_some, lambda write: write.size, _HEAVIEST_BATCH)
+        async with self._time_limit(len(writes)) as deadline:
+            await in_batches(writes, _BATCH_SIZE, write_some, lambda write: write.size, _MAX_BATCH_BYTES)
 
     async def write_if(self, write: Write) -> bool:
-        """Make a write that has a condition; whether it was met."""
-        async with self._limit() as deadline:
+        """Make a conditional write; return whether its condition was met."""
+        async with self._time_limit() as deadline:
             try:
                 await self._commit([write], deadline, repeatable=False)
-            except REFUSED as error:
+            except REJECTED as error:
                 if not is_unmet(error):
                     raise
                 return False
         return True
 
     async def delete_each(self, documents: Sequence[Found]) -> list[Found]:
-        """Remove those that nobody has written since; they, in any order."""
+        """Delete the documents that are unchanged since they were read; return the deleted ones, in any order."""
 
         async def delete_some(some: Sequence[Found]) -> list[Found]:
-            writes = [Write(found.path, condition=found.written_at) for found in some]
-            request = write_request(self._channel.database, writes, self._name)
+            writes = [Write(found.path, condition=found.updated_at) for found in some]
+            request = batch_write_request(self._channel.database, writes, self._name)
 
             async def ask() -> list[tuple[int, str]]:
-                return answered_statuses(await self._call("batch_write", request))
+                return statuses_in(await self._call("batch_write", request))
 
-            # Asked again, it would say that what it has removed before is gone.
+            # Not repeatable: a second attempt would report documents deleted by the first as missing.
             statuses = await self._send(ask, deadline, repeatable=False)
             for code, message in statuses:
-                if code not in (_OK, *_OVERTAKEN):
+                if code not in (_OK, *_CHANGED_CODES):
                     raise _exceptions.from_grpc_status(code, message)
             return [found for found, (code, _) in zip(some, statuses, strict=True) if code == _OK]
 
-        async with self._limit(len(documents)) as deadline:
-            batches = await in_batches(documents, _AT_ONCE, delete_some)
+        async with self._time_limit(len(documents)) as deadline:
+            batches = await in_batches(documents, _BATCH_SIZE, delete_some)
         return [found for batch in batches for found in batch]
 
     async def _commit(self, writes: Sequence[Write], deadline: float | None, *, repeatable: bool) -> None:
@@ -175,19 +175,19 @@ class Database:
         return f"{self._root}/{path.collection}/{path.key}"
 
     async def _call(self, method: str, request: Any) -> Any:
-        """The answer. Neither Google's client nor gRPC asks again: that is for whoever knows whether it may."""
+        """Send a request without the retries of Google's client and gRPC: `_send` retries where that is safe."""
         call = getattr(self._channel.service, method)
         return await call(request, retry=None, timeout=None, metadata=self._channel.metadata)
 
     async def _send(self, ask: Callable[[], Awaitable[T]], deadline: float | None, *, repeatable: bool) -> T:
-        """The answer. What the service has surely not done is asked for again, until the deadline in the loop's time.
+        """Send a request, and retry it until the deadline, in event loop time, if it was certainly not executed.
 
-        What is `repeatable` is also asked for once more when nobody knows whether it was done.
+        If that is unknown, a `repeatable` request is retried once.
         """
         attempt = losses = 0
         while True:
             try:
-                return await self._counted(ask)
+                return await self._run(ask)
             except Exception as error:  # noqa: PERF203 — a request takes milliseconds
                 losses += is_lost(error)
                 again = is_throttled(error) or (repeatable and is_lost(error) and losses == 1)
@@ -195,7 +195,7 @@ class Database:
                 if not (again and await waited(attempt, deadline)):
                     raise
 
-    async def _counted(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, ask: Callable[[], Awaitable[T]]) -> T:
         if self._is_closed:
             raise ConnectionAbortedError(ECONNABORTED, "the client was closed")
         channel = self._channel
@@ -203,14 +203,14 @@ class Database:
             with channel.in_use():
                 return await ask()
         except CancelledError:
-            # This is what gRPC raises when a channel is closed, in a task that nobody has cancelled.
-            if channel.has_ended and not _is_cancelled():
+            # gRPC raises CancelledError when the channel is closed, although the task was not cancelled.
+            if channel.is_closed and not _is_cancelled():
                 raise ConnectionAbortedError(ECONNABORTED, "the client was closed") from None
             raise
 
     @asynccontextmanager
-    async def _limit(self, entries: int = 1) -> AsyncGenerator[float | None, None]:
-        """Bound what runs in it; gives the moment in the time of the event loop when it is over."""
+    async def _time_limit(self, entries: int = 1) -> AsyncGenerator[float | None, None]:
+        """Limit the time of the block; yields the deadline in event loop time."""
         seconds = scaled_timeout(self._seconds, entries)
         if seconds is None:
             yield None
@@ -220,26 +220,26 @@ class Database:
             async with timeout(seconds):
                 yield began + seconds
         except AsyncioTimeoutError:
-            if self._channel.answered_at <= began:
-                self._renew()
+            if self._channel.last_response_at <= began:
+                self._replace_channel()
             raise
 
-    def _renew(self) -> None:
-        """Let the next request make a connection: on this one, all that time, nothing was answered.
+    def _replace_channel(self) -> None:
+        """Replace the channel, because nothing was received on it for the whole time limit.
 
-        A connection that a firewall has forgotten is like this. gRPC would find it out after a minute.
+        A firewall may have dropped the connection silently. gRPC would detect that only after a minute.
         """
         successor = self._channel.successor()
         if successor is None or self._is_closed:
             return
         successor.open()
-        leaving = ensure_future(self._channel.close())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        closing = ensure_future(self._channel.close())
+        self._closing_channels.add(closing)
+        closing.add_done_callback(self._closing_channels.discard)
         self._channel = successor
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled this task; before Python 3.11, nobody knows."""
+    """Whether the current task is being cancelled. Always False before Python 3.11, which cannot tell."""
     task = current_task()
     return sys.version_info >= (3, 11) and task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""An entry as a document: what `py-key-value-aio` writes, and reads, and beside it what Firestore can act on."""
+"""Entries as documents, in the format of `py-key-value-aio`, with an additional field for TTL policies."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from key_value.aio.errors import DeserializationError, ValueTooLargeError
 
 __all__ = [
     "EXPIRES_AT",
-    "MARKS",
+    "IDENTIFYING_FIELDS",
     "MAX_DOCUMENT_BYTES",
     "Condition",
     "Found",
@@ -28,11 +28,11 @@ _MAX_TEXT_BYTES = MAX_DOCUMENT_BYTES - 89
 
 _VERSION, _CREATED_AT, _VALUE, _KEY, _COLLECTION = "version", "created_at", "value", "key", "collection"
 EXPIRES_AT = "expires_at"
-# For a policy of the user's, which takes a time: `expires_at` is a text.
+# For the user's TTL policy, which needs a timestamp: `expires_at` is a string.
 _TTL = "ttl"
 
-MARKS = (_VERSION, _CREATED_AT, EXPIRES_AT, _KEY, _COLLECTION)
-"""The fields that tell what a document is, without its value."""
+IDENTIFYING_FIELDS = (_VERSION, _CREATED_AT, EXPIRES_AT, _KEY, _COLLECTION)
+"""The fields that identify a document as an entry, without its value."""
 
 _VERSION_TEXT = re.compile(r"([0-9]{1,11}\.[0-9]{9})(?:\|([0-9T:.+-]{1,40}))?")
 
@@ -42,11 +42,11 @@ _DOCUMENT_BYTES = 32
 _NUMBER_BYTES = 8
 
 Condition = bool | str | None
-"""For a write: when the document was last written, or whether there is one. None for any."""
+"""The condition of a write: time of the last write, or whether the document exists. None for no condition."""
 
 
 class Path(NamedTuple):
-    """Where a document is in its database: two ids."""
+    """The path of a document in its database: collection id and document id."""
 
     collection: str
     key: str
@@ -57,7 +57,7 @@ class Path(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Puts a document in place of what there is, or without fields removes it."""
+    """Replaces a document, or deletes it if there are no fields."""
 
     path: Path
     fields: Mapping[str, str | int | datetime] | None = None
@@ -69,29 +69,29 @@ class Write(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A document that was read, perhaps without its value."""
+    """A document as read, possibly without its value."""
 
     path: Path
     fields: Mapping[str, Any]
-    written_at: str
+    updated_at: str
 
     @property
     def entry(self) -> ManagedEntry:
-        """Raises DeserializationError."""
+        """The entry. Raises DeserializationError if the document is not an entry."""
         value = self.fields.get(_VALUE)
         if type(value) is not str:
-            message = f"the stored document has no field {_VALUE!r} that is a text"
+            message = f"the stored document has no string field {_VALUE!r}"
             raise DeserializationError(message)
         return entry_of_fields(dict(self.fields), value, {})
 
     @property
     def key(self) -> str | None:
-        """The key, where it is stored because the id does not tell it."""
+        """The key, if it is stored because it cannot be derived from the id."""
         return self._text(_KEY)
 
     @property
     def collection(self) -> str | None:
-        """The collection, where it is stored because the id does not tell it."""
+        """The collection, if it is stored because it cannot be derived from the id."""
         return self._text(_COLLECTION)
 
     @property
@@ -99,14 +99,14 @@ class Found(NamedTuple):
         return self._text(EXPIRES_AT)
 
     @property
-    def is_marked(self) -> bool:
-        """Whether it looks like an entry; it may have been read without its value."""
+    def looks_like_entry(self) -> bool:
+        """Whether it looks like an entry, even if read without its value."""
         return self.fields.get(_VERSION) == 1 and _moment(self._text(_CREATED_AT)) is not None
 
     @property
     def is_entry(self) -> bool:
-        """Whether a store has written it, of a document that was read with its value."""
-        return self.is_marked and self._text(_VALUE) is not None
+        """Whether a store has written the document, which must have been read with its value."""
+        return self.looks_like_entry and self._text(_VALUE) is not None
 
     @property
     def has_expired(self) -> bool:
@@ -115,8 +115,8 @@ class Found(NamedTuple):
 
     @property
     def version(self) -> str:
-        """When it was written, by the server's clock, and when it expires, at which a condition does not look."""
-        return self.written_at if self.expires_at is None else f"{self.written_at}|{self.expires_at}"
+        """Server time of the write, and expiry, which write conditions of Firestore do not check."""
+        return self.updated_at if self.expires_at is None else f"{self.updated_at}|{self.expires_at}"
 
     def _text(self, name: str) -> str | None:
         text = self.fields.get(name)
@@ -124,21 +124,21 @@ class Found(NamedTuple):
 
 
 def parse_version(version: str) -> tuple[str, bool]:
-    """When the document was written, and whether it is live. Raises ValueError for what is no version."""
+    """Return the write time in a version, and whether the entry is live. Raises ValueError if malformed."""
     found = _VERSION_TEXT.fullmatch(version)
     expires_at = None if found is None else _moment(found[2])
     if found is None or (found[2] is not None and expires_at is None):
-        message = "the version is none of a document in Firestore"
+        message = "the version does not come from a document in Firestore"
         raise ValueError(message)
     return found[1], expires_at is None or expires_at > clock.now()
 
 
 def checked_fields(
-    path: Path, entry: ManagedEntry, *, tells_collection: bool, tells_key: bool
+    path: Path, entry: ManagedEntry, *, id_names_collection: bool, id_names_key: bool
 ) -> dict[str, str | int | datetime]:
-    """The fields of the document, with the names that the path does not tell.
+    """Return the fields of the document, including names that cannot be derived from the path.
 
-    Raises ValueTooLargeError for what Firestore would refuse.
+    Raises ValueTooLargeError for a document that Firestore would reject.
     """
     fields: dict[str, str | int | datetime] = {_VERSION: 1, _VALUE: entry.value_as_json}
     if entry.created_at is not None:
@@ -146,9 +146,9 @@ def checked_fields(
     if entry.expires_at is not None:
         fields[EXPIRES_AT] = entry.expires_at.isoformat()
         fields[_TTL] = entry.expires_at
-    if not tells_collection and entry.collection is not None:
+    if not id_names_collection and entry.collection is not None:
         fields[_COLLECTION] = entry.collection
-    if not tells_key and entry.key is not None:
+    if not id_names_key and entry.key is not None:
         fields[_KEY] = entry.key
     size = path.size + _DOCUMENT_BYTES + _size(fields)
     if size > MAX_DOCUMENT_BYTES or _text_size(entry.value_as_json) - 1 > _MAX_TEXT_BYTES:

@@ -1,4 +1,4 @@
-"""What the exceptions of Google's client mean. Its import takes a second, so that nothing here is imported early."""
+"""Translation of exceptions of Google's client. Imported late, because importing the client takes a second."""
 
 import re
 from asyncio import TimeoutError as AsyncioTimeoutError
@@ -10,15 +10,15 @@ from grpc import aio
 from key_value.aio.core.driver_errors import DriverErrors, Meaning
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
 
-__all__ = ["DRIVER_ERRORS", "REFUSED", "is_lost", "is_throttled", "is_unmet"]
+__all__ = ["DRIVER_ERRORS", "REJECTED", "is_lost", "is_throttled", "is_unmet"]
 
-REFUSED: tuple[type[Exception], ...] = (api.Conflict, api.FailedPrecondition, api.NotFound)
+REJECTED: tuple[type[Exception], ...] = (api.Conflict, api.FailedPrecondition, api.NotFound)
 
 _NO_DATABASE = re.compile(r"database \S* does not exist")
 _NO_SERVICE = re.compile(r"has not been used in project|is disabled|SERVICE_DISABLED")
-_NOT_FIRESTORE = "what answers is not Firestore"
+_NOT_FIRESTORE = "the server is not Firestore"
 _STATUS = re.compile(r"http2 header with status: (\d+)")
-# The words of gRPC, which show only where it tried to connect, and what is told of them.
+# Phrases of gRPC → reasons to show. The full text of gRPC contains addresses.
 _REASONS = {
     "connection refused": "connection refused",
     "dns resolution failed": "unknown host",
@@ -32,49 +32,49 @@ _REASONS = {
     "network is unreachable": "network is unreachable",
 }
 _CERTIFICATE = _REASONS["certificate_verify_failed"]
-_TOKEN = "metadata from plugin failed"  # noqa: S105 — the words of gRPC
+_TOKEN = "metadata from plugin failed"  # noqa: S105 — a phrase of gRPC
 
 
 def is_unmet(error: Exception) -> bool:
-    """Whether a condition was not met, of an error that is REFUSED."""
+    """Whether an error in REJECTED means that a condition was not met."""
     return _NO_DATABASE.search(str(error)) is None
 
 
 def is_throttled(error: Exception) -> bool:
-    """Whether the service has surely not done it, and may if it is asked again."""
+    """Whether the service certainly did not execute the request, and may on retry."""
     if isinstance(error, api.ResourceExhausted):
-        # What is too long for one message will be so again.
+        # A message that is too long fails again.
         return "larger than max" not in str(error) and "exceeds maximum size" not in str(error)
     return isinstance(error, api.Aborted)
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether nobody knows whether the service has done it."""
+    """Whether it is unknown if the service executed the request."""
     return isinstance(error, (api.ServiceUnavailable, api.InternalServerError, api.Unknown))
 
 
 def _denied(error: Any) -> Meaning:
     if _NO_SERVICE.search(str(error)):
         return StoreSetupError, "the Firestore API is not enabled in the project"
-    return StoreSetupError, "these credentials lack the right to it"
+    return StoreSetupError, "these credentials lack the right permissions"
 
 
 def _missing(error: Any) -> Meaning:
-    return _refused(error) if is_unmet(error) else (StoreSetupError, "there is no such database in the project")
+    return _rejected(error) if is_unmet(error) else (StoreSetupError, "there is no such database in the project")
 
 
 def _unmet(error: Any) -> Meaning:
     text = str(error).lower()
     if "datastore mode" in text:
-        return StoreSetupError, "the database is in Datastore mode, and not in native mode"
+        return StoreSetupError, "the database is in Datastore mode, not in native mode"
     if "index" in text:
-        return StoreSetupError, "there is no index of the field `expires_at`, which has been exempted from it"
-    return _refused(error)
+        return StoreSetupError, "the field `expires_at` has no index, because it was exempted from indexing"
+    return _rejected(error)
 
 
-def _refused(error: Any) -> Meaning:
+def _rejected(error: Any) -> Meaning:
     code: Any = error.grpc_status_code
-    return KeyValueStoreError, f"the service refuses it ({'unknown' if code is None else code.name})"
+    return KeyValueStoreError, f"the service rejects the request ({'unknown' if code is None else code.name})"
 
 
 def _failed(error: Any) -> Meaning:
@@ -85,19 +85,19 @@ def _failed(error: Any) -> Meaning:
         kind = StoreSetupError if "invalid_grant" in text else StoreConnectionError
         return kind, "the credentials could not be refreshed"
     lowered = text.lower()
-    reason = next((told for words, told in _REASONS.items() if words in lowered), "the service is unavailable")
+    reason = next((reason for phrase, reason in _REASONS.items() if phrase in lowered), "the service is unavailable")
     return StoreSetupError if reason is _CERTIFICATE else StoreConnectionError, reason
 
 
 DRIVER_ERRORS: DriverErrors = {
     api.GoogleAPIError: KeyValueStoreError,
-    # The texts of these are not shown: they hold names of documents.
-    api.GoogleAPICallError: _refused,
+    # Their texts are not shown, because they contain names of documents.
+    api.GoogleAPICallError: _rejected,
     api.NotFound: _missing,
     api.FailedPrecondition: _unmet,
     api.PermissionDenied: _denied,
     api.Unauthenticated: (StoreSetupError, "the credentials were refused"),
-    api.Aborted: (StoreConnectionError, "too many write it at once"),
+    api.Aborted: (StoreConnectionError, "too many concurrent writes to the same document"),
     api.ResourceExhausted: (
         StoreConnectionError,
         "the service limits the rate of requests, or the quota is used up",
@@ -105,17 +105,17 @@ DRIVER_ERRORS: DriverErrors = {
     api.Cancelled: _failed,
     api.ServerError: _failed,
     api.MethodNotImplemented: (StoreSetupError, _NOT_FIRESTORE),
-    api.DeadlineExceeded: (StoreTimeoutError, "the service has not ended it within its own limit"),
+    api.DeadlineExceeded: (StoreTimeoutError, "the service exceeded its own limit"),
     auth.GoogleAuthError: (StoreSetupError, "the credentials cannot be used"),
     auth.DefaultCredentialsError: (
         StoreSetupError,
         "no credentials were given, and none were found on this machine",
     ),
     auth.RefreshError: (StoreSetupError, "the credentials could not be refreshed"),
-    auth.TransportError: (StoreConnectionError, "the service that gives tokens cannot be reached"),
+    auth.TransportError: (StoreConnectionError, "the token service cannot be reached"),
     aio.UsageError: (
         StoreSetupError,
-        "the client that was passed in has been closed, or belongs to another event loop",
+        "the client passed to the store has been closed, or belongs to another event loop",
     ),
     AsyncioTimeoutError: (StoreTimeoutError, "the limit `timeout` was reached"),
     TimeoutError: (StoreTimeoutError, "the limit `timeout` was reached"),

@@ -1,6 +1,6 @@
-"""Requests and answers as messages of protobuf.
+"""Requests and responses as protobuf messages.
 
-The driver's own classes around them take ten times as long to build; only what it asks for is wrapped.
+Building the driver's wrapper classes takes ten times as long, so only the outermost messages are wrapped.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -11,13 +11,13 @@ from google.cloud.firestore_v1 import types
 from google.protobuf.timestamp_pb2 import Timestamp
 from key_value.aio.stores.firestore.documents import Condition, Found, Path, Write
 
-__all__ = ["answered_documents", "answered_statuses", "commit_request", "get_request", "write_request"]
+__all__ = ["batch_write_request", "commit_request", "documents_in", "get_request", "statuses_in"]
 
-# It leaves the types of its messages out.
+# The package has no type annotations for its messages.
 _types: Any = types
 _BatchGet, _Commit, _BatchWrite = _types.BatchGetDocumentsRequest, _types.CommitRequest, _types.BatchWriteRequest
-_BatchGetAnswer, _QueryAnswer = _types.BatchGetDocumentsResponse, _types.RunQueryResponse
-_BatchWriteAnswer = _types.BatchWriteResponse
+_BatchGetResponse, _QueryResponse = _types.BatchGetDocumentsResponse, _types.RunQueryResponse
+_BatchWriteResponse = _types.BatchWriteResponse
 _Document, _Value, _Write, _Precondition = (
     each.pb() for each in (_types.Document, _types.Value, _types.Write, _types.Precondition)
 )
@@ -32,30 +32,30 @@ def commit_request(database: str, writes: Sequence[Write], name: Callable[[Path]
     return _Commit.wrap(_Commit.pb()(database=database, writes=[_write(each, name(each.path)) for each in writes]))
 
 
-def write_request(database: str, writes: Sequence[Write], name: Callable[[Path], str]) -> Any:
+def batch_write_request(database: str, writes: Sequence[Write], name: Callable[[Path], str]) -> Any:
     return _BatchWrite.wrap(
         _BatchWrite.pb()(database=database, writes=[_write(each, name(each.path)) for each in writes])
     )
 
 
-async def answered_documents(answers: AsyncIterable[Any]) -> list[Found]:
-    """The documents of a stream of answers, some of which have none."""
+async def documents_in(responses: AsyncIterable[Any]) -> list[Found]:
+    """Return the documents in a stream of responses. Some responses contain none."""
     found: list[Found] = []
-    async for answer in answers:
-        if isinstance(answer, _BatchGetAnswer):
-            message: Any = _BatchGetAnswer.pb(answer)
+    async for response in responses:
+        if isinstance(response, _BatchGetResponse):
+            message: Any = _BatchGetResponse.pb(response)
             document = message.found if message.HasField("found") else None
         else:
-            message = _QueryAnswer.pb(answer)
+            message = _QueryResponse.pb(response)
             document = message.document if message.HasField("document") else None
         if document is not None:
             found.append(_found(document))
     return found
 
 
-def answered_statuses(answer: Any) -> list[tuple[int, str]]:
-    """A code and its text for each write; the code is 0 where it was made."""
-    return [(status.code, status.message) for status in _BatchWriteAnswer.pb(answer).status]
+def statuses_in(response: Any) -> list[tuple[int, str]]:
+    """Return status code and message of each write; code 0 means success."""
+    return [(status.code, status.message) for status in _BatchWriteResponse.pb(response).status]
 
 
 def _write(write: Write, name: str) -> Any:
@@ -78,18 +78,18 @@ def _value(value: str | int | datetime) -> Any:
         return _Value(string_value=value)
     if isinstance(value, int):
         return _Value(integer_value=value)
-    moment = Timestamp()
-    moment.FromDatetime(value)
-    return _Value(timestamp_value=moment)
+    timestamp = Timestamp()
+    timestamp.FromDatetime(value)
+    return _Value(timestamp_value=timestamp)
 
 
 def _found(document: Any) -> Found:
     _, collection, key = document.name.rsplit("/", 2)
-    written_at = f"{document.update_time.seconds}.{document.update_time.nanos:09d}"
-    return Found(Path(collection, key), {name: _plain(each) for name, each in document.fields.items()}, written_at)
+    updated_at = f"{document.update_time.seconds}.{document.update_time.nanos:09d}"
+    return Found(Path(collection, key), {name: _plain(each) for name, each in document.fields.items()}, updated_at)
 
 
 def _plain(value: Any) -> Any:
-    """What entries have, as it is in Python; anything else as the message that it is."""
+    """Return the Python value of scalar fields, and the protobuf message of others."""
     kind = value.WhichOneof("value_type")
     return None if kind == "null_value" else getattr(value, kind)

@@ -1,4 +1,4 @@
-"""Names of keys and collections as the ids of documents and collections."""
+"""Document and collection ids for keys and collections."""
 
 import re
 from hashlib import sha256
@@ -18,92 +18,93 @@ __all__ = [
 _MAX_BYTES = 1500
 _RESERVED = re.compile(r"\.{1,2}\Z|__.*__\Z", re.DOTALL)
 
-# What follows it says what it stands for. `%` alone would escape keys that hold URLs, which have had these ids before.
-_MARK = "%~"
-_ITSELF, _SLASH, _DIGEST = f"{_MARK}~", f"{_MARK}1", f"{_MARK}#"
-_ESCAPES = re.compile(f"{_MARK}(.?)", re.DOTALL)
-_HASHED = re.compile(f"{_DIGEST}[0-9a-f]{{64}}\\Z")
-_HEAD_BYTES = _MAX_BYTES - len(_DIGEST) - 64
-_LONGEST_CHARACTER = 4
+# The prefix of escapes. A plain `%` would change the ids of keys that contain URLs, which are stored unescaped already.
+_ESCAPE_PREFIX = "%~"
+_ESCAPED_PREFIX, _ESCAPED_SLASH, _DIGEST_PREFIX = f"{_ESCAPE_PREFIX}~", f"{_ESCAPE_PREFIX}1", f"{_ESCAPE_PREFIX}#"
+_ESCAPES = re.compile(f"{_ESCAPE_PREFIX}(.?)", re.DOTALL)
+_HASHED = re.compile(f"{_DIGEST_PREFIX}[0-9a-f]{{64}}\\Z")
+_HEAD_BYTES = _MAX_BYTES - len(_DIGEST_PREFIX) - 64
+_MAX_CHARACTER_BYTES = 4
 
-PROBE = f"{_MARK}probe"
-"""The id of a document that no entry has."""
+PROBE = f"{_ESCAPE_PREFIX}probe"
+"""A document id that no entry can have."""
 
 
 def is_id(text: str) -> bool:
-    """Whether Firestore takes it as the id of a document or a collection."""
+    """Whether the text is a valid document or collection id."""
     return 0 < len(text.encode()) <= _MAX_BYTES and "/" not in text and not _RESERVED.match(text)
 
 
 class Names(NamedTuple):
-    """The ids of entries. A name that is an id is its own, unless it holds the mark.
+    """The mapping from names to ids. A name that is a valid id is stored as is, unless it contains the escape prefix.
 
-    Ids that a V1 strategy has made of keys or collections are taken as they are.
+    Ids that a V1 strategy returned for keys or collections are not escaped.
     """
 
     escapes_collections: bool
     escapes_keys: bool
 
     def collection(self, name: str) -> str:
-        """The id of a collection. No two collections share one."""
+        """Return the unique id of a collection."""
         return _escaped(name) if self.escapes_collections else name
 
     def key(self, name: str) -> str:
-        """The id of a key in its collection. No two keys share one."""
+        """Return the unique id of a key in its collection."""
         return _escaped(name) if self.escapes_keys else name
 
-    def collection_behind(self, collection_id: str) -> str | None:
-        """The collection of an id; None where the id does not tell, because it is shortened or another's."""
+    def original_collection(self, collection_id: str) -> str | None:
+        """Return the collection of an id; None if the id is hashed, or was not written by a store."""
         return _original(collection_id) if self.escapes_collections else collection_id
 
-    def key_behind(self, key_id: str) -> str | None:
-        """The key of an id; None where the id does not tell, because it is shortened or another's."""
+    def original_key(self, key_id: str) -> str | None:
+        """Return the key of an id; None if the id is hashed, or was not written by a store."""
         return _original(key_id) if self.escapes_keys else key_id
 
     def key_prefix(self, prefix: str) -> str:
-        """What the ids of all keys with this prefix begin with; others may too."""
+        """Return a prefix of the ids of all keys with this prefix. Ids of other keys may have it too."""
         if not self.escapes_keys:
             return ""
-        # Whether what begins like this is reserved, its end tells.
+        # Whether such a name is reserved, and so escaped, depends on its end.
         if prefix in (".", "..", "_") or prefix.startswith("__"):
             return ""
-        octets = _marked(prefix).encode()
-        if len(octets) <= _HEAD_BYTES - _LONGEST_CHARACTER:
+        octets = _escape_characters(prefix).encode()
+        if len(octets) <= _HEAD_BYTES - _MAX_CHARACTER_BYTES:
             return octets.decode()
-        return octets[: _HEAD_BYTES - _LONGEST_CHARACTER].decode(errors="ignore")
+        return octets[: _HEAD_BYTES - _MAX_CHARACTER_BYTES].decode(errors="ignore")
 
 
 def _escaped(name: str) -> str:
-    if len(name) * _LONGEST_CHARACTER <= _MAX_BYTES and "/" not in name and _MARK not in name and name[0] not in "._":
+    fits = len(name) * _MAX_CHARACTER_BYTES <= _MAX_BYTES
+    if fits and "/" not in name and _ESCAPE_PREFIX not in name and name[0] not in "._":
         return name
-    marked = _marked(name)
-    if _RESERVED.match(marked):
-        marked = _MARK + marked
-    octets = marked.encode()
+    escaped = _escape_characters(name)
+    if _RESERVED.match(escaped):
+        escaped = _ESCAPE_PREFIX + escaped
+    octets = escaped.encode()
     if len(octets) <= _MAX_BYTES:
-        return marked
-    return f"{octets[:_HEAD_BYTES].decode(errors='ignore')}{_DIGEST}{sha256(name.encode()).hexdigest()}"
+        return escaped
+    return f"{octets[:_HEAD_BYTES].decode(errors='ignore')}{_DIGEST_PREFIX}{sha256(name.encode()).hexdigest()}"
 
 
-def _marked(name: str) -> str:
-    return name.replace(_MARK, _ITSELF).replace("/", _SLASH)
+def _escape_characters(name: str) -> str:
+    return name.replace(_ESCAPE_PREFIX, _ESCAPED_PREFIX).replace("/", _ESCAPED_SLASH)
 
 
 def _original(stored: str) -> str | None:
-    if _MARK not in stored:
+    if _ESCAPE_PREFIX not in stored:
         return stored
     if _HASHED.search(stored):
         return None
-    text = stored.removeprefix(_MARK) if _RESERVED.match(stored.removeprefix(_MARK)) else stored
-    name = _ESCAPES.sub(lambda found: {"~": _MARK, "1": "/"}.get(found[1], found[0]), text)
+    text = stored.removeprefix(_ESCAPE_PREFIX) if _RESERVED.match(stored.removeprefix(_ESCAPE_PREFIX)) else stored
+    name = _ESCAPES.sub(lambda found: {"~": _ESCAPE_PREFIX, "1": "/"}.get(found[1], found[0]), text)
     return name if name and _escaped(name) == stored else None
 
 
 class _V1Strategy(SanitizationStrategy):
-    """Names as earlier versions stored them with a strategy of this name.
+    """Stores names like earlier versions with the strategy of the same name.
 
-    A name of over 1500 bytes is stored as `H_` and its SHA-256; one that is no id as `S_`, the name with `_` for each
-    slash, and its SHA-256. Neither can be listed.
+    A name of over 1500 bytes is stored as `H_` and its SHA-256. Any other name that is not a valid id is stored as
+    `S_`, the name with `_` for each slash, and its SHA-256. Neither can be listed.
     """
 
     def sanitize(self, value: str) -> str:
@@ -122,8 +123,8 @@ class _V1Strategy(SanitizationStrategy):
 
 
 class FirestoreV1KeySanitizationStrategy(_V1Strategy):
-    """Names keys as earlier versions did, for applications that used this strategy."""
+    """Names keys like earlier versions, for applications that used this strategy."""
 
 
 class FirestoreV1CollectionSanitizationStrategy(_V1Strategy):
-    """Names collections as earlier versions did, for applications that used this strategy."""
+    """Names collections like earlier versions, for applications that used this strategy."""

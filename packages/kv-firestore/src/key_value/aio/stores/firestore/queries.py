@@ -1,21 +1,21 @@
-"""Queries for documents of a collection."""
+"""Queries for the documents of a collection."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from key_value.aio.core.names import end_of_prefix
-from key_value.aio.stores.firestore.documents import EXPIRES_AT, MARKS, Found
+from key_value.aio.stores.firestore.documents import EXPIRES_AT, IDENTIFYING_FIELDS, Found
 from key_value.aio.stores.firestore.names import is_id
 
 __all__ = ["ExpiredQuery", "IdQuery", "Query"]
 
 _NAME = "__name__"
-# Comes before all characters of an id that is not reserved.
-_LEAST = "!"
+# Sorts before all other characters in ids that are not reserved.
+_FIRST_CHARACTER = "!"
 
 
 class IdQuery(NamedTuple):
-    """For the first documents after the id `after`, in the order of their ids, which begin with `prefix`."""
+    """A query for the first documents after the id `after`, in id order, with ids that begin with `prefix`."""
 
     collection: str
     limit: int
@@ -23,44 +23,41 @@ class IdQuery(NamedTuple):
     after: str | None = None
     with_values: bool = False
 
-    def following(self, page: Sequence[Found]) -> "IdQuery | None":
-        """For the page after this one, which the query has given; None when it was the last."""
+    def next_page(self, page: Sequence[Found]) -> "IdQuery | None":
+        """Return the query for the page after this result; None if it was the last page."""
         return self._replace(after=page[-1].path.key) if len(page) == self.limit else None
 
     def under(self, root: str) -> dict[str, Any]:
-        """The query as Firestore has it, where the names of all documents begin with `root`."""
-        place = f"{root}/{self.collection}/"
+        """Return the query in the format of Firestore. `root` is the prefix of all document names."""
+        collection_path = f"{root}/{self.collection}/"
         end = end_of_prefix(self.prefix)
         bounds: list[Any] = []
         if self.prefix:
-            bounds.append(_filter(_NAME, "GREATER_THAN_OR_EQUAL", {"reference_value": place + self.prefix}))
+            bounds.append(_filter(_NAME, "GREATER_THAN_OR_EQUAL", {"reference_value": collection_path + self.prefix}))
         if end is not None:
-            # A reserved one has no documents, and is no bound.
-            end = end if is_id(end) else end + _LEAST
-            bounds.append(_filter(_NAME, "LESS_THAN", {"reference_value": place + end}))
-        start = None if self.after is None else [{"reference_value": place + self.after}]
+            # Reserved ids are not allowed as bounds.
+            end = end if is_id(end) else end + _FIRST_CHARACTER
+            bounds.append(_filter(_NAME, "LESS_THAN", {"reference_value": collection_path + end}))
+        start = None if self.after is None else [{"reference_value": collection_path + self.after}]
         return _query(self.collection, bounds, [_NAME], start, self.limit, with_values=self.with_values)
 
 
 class ExpiredQuery(NamedTuple):
-    """For documents that have expired by `moment`, a date and time as `expires_at` has it, with their values.
-
-    The first ones to expire come first.
-    """
+    """A query for documents expired at `moment`, an ISO time like `expires_at`, with their values, in expiry order."""
 
     collection: str
     limit: int
     moment: str
     after: tuple[str, str] | None = None
-    """When the last document of the page before expired, and its id."""
+    """Expiry and id of the last document of the previous page."""
 
-    def following(self, page: Sequence[Found]) -> "ExpiredQuery | None":
-        """For the page after this one, which the query has given; None when it was the last."""
+    def next_page(self, page: Sequence[Found]) -> "ExpiredQuery | None":
+        """Return the query for the page after this result; None if it was the last page."""
         last = page[-1] if len(page) == self.limit else None
         return None if last is None else self._replace(after=(last.expires_at or "", last.path.key))
 
     def under(self, root: str) -> dict[str, Any]:
-        """The query as Firestore has it, where the names of all documents begin with `root`."""
+        """Return the query in the format of Firestore. `root` is the prefix of all document names."""
         bounds = [_filter(EXPIRES_AT, "LESS_THAN_OR_EQUAL", {"string_value": self.moment})]
         start: list[Any] | None = None
         if self.after is not None:
@@ -86,7 +83,7 @@ def _query(
         "limit": limit,
     }
     if not with_values:
-        query["select"] = {"fields": [{"field_path": name} for name in MARKS]}
+        query["select"] = {"fields": [{"field_path": name} for name in IDENTIFYING_FIELDS]}
     if bounds:
         query["where"] = {"composite_filter": {"op": "AND", "filters": bounds}}
     if start is not None:

@@ -1,4 +1,4 @@
-"""FirestoreStore: an entry is a document, in the collection of its name."""
+"""FirestoreStore: one document per entry, one Firestore collection per collection."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -34,7 +34,7 @@ from key_value.aio.stores.firestore.access import (
     import_driver,
 )
 from key_value.aio.stores.firestore.documents import (
-    MARKS,
+    IDENTIFYING_FIELDS,
     MAX_DOCUMENT_BYTES,
     Condition,
     Found,
@@ -54,16 +54,16 @@ from key_value.aio.stores.firestore.queries import ExpiredQuery, IdQuery
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
-    from key_value.aio.stores.firestore.database import Database
+    from key_value.aio.stores.firestore.database import FirestoreDatabase
 
 __all__ = ["FirestoreStore"]
 
-# A document of a page takes the CPU for 50 µs.
-_LARGEST_PAGE = 5000
-# With their values, of up to a megabyte each.
-_REMOVED_AT_ONCE = 100
-# Entries looked at to tell whether a collection has a live one.
-_FEW = 10
+# Each document of a page takes 50 µs of CPU time.
+_MAX_PAGE_DOCUMENTS = 5000
+# These are read with their values, of up to a megabyte each.
+_REMOVAL_PAGE_DOCUMENTS = 100
+# Documents read at a time to find a live entry in a collection.
+_LIVENESS_PAGE_DOCUMENTS = 10
 
 
 class FirestoreStore(
@@ -74,12 +74,12 @@ class FirestoreStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a database of Google Firestore in native mode, one document each; batches of 500.
+    """Entries in a Google Firestore database in native mode, one document each, in batches of 500.
 
-    Reads are strongly consistent. A TTL policy on the field `ttl` has Firestore remove expired entries.
+    Reads are strongly consistent. With a TTL policy on the field `ttl`, Firestore removes expired entries.
     """
 
-    keys_at_once: ClassVar[int] = _LARGEST_PAGE
+    keys_at_once: ClassVar[int] = _MAX_PAGE_DOCUMENTS
     driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.firestore.errors")
     capabilities: Capabilities = Capabilities(
         durable=True, max_value_bytes=MAX_DOCUMENT_BYTES, atomic_delete=True, conditional_writes=True
@@ -99,20 +99,20 @@ class FirestoreStore(
         emulator_host: str | None = None,
         timeout: float | None = 30.0,
     ) -> None:
-        """Take what leads to a database, or a client. The first store of a process imports the driver, for a second.
+        """Create a store from a client or connection options. The first one imports the driver, which takes a second.
 
-        `client` is an AsyncClient of google-cloud-firestore; it stays the caller's to close, and belongs to one event
-        loop. Without one, each event loop gets a client of its own; a project and credentials that are not given are
-        looked for as Google's client does. `database` is "(default)" by default.
+        `client` is a google-cloud-firestore `AsyncClient`; the caller closes it, and it belongs to one event loop.
+        Without a client, each event loop gets its own; a missing project or missing credentials are looked up the way
+        Google's client does. `database` is "(default)" by default.
 
-        `emulator_host` is host and port of an emulator, which is asked without credentials; by default it is what
-        FIRESTORE_EMULATOR_HOST holds now.
+        `emulator_host` is the `host:port` of an emulator, which needs no credentials; by default, the current value of
+        FIRESTORE_EMULATOR_HOST.
 
-        `timeout` is the time in seconds that a request, or those of a batch, may take with all attempts, None for no
-        limit; a batch has as much again for each full thousand of its entries.
+        `timeout` is the time limit of a request in seconds, including retries, None for no limit; a batch gets the same
+        again for each full thousand of its entries.
 
-        Raises ValueError for a project, database or host that cannot be, for a client together with what leads to the
-        database, and for a limit that is not above zero; TypeError for a client of another kind.
+        Raises ValueError for an invalid project, database or host, for a client together with connection options, and
+        for a limit that is not positive; TypeError for a client of another type.
         """
         given = Access(project, database, credentials, emulator_host, checked_timeout(timeout))
         check_access(client, given)
@@ -149,7 +149,7 @@ class FirestoreStore(
 
     # Lifecycle
 
-    async def _database(self) -> "Database":
+    async def _database(self) -> "FirestoreDatabase":
         return await self._clients.get().get()
 
     async def _setup(self) -> None:
@@ -158,8 +158,8 @@ class FirestoreStore(
     async def _probe(self) -> None:
         database = await self._database()
         path = Path(self._ids.collection(self._stored_collection(self.default_collection)), PROBE)
-        await database.get(path, MARKS)
-        # Proves that these credentials may write, and changes nothing.
+        await database.get(path, IDENTIFYING_FIELDS)
+        # Proves that the credentials allow writing, without changing anything.
         await database.write_if(Write(path, condition=False))
 
     async def _close(self) -> None:
@@ -174,8 +174,8 @@ class FirestoreStore(
         fields = checked_fields(
             path,
             entry,
-            tells_collection=self._ids.collection_behind(path.collection) == entry.collection,
-            tells_key=self._ids.key_behind(path.key) == entry.key,
+            id_names_collection=self._ids.original_collection(path.collection) == entry.collection,
+            id_names_key=self._ids.original_key(path.key) == entry.key,
         )
         return Write(path, fields, condition)
 
@@ -190,9 +190,9 @@ class FirestoreStore(
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         path = self._path(collection, key)
         database = await self._database()
-        # A deletion does not tell what there was.
-        while (found := await database.get(path, MARKS)) is not None:
-            if await database.write_if(Write(path, condition=found.written_at)):
+        # A deletion does not report whether a document existed.
+        while (found := await database.get(path, IDENTIFYING_FIELDS)) is not None:
+            if await database.write_if(Write(path, condition=found.updated_at)):
                 return not found.has_expired
         return False
 
@@ -214,10 +214,10 @@ class FirestoreStore(
         database = await self._database()
         paths = [self._path(collection, key) for key in keys]
         live = 0
-        while found := await database.get_each(paths, MARKS):
+        while found := await database.get_each(paths, IDENTIFYING_FIELDS):
             deleted = await database.delete_each(list(found.values()))
             live += sum(not each.has_expired for each in deleted)
-            # Those that somebody has written in between.
+            # Retry the documents that another writer changed in between.
             paths = list(found.keys() - {each.path for each in deleted})
             if not paths:
                 break
@@ -235,34 +235,34 @@ class FirestoreStore(
         path = self._path(collection, key)
         if version is None:
             return await self._put_if_absent(path, managed_entry)
-        written_at, is_live = parse_version(version)
-        write = self._write(path, managed_entry, written_at)
+        updated_at, is_live = parse_version(version)
+        write = self._write(path, managed_entry, updated_at)
         return is_live and await (await self._database()).write_if(write)
 
     async def _put_if_absent(self, path: Path, entry: ManagedEntry) -> bool:
         database = await self._database()
         if await database.write_if(self._write(path, entry, condition=False)):
             return True
-        found = await database.get(path, MARKS)
+        found = await database.get(path, IDENTIFYING_FIELDS)
         if found is None or not found.has_expired:
             return False
-        return await database.write_if(self._write(path, entry, found.written_at))
+        return await database.write_if(self._write(path, entry, found.updated_at))
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
-        written_at, is_live = parse_version(version)
-        write = Write(self._path(collection, key), condition=written_at)
+        updated_at, is_live = parse_version(version)
+        write = Write(self._path(collection, key), condition=updated_at)
         return is_live and await (await self._database()).write_if(write)
 
     # Names
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         if cursor is not None and not is_id(cursor):
-            message = "the cursor is none of a scan of this database"
+            message = "the cursor does not come from a scan of this database"
             raise ValueError(message)
-        size = min(limit, _LARGEST_PAGE)
+        size = min(limit, _MAX_PAGE_DOCUMENTS)
         query = IdQuery(self._ids.collection(collection), size, self._ids.key_prefix(prefix), cursor)
         page = await (await self._database()).query(query)
-        names = [self._ids.key_behind(each.path.key) or each.key for each in page if _is_live(each)]
+        names = [self._ids.original_key(each.path.key) or each.key for each in page if _is_live(each)]
         keys = [name for name in names if name is not None and name.startswith(prefix)]
         return KeyPage(keys, page[-1].path.key if len(page) == size else None)
 
@@ -270,25 +270,24 @@ class FirestoreStore(
         database = await self._database()
         ids = await database.collection_ids()
         collections: dict[str, None] = {}
-        step = max(_FEW, len(ids) if limit is None else limit)
+        step = max(_LIVENESS_PAGE_DOCUMENTS, len(ids) if limit is None else limit)
         for start in range(0, len(ids), step):
 
-            async def look(some: Sequence[str]) -> str | None:
+            async def look_up(some: Sequence[str]) -> str | None:
                 return await self._collection_of(database, some[0])
 
-            found = await in_batches(ids[start : start + step], 1, look)
+            found = await in_batches(ids[start : start + step], 1, look_up)
             collections.update((name, None) for name in found if name is not None)
             if limit is not None and len(collections) >= limit:
                 break
         return list(islice(collections, limit))
 
-    async def _collection_of(self, database: "Database", collection_id: str) -> str | None:
-        """The collection of the id, if it has a live entry."""
-        # The first document is as good as any, unless it has expired.
-        async with aclosing(_pages(database, IdQuery(collection_id, _FEW))) as pages:
+    async def _collection_of(self, database: "FirestoreDatabase", collection_id: str) -> str | None:
+        """Return the collection of the id if it has a live entry."""
+        async with aclosing(_pages(database, IdQuery(collection_id, _LIVENESS_PAGE_DOCUMENTS))) as pages:
             async for page in pages:
                 for each in filter(_is_live, page):
-                    return self._ids.collection_behind(collection_id) or each.collection
+                    return self._ids.original_collection(collection_id) or each.collection
         return None
 
     # Removing
@@ -306,33 +305,33 @@ class FirestoreStore(
         database = await self._database()
         moment = clock.now().isoformat()
         for collection_id in await database.collection_ids():
-            query: ExpiredQuery | None = ExpiredQuery(collection_id, _REMOVED_AT_ONCE, moment)
+            query: ExpiredQuery | None = ExpiredQuery(collection_id, _REMOVAL_PAGE_DOCUMENTS, moment)
             while query is not None:
                 page = await database.query(query)
-                # Those that somebody has replaced since stay.
+                # Documents replaced since they were read are kept.
                 await database.delete_each([each for each in page if each.is_entry and each.has_expired])
-                query = query.following(page)
+                query = query.next_page(page)
 
 
-async def _pages(database: "Database", query: IdQuery) -> AsyncGenerator[list[Found], None]:
-    following: IdQuery | None = query
-    while following is not None:
-        page = await database.query(following)
+async def _pages(database: "FirestoreDatabase", query: IdQuery) -> AsyncGenerator[list[Found], None]:
+    next_query: IdQuery | None = query
+    while next_query is not None:
+        page = await database.query(next_query)
         yield page
-        following = following.following(page)
+        next_query = next_query.next_page(page)
 
 
-async def _delete_entries(database: "Database", collection_id: str) -> bool:
-    """Remove what stores have written into the collection, and nothing else; whether a live entry was among it."""
-    held = False
-    query = IdQuery(collection_id, _REMOVED_AT_ONCE, with_values=True)
+async def _delete_entries(database: "FirestoreDatabase", collection_id: str) -> bool:
+    """Remove only the documents that stores have written to the collection; return whether any was live."""
+    had_live = False
+    query = IdQuery(collection_id, _REMOVAL_PAGE_DOCUMENTS, with_values=True)
     async with aclosing(_pages(database, query)) as pages:
         async for page in pages:
             entries = [each for each in page if each.is_entry]
             if entries:
                 await database.write_each([Write(each.path) for each in entries])
-            held = held or any(map(_is_live, entries))
-    return held
+            had_live = had_live or any(map(_is_live, entries))
+    return had_live
 
 
 async def _close(client: LoopClient | GivenClient) -> None:
@@ -340,4 +339,4 @@ async def _close(client: LoopClient | GivenClient) -> None:
 
 
 def _is_live(found: Found) -> bool:
-    return found.is_marked and not found.has_expired
+    return found.looks_like_entry and not found.has_expired
