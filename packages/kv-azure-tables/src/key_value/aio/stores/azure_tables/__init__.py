@@ -1,4 +1,4 @@
-"""A store in a table of Azure Table Storage."""
+"""A store in an Azure Table Storage table."""
 
 from key_value.aio.stores.azure_tables.names import AzureTablesSanitizationStrategy
 from key_value.aio.stores.azure_tables.store import AzureTablesStore

@@ -1,4 +1,4 @@
-"""Clients of a table: how one is made, off the event loop."""
+"""Construction of table clients, off the event loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ __all__ = ["make_client"]
 def make_client(
     table_name: str, connection_string: str | None, endpoint: str, credential: Any, connections: int
 ) -> Callable[[], Any]:
-    """What makes a client that no event loop has used yet. It blocks: the first time for a second, of imports."""
+    """Return a function that creates a client for any one event loop. Its first call takes a second, for imports."""
 
     def make() -> Any:
         from azure.core.pipeline.transport import AioHttpTransport
         from azure.data.tables.aio import TableClient
 
         options: dict[str, Any] = {"connection_pool_size": connections, "logging_enable": False}
-        options["transport"] = _sending_once(AioHttpTransport(**options))
+        options["transport"] = _without_resending(AioHttpTransport(**options))
         if connection_string is not None:
             return TableClient.from_connection_string(connection_string, table_name, **options)
         return TableClient(endpoint, table_name, credential=_credential(credential), **options)
@@ -24,24 +24,24 @@ def make_client(
     return make
 
 
-def _sending_once(transport: Any) -> Any:
-    """Keep aiohttp from sending again what it sent over a connection that was lost then.
+def _without_resending(transport: Any) -> Any:
+    """Keep aiohttp from resending requests after a lost connection.
 
-    It takes PUT and DELETE for repeatable, which they are not with an ETag: one that held the first time, unseen, fails
-    the second time.
+    aiohttp treats PUT and DELETE as idempotent, which they are not with an ETag: if the first attempt succeeded
+    unnoticed, the second fails.
     """
     open_session = transport.open
 
-    async def open_session_once() -> None:
+    async def open_session_without_resending() -> None:
         await open_session()
-        transport.session._retry_connection = False  # noqa: SLF001 — there is no option for it
+        transport.session._retry_connection = False  # noqa: SLF001 — aiohttp has no option for it
 
-    transport.open = open_session_once
+    transport.open = open_session_without_resending
     return transport
 
 
 def _credential(credential: Any) -> Any:
-    """An object of azure's for a text: `name:key`, or a shared access signature."""
+    """Convert a string, `name:key` or a shared access signature, to a credential object of azure-core."""
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
     if not isinstance(credential, str):

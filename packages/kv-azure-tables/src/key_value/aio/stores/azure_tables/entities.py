@@ -1,4 +1,4 @@
-"""An entry as an entity of a table."""
+"""Entries as entities of a table."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,37 +16,37 @@ __all__ = [
     "NAMES",
     "Entity",
     "Naming",
+    "contains_entry",
     "entity_of",
     "entry_of",
     "has_expired",
-    "is_doubtful",
     "is_past",
-    "is_written",
     "live_names_of",
     "names_of",
+    "needs_value",
     "stored_names",
-    "weight_of",
+    "transaction_size",
 ]
 
 Entity = Mapping[str, Any]
 
 Naming = Callable[[str, str], tuple[str, str]]
-"""The collection and key that those of an entry become with the strategies of the store."""
+"""A function from the collection and key in an entry to those that the store's strategies return."""
 
 PARTITION, ROW, VALUE, EXPIRES_AT = "PartitionKey", "RowKey", "Value", "ExpiresAt"
 NAMES = (PARTITION, ROW, EXPIRES_AT)
 
-# An entity has 1 MiB, of which a character takes two bytes, and its names and the properties the rest. The properties
-# are 32 at the most, of the 252 that it may have.
+# An entity is limited to 1 MiB. Each character of the value takes two bytes; the rest is for names and properties. The
+# value takes at most 32 of the 252 allowed properties.
 # https://learn.microsoft.com/azure/storage/tables/scalability-targets
 MAX_ENTRY_BYTES = 1024**2 // 2 - 4096
 _PROPERTY_UNITS = 32 * 1024
-# Others cut the second off where it is rounded up here.
-_UNCERTAINTY = 2
+# Seconds. Other implementations truncate expiry times to seconds, this one rounds up.
+_EXPIRY_UNCERTAINTY_SECONDS = 2
 
 
 def entity_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, Any]:
-    """Raises ValueTooLargeError for what Azure would refuse."""
+    """Return the entity of an entry. Raises ValueTooLargeError for an entity that Azure would reject."""
     text = dump_entry(entry).decode()
     units = len(text.encode("utf-16-le")) // 2
     if units > MAX_ENTRY_BYTES:
@@ -55,7 +55,7 @@ def entity_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, Any]:
     for number, part in enumerate(_parts(text, units)):
         entity[f"{VALUE}{number or ''}"] = part
     if entry.expires_at is not None:
-        # Larger than what Edm.Int32 holds from 2038 on.
+        # Exceeds Edm.Int32 from 2038 on.
         from azure.data.tables import EdmType, EntityProperty
 
         entity[EXPIRES_AT] = EntityProperty(ceil(entry.expires_at.timestamp()), EdmType.INT64)
@@ -63,25 +63,25 @@ def entity_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, Any]:
 
 
 def _parts(text: str, units: int) -> list[str]:
-    # A character has two units of UTF-16 at the most.
+    # A character has at most two UTF-16 units.
     size = _PROPERTY_UNITS if units == len(text) else _PROPERTY_UNITS // 2
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def weight_of(entity: Entity) -> int:
-    """What it takes in a transaction, in bytes at the most."""
+def transaction_size(entity: Entity) -> int:
+    """Return an upper limit of the entity's size in a transaction, in bytes."""
     names = sum(len(entity[name].encode()) for name in (PARTITION, ROW))
-    # In JSON once, and once in the URL, where a byte may be three characters; and the frame of the request.
+    # Names are in the JSON and in the URL, where a byte takes up to three characters. 1024 bytes are request overhead.
     return len(json.dumps(entity, default=str)) + 4 * names + 1024
 
 
 def text_of(entity: Entity) -> str:
-    """What is stored for the entry. Raises DeserializationError for an entity without it."""
+    """Return the stored text of the entry. Raises DeserializationError if the entity has none."""
     parts: list[str] = []
     while isinstance(part := entity.get(f"{VALUE}{len(parts) or ''}"), str):
         parts.append(part)
     if not parts:
-        message = f"the stored entity has no property {VALUE!r} that is a string"
+        message = f"the stored entity has no string property {VALUE!r}"
         raise DeserializationError(message)
     return "".join(parts)
 
@@ -102,13 +102,13 @@ def stored_names(entity: Entity) -> tuple[str, str]:
 
 
 def names_of(entity: Entity) -> tuple[str, str] | None:
-    """The collection and key; None where a digest hides one."""
+    """Return collection and key; None if one of them is hashed."""
     collection, key = restored_name(entity[PARTITION]), restored_name(entity[ROW])
     return None if collection is None or key is None else (collection, key)
 
 
-def is_written(entity: Entity, naming: Naming) -> bool:
-    """Whether it holds an entry, which has no other names than those that it is stored under."""
+def contains_entry(entity: Entity, naming: Naming) -> bool:
+    """Whether the entity contains an entry, stored under its own collection and key."""
     try:
         entry = entry_of(entity)
     except DeserializationError:
@@ -119,7 +119,7 @@ def is_written(entity: Entity, naming: Naming) -> bool:
 
 
 def live_names_of(entity: Entity, naming: Naming) -> tuple[str, str] | None:
-    """The collection and key of an entity with its value; None when it has expired, or nothing tells them."""
+    """Return collection and key of an entity with its value; None if it has expired or they are unknown."""
     try:
         entry = entry_of(entity)
     except DeserializationError:
@@ -128,7 +128,7 @@ def live_names_of(entity: Entity, naming: Naming) -> tuple[str, str] | None:
 
 
 def _names_in(entity: Entity, entry: ManagedEntry, naming: Naming) -> tuple[str, str] | None:
-    """Those that the entry has and is stored under."""
+    """Return the collection and key in the entry, if the entity is stored under them."""
     if not entry.collection or not entry.key:
         return None
     try:
@@ -139,19 +139,20 @@ def _names_in(entity: Entity, entry: ManagedEntry, naming: Naming) -> tuple[str,
 
 
 def is_past(entity: Entity) -> bool:
+    """Whether the entity, read without its value, has certainly expired."""
     seconds = _seconds(entity)
-    return seconds is not None and seconds + _UNCERTAINTY < clock.now().timestamp()
+    return seconds is not None and seconds + _EXPIRY_UNCERTAINTY_SECONDS < clock.now().timestamp()
 
 
-def is_doubtful(entity: Entity) -> bool:
-    """Whether the entity, without its value, leaves open how it is named or whether it has expired."""
+def needs_value(entity: Entity) -> bool:
+    """Whether the value must be read to know the names of the entity or whether it has expired."""
     seconds = _seconds(entity)
-    unsure = seconds is not None and abs(seconds - clock.now().timestamp()) <= _UNCERTAINTY
-    return unsure or names_of(entity) is None
+    is_uncertain = seconds is not None and abs(seconds - clock.now().timestamp()) <= _EXPIRY_UNCERTAINTY_SECONDS
+    return is_uncertain or names_of(entity) is None
 
 
 def _seconds(entity: Entity) -> int | None:
     found = entity.get(EXPIRES_AT)
     seconds: Any = getattr(found, "value", found)
-    # Another application may have a property of this name, of another kind.
+    # Another application may use a property with this name and another type.
     return seconds if type(seconds) is int else None

@@ -1,4 +1,4 @@
-"""The options of a store: what may be, and go together."""
+"""Validation of connection options."""
 
 import re
 from base64 import b64decode
@@ -12,8 +12,8 @@ _TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 _RESERVED = "tables"
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
-# Of a named key, a signature, and a token.
-_OF_CREDENTIALS = ("named_key", "signature", "get_token", "get_token_info")
+# Attributes of named keys, signatures and token credentials.
+_CREDENTIAL_ATTRIBUTES = ("named_key", "signature", "get_token", "get_token_info")
 
 _EMULATOR = "UseDevelopmentStorage=true"
 _EMULATOR_ENDPOINT = "http://127.0.0.1:10002/devstoreaccount1"
@@ -31,7 +31,7 @@ def checked_table_name(name: str | None) -> str:
 def checked_endpoint(
     connection_string: str | None, account_name: str | None, endpoint: str | None, credential: Any
 ) -> str:
-    """Where the account is. Raises ValueError, which shows no credential, for what leads to none."""
+    """Return the endpoint of the account. Raises ValueError for invalid options, without showing credentials."""
     if (connection_string is None) is (account_name is None and endpoint is None):
         message = "pass a connection_string, or an account_name or endpoint with a credential"
         raise ValueError(message)
@@ -41,7 +41,7 @@ def checked_endpoint(
             raise ValueError(message)
         return _endpoint_in(connection_string)
     if account_name is not None and not _ACCOUNT_NAME.fullmatch(account_name):
-        message = f"account_name must be 3 to 24 small letters and digits, not {account_name!r:.100}"
+        message = f"account_name must be 3 to 24 lower-case letters and digits, not {account_name!r:.100}"
         raise ValueError(message)
     if endpoint is None:
         endpoint = f"https://{account_name}.table.core.windows.net"
@@ -54,18 +54,18 @@ def checked_endpoint(
 
 def _check_credential(credential: Any, endpoint: str) -> None:
     if credential is None:
-        message = "a credential is missing: name:key, a shared access signature, or an object of azure-core"
+        message = "pass a credential: name:key, a shared access signature, or an object of azure-core"
         raise ValueError(message)
     if isinstance(credential, str):
         if not (_is_signature(credential) or _is_named_key(*credential.split(":", 1))):
             message = "the credential must be name:key or a shared access signature, or an object of azure-core"
             raise ValueError(message)
         return
-    if not any(hasattr(credential, name) for name in _OF_CREDENTIALS):
+    if not any(hasattr(credential, name) for name in _CREDENTIAL_ATTRIBUTES):
         message = f"credential must be text, or an object of azure-core, not {type(credential).__qualname__}"
         raise TypeError(message)
     if hasattr(credential, "get_token") and not endpoint.lower().startswith("https:"):
-        message = "a credential that gives tokens needs an endpoint that begins with https"
+        message = "a token credential needs an https endpoint"
         raise ValueError(message)
 
 
@@ -79,17 +79,17 @@ def _endpoint_in(connection_string: str) -> str:
     by_key = key is not None and _is_named_key(name, key)
     by_signature = (name or endpoint) and key is None and _is_signature(settings.get("sharedaccesssignature", ""))
     if not all(settings.values()) or len(settings) < len(pairs) or not (by_key or by_signature):
-        message = "the connection_string must have AccountName and AccountKey, or SharedAccessSignature, and each once"
+        message = "the connection_string must contain AccountName and AccountKey, or SharedAccessSignature, each once"
         raise ValueError(message)
     if endpoint is None:
         suffix = settings.get("endpointsuffix")
-        # As the driver reads it, here and below.
+        # Here and below, same rules as in the driver.
         protocol = settings.get("defaultendpointsprotocol", "https") if suffix else "https"
         endpoint = f"{protocol}://{name}.table.{suffix or 'core.windows.net'}"
     elif "://" not in endpoint:
         endpoint = f"https://{endpoint}"
     if not _is_endpoint(endpoint):
-        message = "the connection_string must lead to http://host[:port][/path] or https://host[:port][/path]"
+        message = "the endpoint in connection_string must be http://host[:port][/path] or https://host[:port][/path]"
         raise ValueError(message)
     return endpoint
 
@@ -102,13 +102,13 @@ def _is_named_key(name: str, key: str = "") -> bool:
 
 
 def _is_signature(text: str) -> bool:
-    """Whether it is the query of a URL that is signed, with the question mark or without."""
+    """Whether the text is a signed URL query, with or without the question mark."""
     names = [part.partition("=")[0] for part in text.removeprefix("?").split("&")]
     return "sig" in names and all(map(str.isalpha, names)) and _is_word(text)
 
 
 def _is_word(text: str) -> bool:
-    """Whether it can be a part of a header or URL."""
+    """Whether the text can be part of a header or URL."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 

@@ -1,4 +1,4 @@
-"""Queries for a collection and a beginning of keys, and where to go on."""
+"""Query conditions, scan cursors, and the names of live entries."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Any
 from key_value.aio.stores.azure_tables.entities import (
     Entity,
     Naming,
-    is_doubtful,
     is_past,
     live_names_of,
     names_of,
+    needs_value,
     stored_names,
 )
 from key_value.aio.stores.azure_tables.names import range_of, stored_name
@@ -40,23 +40,23 @@ def cursor_of(position: dict[str, str | None] | None) -> str | None:
 def position_of(cursor: str) -> dict[str, str | None]:
     try:
         position: Any = json.loads(cursor)
-        # Azure may leave one of them out: https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination
-        known = {name: position[name] for name in ("PartitionKey", "RowKey")}
+        # Azure may omit one of the two keys: https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination
+        found = {name: position[name] for name in ("PartitionKey", "RowKey")}
     except (ValueError, TypeError, KeyError):
-        known = {}
-    if not known or not all(text is None or isinstance(text, str) for text in known.values()):
-        message = "the cursor is none of a scan of this table"
+        found = {}
+    if not found or not all(text is None or isinstance(text, str) for text in found.values()):
+        message = "the cursor does not come from a scan of this table"
         raise ValueError(message)
-    return known
+    return found
 
 
 async def live_names(requests: Requests, entities: Sequence[Entity], naming: Naming) -> list[tuple[str, str]]:
-    """The collections and keys of those entities, known without their values, that have not expired."""
+    """Return collections and keys of the live ones among entities that were read without their values."""
 
     async def look(entity: Entity) -> tuple[str, str] | None:
         if is_past(entity):
             return None
-        if not is_doubtful(entity):
+        if not needs_value(entity):
             return names_of(entity)
         whole = await requests.get(stored_names(entity))
         return None if whole is None else live_names_of(whole, naming)

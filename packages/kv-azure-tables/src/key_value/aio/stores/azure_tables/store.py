@@ -1,4 +1,4 @@
-"""AzureTablesStore: an entry is an entity, its collection the partition key and its key the row key."""
+"""AzureTablesStore: one entity per entry, with the collection as partition key and the key as row key."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -20,11 +20,11 @@ from key_value.aio.stores.azure_tables.entities import (
     NAMES,
     Entity,
     Naming,
+    contains_entry,
     entity_of,
     entry_of,
     has_expired,
     is_past,
-    is_written,
     stored_names,
 )
 from key_value.aio.stores.azure_tables.errors import DRIVER_ERRORS
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AzureTablesStore"]
 
-_ATTEMPTS = 100
-_AT_ONCE = 100
-_PAGE = 1000
+_MAX_ATTEMPTS = 100
+_BATCH_ENTITIES = 100
+_PAGE_ENTITIES = 1000
 
 
 class AzureTablesStore(
@@ -63,10 +63,7 @@ class AzureTablesStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a table of Azure Table Storage, a partition for each collection; batches of 100 writes.
-
-    The table is created at the first use.
-    """
+    """Entries in an Azure Table Storage table, one partition per collection, in batches of 100 writes."""
 
     driver_errors = DRIVER_ERRORS
     capabilities: Capabilities = Capabilities(
@@ -90,32 +87,31 @@ class AzureTablesStore(
         timeout: float | None = 30.0,
         max_connections: int = 50,
     ) -> None:
-        """Take the name of a table and what leads to its account, or a client.
+        """Create a store from the name of a table and connection options, or from a client.
 
-        The account is a `connection_string`, with a key or a shared access signature; or an `endpoint`, or the
-        `account_name` of one on Azure, with a `credential`: `"name:key"`, a shared access signature, or an object of
-        azure-core or azure-identity. `client` is an `azure.data.tables.aio.TableClient`; it stays the caller's to
-        close, and belongs to one event loop. Without one, each event loop gets a client of its own.
+        The connection options are a `connection_string` with a key or a shared access signature, or a `credential` with
+        an `endpoint` or the `account_name` of an account on Azure. The credential is `"name:key"`, a shared access
+        signature, or an object of azure-core or azure-identity. `client` is an `azure.data.tables.aio.TableClient`; the
+        caller closes it, and it belongs to one event loop. Without a client, each event loop gets its own.
 
-        With `auto_create` a missing table is created. A strategy changes names before they are stored.
+        A missing table is created unless `auto_create` is False. Strategies convert names before they are stored.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        Raises ValueError for a connection string, an endpoint, an account, a credential or a table that cannot be, for
-        a client together with what leads to the table, and for a limit that is not above zero; TypeError for a client
-        that blocks or is none, and an object that is no credential.
+        Raises ValueError for an invalid connection string, endpoint, account name, credential or table name, for a
+        client together with connection options, and for a limit that is not positive; TypeError for a client or
+        credential of another type, such as a blocking client.
         """
-        leading = (connection_string, account_name, credential, endpoint, table_name)
-        if client is not None and any(each is not None for each in leading):
-            message = "pass a client or what leads to the table, not both"
+        connection_options = (connection_string, account_name, credential, endpoint, table_name)
+        if client is not None and any(option is not None for option in connection_options):
+            message = "pass a client or connection options, not both"
             raise ValueError(message)
         if client is None:
             place = checked_endpoint(connection_string, account_name, endpoint, credential)
         else:
             place = ""
-            # Not before: its import takes 0.3 s.
+            # Deferred: the import takes 0.3 s.
             from azure.data.tables.aio import TableClient
 
             check_client(client, TableClient)
@@ -155,7 +151,7 @@ class AzureTablesStore(
 
     async def _probe(self) -> None:
         async with self._table.limit() as requests:
-            # A single entity that is absent has the same answer as an account that is.
+            # A query, because getting a missing entity is answered like getting one from a missing account.
             await requests.query(condition_for(self.default_collection, "probe"), NAMES, limit=1)
 
     async def _close(self) -> None:
@@ -165,7 +161,7 @@ class AzureTablesStore(
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
         async with self._table.limit() as requests:
-            entity = await requests.get(_stored(collection, key))
+            entity = await requests.get(_stored_names_of(collection, key))
         return None if entity is None else entry_of(entity)
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
@@ -175,13 +171,13 @@ class AzureTablesStore(
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         async with self._table.limit() as requests:
-            return await _delete(requests, _stored(collection, key))
+            return await _delete(requests, _stored_names_of(collection, key))
 
     # Batches
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
         async with self._table.limit(len(keys)) as requests:
-            found = await requests.each(lambda key: requests.get(_stored(collection, key)), keys)
+            found = await requests.each(lambda key: requests.get(_stored_names_of(collection, key)), keys)
         return [None if entity is None else entry_of(entity) for entity in found]
 
     async def _put_managed_entries(
@@ -193,14 +189,14 @@ class AzureTablesStore(
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         async with self._table.limit(len(keys)) as requests:
-            looked = await requests.each(lambda key: requests.get(_stored(collection, key)), keys)
-            return await _delete_found(requests, [entity for entity in looked if entity is not None])
+            found = await requests.each(lambda key: requests.get(_stored_names_of(collection, key)), keys)
+            return await _delete_found(requests, [entity for entity in found if entity is not None])
 
     # Versions
 
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
         async with self._table.limit() as requests:
-            entity = await requests.get(_stored(collection, key))
+            entity = await requests.get(_stored_names_of(collection, key))
         return None if entity is None else VersionedEntry(entry_of(entity), etag_of(entity))
 
     async def _put_managed_entry_if_version(
@@ -210,13 +206,13 @@ class AzureTablesStore(
         async with self._table.limit() as requests:
             if version is None:
                 return await _put_if_absent(requests, entity, collection, key)
-            found = await _live_of_version(requests, collection, key, version)
+            found = await _has_live_version(requests, collection, key, version)
             return found and await requests.replace(entity, version)
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
         async with self._table.limit() as requests:
-            found = await _live_of_version(requests, collection, key, version)
-            return found and await requests.delete(_stored(collection, key), version)
+            found = await _has_live_version(requests, collection, key, version)
+            return found and await requests.delete(_stored_names_of(collection, key), version)
 
     # Names
 
@@ -226,11 +222,11 @@ class AzureTablesStore(
             page = await requests.query(condition_for(collection, prefix), NAMES, limit=limit, start=start)
             names = await live_names(requests, page.entities, self._stored_names)
         keys = [key for owner, key in names if owner == collection and key.startswith(prefix)]
-        return KeyPage(keys, cursor_of(page.following))
+        return KeyPage(keys, cursor_of(page.continuation))
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         collections: dict[str, None] = {}
-        async with aclosing(self._all("", NAMES)) as pages:
+        async with aclosing(self._entity_pages("", NAMES)) as pages:
             async for entities in pages:
                 async with self._table.limit(len(entities)) as requests:
                     names = await live_names(requests, entities, self._stored_names)
@@ -252,49 +248,49 @@ class AzureTablesStore(
         return await self._remove(condition_for(collection, ""))
 
     async def _cull(self) -> None:
-        async with aclosing(self._all("", NAMES)) as pages:
+        async with aclosing(self._entity_pages("", NAMES)) as pages:
             async for entities in pages:
                 past = [stored_names(entity) for entity in entities if is_past(entity)]
                 async with self._table.limit(len(past)) as requests:
-                    await in_batches(past, _AT_ONCE, partial(_remove_expired, requests, self._stored_names))
+                    await in_batches(past, _BATCH_ENTITIES, partial(_remove_expired, requests, self._stored_names))
 
     async def _remove(self, condition: str) -> bool:
         removed = False
-        async with aclosing(self._all(condition, None)) as pages:
+        async with aclosing(self._entity_pages(condition, None)) as pages:
             async for entities in pages:
-                found = [entity for entity in entities if is_written(entity, self._stored_names)]
+                found = [entity for entity in entities if contains_entry(entity, self._stored_names)]
                 async with self._table.limit(len(found)) as requests:
                     removed = bool(await _delete_found(requests, found)) or removed
         return removed
 
-    async def _all(self, condition: str, select: Sequence[str] | None) -> AsyncGenerator[list[Entity], None]:
-        following: Any = None
+    async def _entity_pages(self, condition: str, select: Sequence[str] | None) -> AsyncGenerator[list[Entity], None]:
+        continuation: Any = None
         while True:
             async with self._table.limit() as requests:
-                page = await requests.query(condition, select, limit=_PAGE, start=following)
+                page = await requests.query(condition, select, limit=_PAGE_ENTITIES, start=continuation)
             yield page.entities
-            following = page.following
-            if following is None:
+            continuation = page.continuation
+            if continuation is None:
                 return
 
 
-def _stored(collection: str, key: str) -> tuple[str, str]:
+def _stored_names_of(collection: str, key: str) -> tuple[str, str]:
     return stored_name(collection), stored_name(key)
 
 
 async def _delete(requests: Requests, names: tuple[str, str]) -> bool:
-    """Remove the entry; whether it was a live one, and this is what removed it."""
-    for _ in range(_ATTEMPTS):
+    """Remove the entry; return whether this call removed a live one."""
+    for _ in range(_MAX_ATTEMPTS):
         entity = await requests.get(names)
         if entity is None:
             return False
         if await requests.delete(names, etag_of(entity)):
             return not has_expired(entity)
-    raise _contended()
+    raise _contention_error()
 
 
 async def _delete_found(requests: Requests, found: Sequence[Entity]) -> int:
-    """Remove what was read, and what others have put in its place since; how many were live."""
+    """Remove the entities, and any that replaced them since they were read; return how many were live."""
     deleted = await requests.delete_each(found)
     left = {*map(stored_names, found)} - {*map(stored_names, deleted)}
     again = await requests.each(lambda names: _delete(requests, names), left)
@@ -302,32 +298,32 @@ async def _delete_found(requests: Requests, found: Sequence[Entity]) -> int:
 
 
 async def _remove_expired(requests: Requests, naming: Naming, names: Sequence[tuple[str, str]]) -> None:
-    """Remove the entries among the entities of these names. What somebody has replaced since stays."""
+    """Remove the expired entries among the entities of these names. Those replaced meanwhile are kept."""
     found = [entity for entity in await requests.each(requests.get, names) if entity is not None]
-    await requests.delete_each([entity for entity in found if is_written(entity, naming) and has_expired(entity)])
+    await requests.delete_each([entity for entity in found if contains_entry(entity, naming) and has_expired(entity)])
 
 
 async def _put_if_absent(requests: Requests, entity: Entity, collection: str, key: str) -> bool:
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         if await requests.create(entity):
             return True
-        found = await requests.get(_stored(collection, key))
+        found = await requests.get(_stored_names_of(collection, key))
         if found is None:
             continue
         if not has_expired(found):
             return False
         if await requests.replace(entity, etag_of(found)):
             return True
-    raise _contended()
+    raise _contention_error()
 
 
-async def _live_of_version(requests: Requests, collection: str, key: str, version: str) -> bool:
-    found = await requests.get(_stored(collection, key))
+async def _has_live_version(requests: Requests, collection: str, key: str, version: str) -> bool:
+    found = await requests.get(_stored_names_of(collection, key))
     if found is None or etag_of(found) != version:
         return False
     return live_entry(entry_of(found), collection, key) is not None
 
 
-def _contended() -> StoreConnectionError:
-    message = f"others have written the entry between each of {_ATTEMPTS} attempts"
+def _contention_error() -> StoreConnectionError:
+    message = f"other clients changed the entry during each of {_MAX_ATTEMPTS} attempts"
     return StoreConnectionError(message)

@@ -1,4 +1,4 @@
-"""One table: requests with a time limit, repeated where that is safe, several at once where there are many."""
+"""Requests to one table: with a time limit, retried where that is safe, and concurrent for batches."""
 
 import sys
 from asyncio import TimeoutError as AsyncioTimeoutError
@@ -11,15 +11,15 @@ from key_value.aio.core.batches import in_batches
 from key_value.aio.core.clients import GivenClient, LoopClient
 from key_value.aio.core.numbers import scaled_timeout
 from key_value.aio.core.requests import Sender, UnderWay, map_together
-from key_value.aio.stores.azure_tables.entities import Entity, stored_names, weight_of
+from key_value.aio.stores.azure_tables.entities import Entity, stored_names, transaction_size
 from key_value.aio.stores.azure_tables.errors import (
-    RefusedError,
-    UnansweredError,
+    ErrorResponseError,
+    NoResponseError,
     is_absent,
     is_changed,
     is_conflict,
     is_unavailable,
-    meant_by,
+    translate_error,
     was_not_done,
 )
 
@@ -34,22 +34,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions
-_AT_ONCE = 100
-# It may have 4 MiB in all.
-_HEAVIEST_TRANSACTION = 4 * 1024**2 - 64 * 1024
+_TRANSACTION_ENTITIES = 100
+# A transaction is limited to 4 MiB in total.
+_MAX_TRANSACTION_BYTES = 4 * 1024**2 - 64 * 1024
 
-_PAGE = 1000
-# For calls that are under way when the store closes.
-_CLOSING_SECONDS = 10.0
+_MAX_PAGE_ENTITIES = 1000
+# For requests in flight when the store closes.
+_CLOSE_TIMEOUT_SECONDS = 10.0
 _NOT_FOUND = 404
-# A request is repeated by whoever knows whether it may be, also where the client would do it by itself.
-_ONCE: dict[str, Any] = {"retry_total": 0}
+# Disables the client's retries: Sender retries where that is safe.
+_NO_RETRIES: dict[str, Any] = {"retry_total": 0}
 
 
 class Page(NamedTuple):
     entities: list[Entity]
-    following: dict[str, str | None] | None
-    """Where to go on; None when there is no more."""
+    continuation: dict[str, str | None] | None
+    """The continuation of the next page; None after the last page."""
 
 
 def etag_of(entity: Any) -> str:
@@ -57,28 +57,28 @@ def etag_of(entity: Any) -> str:
 
 
 class Table:
-    """A table in the event loop that its client belongs to, with so many requests under way at once."""
+    """A table in the event loop of its client, with a limited number of concurrent requests."""
 
     def __init__(self, opened: LoopClient | GivenClient, *, requests: int, seconds: float | None) -> None:
         self._opened = opened
-        self._under_way = UnderWay()
+        self._in_flight = UnderWay()
         self.is_closed: bool = False
         self.requests = requests
         self._seconds = seconds
         self.sender: Sender = Sender(
             requests,
-            service_error=RefusedError,
-            lost_connection=UnansweredError,
+            service_error=ErrorResponseError,
+            lost_connection=NoResponseError,
             was_not_done=was_not_done,
             is_unavailable=is_unavailable,
         )
 
     @asynccontextmanager
     async def limit(self, entries: int = 1) -> "AsyncGenerator[Requests, None]":
-        """The requests of one operation, which together have the time for so many entries."""
-        self._under_way.begin()
+        """Yield the requests of one operation under one time limit, scaled by the number of entries."""
+        self._in_flight.begin()
         try:
-            # Making the client is not a part of an operation: the first one waits for it, as long as it takes.
+            # Creating the client, which the first operation waits for, does not count towards the time limit.
             client = await self._opened.get()
             seconds = scaled_timeout(self._seconds, entries)
             if seconds is None:
@@ -87,17 +87,17 @@ class Table:
                 async with timeout(seconds):
                     yield Requests(self, client, get_running_loop().time() + seconds)
         finally:
-            self._under_way.end()
+            self._in_flight.end()
 
     async def close(self) -> None:
-        """End the connections, when the calls under way have their answers or have had their time."""
-        await self._under_way.wait(_CLOSING_SECONDS)
+        """Close the client after the requests in flight, or after 10 s."""
+        await self._in_flight.wait(_CLOSE_TIMEOUT_SECONDS)
         self.is_closed = True
         await self._opened.close()
 
 
 class Requests:
-    """What can be asked of the table, up to a moment of the event loop's time."""
+    """Requests to the table, with a common deadline in event loop time."""
 
     def __init__(self, table: Table, client: Any, deadline: float | None) -> None:
         self._table = table
@@ -106,77 +106,79 @@ class Requests:
 
     async def get(self, names: tuple[str, str]) -> Entity | None:
         async def ask(client: Any) -> Entity:
-            entity = await client.get_entity(*names, **_ONCE)
+            entity = await client.get_entity(*names, **_NO_RETRIES)
             if stored_names(entity) != names:
-                message = "the answer has another entity than was asked for"
+                message = "the response contains another entity than the requested one"
                 raise LookupError(message)
             return entity
 
         try:
             return await self.send(ask)
-        except RefusedError as error:
+        except ErrorResponseError as error:
             if not is_absent(error):
                 raise
             return None
 
     async def put(self, entity: Entity) -> None:
-        await self.send(lambda client: client.upsert_entity(entity, mode="replace", **_ONCE))
+        await self.send(lambda client: client.upsert_entity(entity, mode="replace", **_NO_RETRIES))
 
     async def create(self, entity: Entity) -> bool:
-        """Whether there was none."""
-        return await self._if(is_conflict, lambda client: client.create_entity(entity, **_ONCE))
+        """Create the entity; return False if it exists already."""
+        return await self._send_if(is_conflict, lambda client: client.create_entity(entity, **_NO_RETRIES))
 
     async def replace(self, entity: Entity, etag: str) -> bool:
-        """Whether the entity had this ETag."""
-        options = {"mode": "replace", **_if_it_has(etag), **_ONCE}
-        return await self._if(is_changed, lambda client: client.update_entity(entity, **options))
+        """Replace the entity if it has this ETag; return whether it was replaced."""
+        options = {"mode": "replace", **_if_match(etag), **_NO_RETRIES}
+        return await self._send_if(is_changed, lambda client: client.update_entity(entity, **options))
 
     async def delete(self, names: tuple[str, str], etag: str) -> bool:
-        """Whether the entity was there, and had this ETag."""
+        """Delete the entity if it has this ETag; return whether it was deleted."""
         statuses: list[int] = []
 
-        def look(response: Any) -> None:
+        def record_status(response: Any) -> None:
             statuses.append(response.http_response.status_code)
 
-        # The client takes an entity that is not there for deleted, so that the answer itself is looked at.
-        options = {**_if_it_has(etag), "raw_response_hook": look, **_ONCE}
-        held = await self._if(is_changed, lambda client: client.delete_entity(*names, **options))
-        return held and statuses[-1] != _NOT_FOUND
+        # The client reports a missing entity as deleted, so the status of the response is checked.
+        options = {**_if_match(etag), "raw_response_hook": record_status, **_NO_RETRIES}
+        was_deleted = await self._send_if(is_changed, lambda client: client.delete_entity(*names, **options))
+        return was_deleted and statuses[-1] != _NOT_FOUND
 
     async def put_each(self, entities: Sequence[Entity]) -> None:
-        """Replace entities of one partition, a hundred at once, each hundred whole or not at all."""
+        """Put entities of one partition, in transactions of up to a hundred."""
 
         async def put_some(some: Sequence[Entity]) -> None:
             operations = [("upsert", entity, {"mode": "replace"}) for entity in some]
             await self.send(lambda client: _submit(client, operations))
 
-        await in_batches(entities, _AT_ONCE, put_some, weight_of, _HEAVIEST_TRANSACTION)
+        await in_batches(entities, _TRANSACTION_ENTITIES, put_some, transaction_size, _MAX_TRANSACTION_BYTES)
 
     async def delete_each(self, entities: Sequence[Entity]) -> list[Entity]:
-        """Delete entities that were read, a hundred of one partition at once; those that had not changed since."""
+        """Delete the entities that are unchanged since they were read; return the deleted ones."""
         partitions: dict[str, list[Entity]] = {}
         for entity in entities:
             partitions.setdefault(stored_names(entity)[0], []).append(entity)
 
         async def delete(partition: Sequence[Entity]) -> list[Sequence[Entity]]:
-            return await in_batches(partition, _AT_ONCE, self._delete_some)
+            return await in_batches(partition, _TRANSACTION_ENTITIES, self._delete_some)
 
         deleted = await self.each(delete, partitions.values())
         return [entity for batches in deleted for batch in batches for entity in batch]
 
     async def _delete_some(self, some: Sequence[Entity]) -> Sequence[Entity]:
-        operations = [("delete", each, _if_it_has(etag_of(each))) for each in some]
-        if len(some) > 1 and await self._if(is_changed, lambda client: _submit(client, operations)):
+        operations = [("delete", each, _if_match(etag_of(each))) for each in some]
+        if len(some) > 1 and await self._send_if(is_changed, lambda client: _submit(client, operations)):
             return some
-        # One that has changed leaves all the others.
-        held = await self.each(lambda entity: self.delete(stored_names(entity), etag_of(entity)), some)
-        return [entity for entity, was in zip(some, held, strict=True) if was]
+        # A single changed entity fails the whole transaction: delete one by one.
+        outcomes = await self.each(lambda entity: self.delete(stored_names(entity), etag_of(entity)), some)
+        return [entity for entity, was_deleted in zip(some, outcomes, strict=True) if was_deleted]
 
     async def query(
-        self, condition: str, select: Sequence[str] | None = None, *, limit: int = _PAGE, start: Any = None
+        self, condition: str, select: Sequence[str] | None = None, *, limit: int = _MAX_PAGE_ENTITIES, start: Any = None
     ) -> Page:
         async def ask(client: Any) -> Page:
-            found = client.query_entities(condition, select=select, results_per_page=min(limit, _PAGE), **_ONCE)
+            found = client.query_entities(
+                condition, select=select, results_per_page=min(limit, _MAX_PAGE_ENTITIES), **_NO_RETRIES
+            )
             pages = found.by_page(continuation_token=start)
             async for page in pages:
                 return Page([entity async for entity in page], pages.continuation_token)
@@ -188,17 +190,19 @@ class Requests:
         return await map_together(handle, things, self._table.requests)
 
     async def create_table(self) -> None:
-        """Have the table there."""
+        """Create the table if it does not exist."""
         try:
-            await self.send(lambda client: client.create_table(**_ONCE))
-        except RefusedError as error:
+            await self.send(lambda client: client.create_table(**_NO_RETRIES))
+        except ErrorResponseError as error:
             if not is_conflict(error):
                 raise
 
-    async def _if(self, is_unmet: Callable[[RefusedError], bool], ask: Callable[[Any], Awaitable[object]]) -> bool:
+    async def _send_if(
+        self, is_unmet: Callable[[ErrorResponseError], bool], ask: Callable[[Any], Awaitable[object]]
+    ) -> bool:
         try:
             await self.send(ask, repeatable=False)
-        except RefusedError as error:
+        except ErrorResponseError as error:
             if is_unmet(error):
                 return False
             raise
@@ -208,22 +212,22 @@ class Requests:
         async def translated() -> R:
             try:
                 return await ask(self._client)
-            except (UnansweredError, OSError, AsyncioTimeoutError):
+            except (NoResponseError, OSError, AsyncioTimeoutError):
                 raise
             except Exception as error:
-                raise meant_by(error, is_closed=self._table.is_closed) from error
+                raise translate_error(error, is_closed=self._table.is_closed) from error
 
         return await self._table.sender.send(translated, self._deadline, repeatable=repeatable)
 
 
 async def _submit(client: Any, operations: Sequence[Any]) -> None:
-    """A transaction. What the client makes of an answer that was cut off has fewer parts, or none."""
-    if len(await client.submit_transaction(operations, **_ONCE)) != len(operations):
-        message = "the answer to a transaction was cut off"
-        raise UnansweredError(message)
+    """Submit a transaction. If the response was truncated, the client returns fewer results, or none."""
+    if len(await client.submit_transaction(operations, **_NO_RETRIES)) != len(operations):
+        message = "the response to a transaction was cut off"
+        raise NoResponseError(message)
 
 
-def _if_it_has(etag: str) -> dict[str, Any]:
+def _if_match(etag: str) -> dict[str, Any]:
     from azure.core import MatchConditions
 
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
