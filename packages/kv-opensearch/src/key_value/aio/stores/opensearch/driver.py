@@ -1,4 +1,4 @@
-"""The one module that talks to opensearch-py. Importing it takes most of a second."""
+"""The only module that uses opensearch-py. Importing it takes most of a second."""
 
 from copy import copy
 from io import BytesIO
@@ -12,22 +12,22 @@ from opensearchpy import AsyncOpenSearch, JSONSerializer, exceptions
 
 __all__ = ["DRIVER", "DRIVER_ERRORS"]
 
-_LARGEST_PIECE = 2**20
+_MAX_BYTES_BODY = 2**20
 
 
-class _AsTheyAre(JSONSerializer):
-    """Sends what is encoded and gives what is not decoded: the store does both."""
+class _RawSerializer(JSONSerializer):
+    """Passes bodies through unchanged: the store encodes and decodes them."""
 
     def dumps(self, data: Any) -> Any:
-        # A file: aiohttp warns that it would block the event loop with large bytes.
-        return BytesIO(data) if isinstance(data, bytes) and len(data) > _LARGEST_PIECE else data
+        # A file object, because aiohttp warns that large bytes block the event loop.
+        return BytesIO(data) if isinstance(data, bytes) and len(data) > _MAX_BYTES_BODY else data
 
     def loads(self, s: str) -> Any:
         return s
 
 
-class _OwnClient(AsyncOpenSearch):
-    """Without a limit of time of its own, which takes a twentieth of a request: the store's is enough."""
+class _StoreClient(AsyncOpenSearch):
+    """The store's own client. Its time limit is off, because it takes 5 % of a request and the store has its own."""
 
 
 class _OpenSearchDriver:
@@ -35,8 +35,8 @@ class _OpenSearchDriver:
     errors: tuple[type[Exception], ...] = (exceptions.OpenSearchException, exceptions.ImproperlyConfigured)
 
     def make_client(self, options: ClientOptions) -> AsyncOpenSearch:
-        serializer = _AsTheyAre()
-        return _OwnClient(
+        serializer = _RawSerializer()
+        return _StoreClient(
             hosts=[options.url],
             headers={} if options.api_key is None else {"authorization": f"ApiKey {options.api_key}"},
             serializer=serializer,
@@ -49,7 +49,7 @@ class _OpenSearchDriver:
     async def send(self, client: AsyncOpenSearch, request: Request, seconds: float | None) -> Any:
         transport: Any = client.transport
         if not request.repeatable and transport.max_retries:
-            # With the same connections, which there are by now.
+            # A copy without retries, which shares the open connections.
             transport = copy(transport)
             transport.max_retries = 0
         return await transport.perform_request(
@@ -57,7 +57,7 @@ class _OpenSearchDriver:
             request.path,
             params=dict(request.params) if request.params else None,
             body=request.body,
-            timeout=None if isinstance(client, _OwnClient) else seconds,
+            timeout=None if isinstance(client, _StoreClient) else seconds,
             headers={"content-type": request.content_type},
         )
 
@@ -76,6 +76,6 @@ DRIVER_ERRORS: DriverErrors = {
     exceptions.TransportError: lambda error: meaning_of(DRIVER.refusal(error)),
     exceptions.ConnectionError: (StoreConnectionError, lost_reason),
     exceptions.ConnectionTimeout: (StoreTimeoutError, "the limit `timeout` was reached"),
-    exceptions.SerializationError: (StoreSetupError, "what answers is no OpenSearch"),
+    exceptions.SerializationError: (StoreSetupError, "the server is not OpenSearch"),
     exceptions.ImproperlyConfigured: (StoreSetupError, "opensearch-py does not take these options"),
 }

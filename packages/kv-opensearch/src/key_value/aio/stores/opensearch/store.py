@@ -1,4 +1,4 @@
-"""OpenSearchStore: a collection is an index, and an entry a document."""
+"""OpenSearchStore: one document per entry, one index per collection."""
 
 from typing import Any, ClassVar
 
@@ -20,21 +20,21 @@ __all__ = [
 
 
 class OpenSearchV1KeySanitizationStrategy(V1KeyStrategy):
-    """Hashes the ids of documents as earlier versions did, for applications that used this strategy."""
+    """Hashes document ids like earlier versions, for applications that used this strategy."""
 
 
 class OpenSearchV1CollectionSanitizationStrategy(V1CollectionStrategy):
-    """Names indices as earlier versions did, for applications that used this strategy."""
+    """Names indices like earlier versions, for applications that used this strategy."""
 
 
 class OpenSearchStore(BaseSearchStore):
-    """Entries as documents of OpenSearch, in an index for each collection.
+    """Entries as OpenSearch documents, in one index per collection.
 
-    Reads see every write that was acknowledged. Listing refreshes the index first, unless told otherwise.
+    Reads see every acknowledged write. Listing refreshes the index first unless `refresh` says otherwise.
     """
 
     driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.opensearch.driver")
-    # A server whose parser is given a few hundred levels more ends.
+    # A few hundred levels more crash the server in its parser.
     field: ClassVar[FlattenedField] = FlattenedField("flat", "flat_object", depth=100)
     client_option: ClassVar[str] = "opensearch_client"
 
@@ -54,25 +54,24 @@ class OpenSearchStore(BaseSearchStore):
         timeout: float | None = 30.0,
         max_connections: int = 50,
     ) -> None:
-        """Take a URL or a client, and what the names of indices begin with.
+        """Create a store from a URL or a client. The names of its indices begin with `index_prefix`.
 
-        `opensearch_client` is an `AsyncOpenSearch`; it stays the caller's to close, and belongs to one event loop.
-        Without one, each event loop gets a client of its own for `url`, which may hold a user and a password; `api_key`
-        takes their place.
+        `opensearch_client` is an `AsyncOpenSearch`; the caller closes it, and it belongs to one event loop.
+        Without a client, each event loop gets its own. Pass credentials as user name and password in `url`, or as
+        `api_key`.
 
-        The first write to a collection creates its index; with `auto_create=False` a missing one is an error. The
-        strategies replace the names of documents and indices.
+        The first write to a collection creates its index. If `auto_create` is False, a missing index raises
+        StoreSetupError. The strategies determine the names of documents and indices.
 
-        `refresh` says who sees to it that listing finds what was written: "listing" itself, by a request of its own
-        before; each "write", which then returns at once or, with "wait_for", as soon as it is found; or nobody but the
-        server at its "interval", a second by default.
+        `refresh` controls when listing finds new entries. "listing" refreshes the index before each listing. "write"
+        refreshes it with each write; "wait_for" lets each write wait for the next refresh. "interval" leaves
+        refreshing to the server, every second by default.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        Raises ValueError for a prefix or a URL that cannot be, for a client together with what leads to the server, and
-        for a limit that is not above zero.
+        Raises ValueError for an invalid prefix or URL, for a client together with connection options, and for a limit
+        that is not positive; TypeError for a client of another type.
         """
         super().__init__(
             client=opensearch_client,
@@ -90,7 +89,7 @@ class OpenSearchStore(BaseSearchStore):
 
     @classmethod
     def _load_driver(cls) -> SearchDriver:
-        # Importing opensearch-py takes most of a second.
+        # Deferred: importing opensearch-py takes most of a second.
         from key_value.aio.stores.opensearch.driver import DRIVER
 
         return DRIVER
