@@ -1,4 +1,4 @@
-"""The one module that talks to elasticsearch-py. Importing it takes most of a second."""
+"""The only module that uses elasticsearch-py. Importing it takes most of a second."""
 
 import json
 from contextlib import suppress
@@ -16,29 +16,29 @@ from elasticsearch import ApiError, AsyncElasticsearch, exceptions
 __all__ = ["DRIVER", "DRIVER_ERRORS"]
 
 _JSON = "application/json"
-_VENDORED = ("application/vnd.elasticsearch+json", _JSON)
-_LINES = ("application/vnd.elasticsearch+x-ndjson", "application/x-ndjson")
-_LARGEST_PIECE = 2**20
+_JSON_TYPES = ("application/vnd.elasticsearch+json", _JSON)
+_NDJSON_TYPES = ("application/vnd.elasticsearch+x-ndjson", "application/x-ndjson")
+_MAX_BYTES_BODY = 2**20
 
 
-class _AsTheyAre(JsonSerializer):
-    """Sends what is encoded and gives what is not decoded: the store does both."""
+class _RawSerializer(JsonSerializer):
+    """Passes bodies through unchanged: the store encodes and decodes them."""
 
     def loads(self, data: bytes) -> Any:
         return data
 
 
 class _LargeBody(BytesIO):
-    """A file: aiohttp warns that it would block the event loop with large bytes."""
+    """A body as a file object, because aiohttp warns that large bytes block the event loop."""
 
     def decode(self, *_: object) -> str:
-        """What the driver logs of it, at the level DEBUG."""
+        """Return the text that the driver logs at level DEBUG."""
         return f"{len(self.getbuffer())} bytes"
 
 
-class _InPieces(AiohttpHttpNode):
+class _FileBodyNode(AiohttpHttpNode):
     async def perform_request(self, method: str, target: str, body: Any = None, *args: Any, **options: Any) -> Any:
-        if body is not None and len(body) > _LARGEST_PIECE:
+        if body is not None and len(body) > _MAX_BYTES_BODY:
             body = _LargeBody(body)
         return await super().perform_request(method, target, body, *args, **options)
 
@@ -49,21 +49,21 @@ class _ElasticsearchDriver:
 
     def make_client(self, options: ClientOptions) -> AsyncElasticsearch:
         serializers: dict[str, Serializer] = {}
-        serializers.update((kind, _AsTheyAre()) for kind in _VENDORED)
-        serializers.update((kind, NdjsonSerializer()) for kind in _LINES)
+        serializers.update((kind, _RawSerializer()) for kind in _JSON_TYPES)
+        serializers.update((kind, NdjsonSerializer()) for kind in _NDJSON_TYPES)
         return AsyncElasticsearch(
             hosts=[options.url],
             api_key=options.api_key,
-            node_class=_InPieces,
+            node_class=_FileBodyNode,
             serializers=serializers,
             connections_per_node=options.max_connections,
-            # The store's limit is enough; one of the client's own takes a twentieth of a request.
+            # Off, because it takes 5 % of a request and the store has its own time limit.
             request_timeout=None,
             max_retries=0,
         )
 
     async def send(self, client: AsyncElasticsearch, request: Request, seconds: float | None) -> Any:
-        del seconds  # which the store sees to
+        del seconds  # the store enforces the time limit
         sender = client if request.repeatable else client.options(max_retries=0)
         answer = await sender.perform_request(
             request.method,
@@ -77,11 +77,11 @@ class _ElasticsearchDriver:
     def refusal(self, error: Exception) -> Refusal:
         if isinstance(error, exceptions.ConnectionTimeout):
             return Refusal(408)
-        return Refusal(error.status_code, _kind(error.body)) if isinstance(error, ApiError) else Refusal(0)
+        return Refusal(error.status_code, _error_type(error.body)) if isinstance(error, ApiError) else Refusal(0)
 
 
-def _kind(body: Any) -> str:
-    """What the server calls it, where it is one."""
+def _error_type(body: Any) -> str:
+    """Return the server's type of the error; empty if the body has none."""
     with suppress(ValueError, LookupError, TypeError):
         return str((json.loads(body) if isinstance(body, (bytes, str)) else body)["error"]["type"])
     return ""
@@ -94,6 +94,6 @@ DRIVER_ERRORS: DriverErrors = {
     exceptions.ApiError: lambda error: meaning_of(DRIVER.refusal(error)),
     exceptions.TransportError: (StoreConnectionError, lost_reason),
     exceptions.ConnectionTimeout: (StoreTimeoutError, "the limit `timeout` was reached"),
-    exceptions.SerializationError: (StoreSetupError, "what answers is no Elasticsearch"),
-    exceptions.UnsupportedProductError: (StoreSetupError, "what answers is no Elasticsearch"),
+    exceptions.SerializationError: (StoreSetupError, "the server is not Elasticsearch"),
+    exceptions.UnsupportedProductError: (StoreSetupError, "the server is not Elasticsearch"),
 }

@@ -1,4 +1,4 @@
-"""ElasticsearchStore: a collection is an index, and an entry a document."""
+"""ElasticsearchStore: one document per entry, one index per collection."""
 
 from typing import Any, ClassVar
 
@@ -20,21 +20,21 @@ __all__ = [
 
 
 class ElasticsearchV1KeySanitizationStrategy(V1KeyStrategy):
-    """Hashes the ids of documents as earlier versions did, for applications that used this strategy."""
+    """Hashes document ids like earlier versions, for applications that used this strategy."""
 
 
 class ElasticsearchV1CollectionSanitizationStrategy(V1CollectionStrategy):
-    """Names indices as earlier versions did, for applications that used this strategy."""
+    """Names indices like earlier versions, for applications that used this strategy."""
 
 
 class ElasticsearchStore(BaseSearchStore):
-    """Entries as documents of Elasticsearch, in an index for each collection.
+    """Entries as Elasticsearch documents, in one index per collection.
 
-    Reads see every write that was acknowledged. Listing refreshes the index first, unless told otherwise.
+    Reads see every acknowledged write. Listing refreshes the index first unless `refresh` says otherwise.
     """
 
     driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.elasticsearch.driver")
-    # Its `depth_limit`.
+    # The default `depth_limit` of the field type.
     field: ClassVar[FlattenedField] = FlattenedField("flattened", "flattened", depth=20)
     client_option: ClassVar[str] = "elasticsearch_client"
 
@@ -54,25 +54,24 @@ class ElasticsearchStore(BaseSearchStore):
         timeout: float | None = 30.0,
         max_connections: int = 50,
     ) -> None:
-        """Take a URL or a client, and what the names of indices begin with.
+        """Create a store from a URL or a client. The names of its indices begin with `index_prefix`.
 
-        `elasticsearch_client` is an `AsyncElasticsearch`; it stays the caller's to close, and belongs to one event
-        loop. Without one, each event loop gets a client of its own for `url`, which may hold a user and a password;
-        `api_key` takes their place.
+        `elasticsearch_client` is an `AsyncElasticsearch`; the caller closes it, and it belongs to one event loop.
+        Without a client, each event loop gets its own. Pass credentials as user name and password in `url`, or as
+        `api_key`.
 
-        The first write to a collection creates its index; with `auto_create=False` a missing one is an error. The
-        strategies replace the names of documents and indices.
+        The first write to a collection creates its index. If `auto_create` is False, a missing index raises
+        StoreSetupError. The strategies determine the names of documents and indices.
 
-        `refresh` says who sees to it that listing finds what was written: "listing" itself, by a request of its own
-        before; each "write", which then returns at once or, with "wait_for", as soon as it is found; or nobody but the
-        server at its "interval", a second by default.
+        `refresh` controls when listing finds new entries. "listing" refreshes the index before each listing. "write"
+        refreshes it with each write; "wait_for" lets each write wait for the next refresh. "interval" leaves
+        refreshing to the server, every second by default.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        Raises ValueError for a prefix or a URL that cannot be, for a client together with what leads to the server, and
-        for a limit that is not above zero.
+        Raises ValueError for an invalid prefix or URL, for a client together with connection options, and for a limit
+        that is not positive; TypeError for a client of another type.
         """
         super().__init__(
             client=elasticsearch_client,
@@ -90,7 +89,7 @@ class ElasticsearchStore(BaseSearchStore):
 
     @classmethod
     def _load_driver(cls) -> SearchDriver:
-        # Importing elasticsearch-py takes most of a second.
+        # Deferred: importing elasticsearch-py takes most of a second.
         from key_value.aio.stores.elasticsearch.driver import DRIVER
 
         return DRIVER
