@@ -18,7 +18,7 @@ __all__ = ["DRIVER", "DRIVER_ERRORS"]
 _JSON = "application/json"
 _JSON_TYPES = ("application/vnd.elasticsearch+json", _JSON)
 _NDJSON_TYPES = ("application/vnd.elasticsearch+x-ndjson", "application/x-ndjson")
-_MAX_BYTES_BODY = 2**20
+_FILE_BODY_THRESHOLD_BYTES = 2**20
 
 
 class _RawSerializer(JsonSerializer):
@@ -38,7 +38,7 @@ class _LargeBody(BytesIO):
 
 class _FileBodyNode(AiohttpHttpNode):
     async def perform_request(self, method: str, target: str, body: Any = None, *args: Any, **options: Any) -> Any:
-        if body is not None and len(body) > _MAX_BYTES_BODY:
+        if body is not None and len(body) > _FILE_BODY_THRESHOLD_BYTES:
             body = _LargeBody(body)
         return await super().perform_request(method, target, body, *args, **options)
 

@@ -12,7 +12,7 @@ from opensearchpy import AsyncOpenSearch, JSONSerializer, exceptions
 
 __all__ = ["DRIVER", "DRIVER_ERRORS"]
 
-_MAX_BYTES_BODY = 2**20
+_FILE_BODY_THRESHOLD_BYTES = 2**20
 
 
 class _RawSerializer(JSONSerializer):
@@ -20,7 +20,7 @@ class _RawSerializer(JSONSerializer):
 
     def dumps(self, data: Any) -> Any:
         # A file object, because aiohttp warns that large bytes block the event loop.
-        return BytesIO(data) if isinstance(data, bytes) and len(data) > _MAX_BYTES_BODY else data
+        return BytesIO(data) if isinstance(data, bytes) and len(data) > _FILE_BODY_THRESHOLD_BYTES else data
 
     def loads(self, s: str) -> Any:
         return s
