@@ -107,7 +107,7 @@ async def test_destroying_removes_what_has_the_prefix() -> None:
 @pytest.mark.parametrize("prefix", ["", "n" * 65_537, "\ud800"])
 def test_a_prefix_that_no_name_can_have_is_a_value_error(prefix: str) -> None:
     for make in (PrefixKeysWrapper, PrefixCollectionsWrapper, SingleCollectionWrapper):
-        with pytest.raises(ValueError, match="must be a text of 1 to 65536 bytes in UTF-8"):
+        with pytest.raises(ValueError, match="must be a string of 1 to 65536 bytes in UTF-8"):
             make(MemoryStore(), prefix)
 
 

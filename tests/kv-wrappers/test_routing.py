@@ -220,7 +220,7 @@ async def test_a_function_that_gives_no_store_is_a_type_error() -> None:
         given.append(route(collection))
         return given[-1]
 
-    with pytest.raises(TypeError, match="not to an object of type coroutine"):
+    with pytest.raises(TypeError, match="not an object of type coroutine"):
         await RoutingWrapper(remembered, MemoryStore()).get("key")
     given[0].close()
 

@@ -1,1 +1,1 @@
-"""Wrappers: each in its module, such as `key_value.aio.wrappers.compression`."""
+"""Wrappers, each in its own module, such as `key_value.aio.wrappers.compression`."""

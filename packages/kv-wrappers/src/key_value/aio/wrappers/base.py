@@ -1,4 +1,4 @@
-"""The base of wrappers, under its name in earlier versions."""
+"""BaseWrapper, under its import path of earlier versions."""
 
 from key_value.aio.core.wrappers import BaseWrapper
 

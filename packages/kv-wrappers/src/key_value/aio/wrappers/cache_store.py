@@ -1,4 +1,4 @@
-"""The store behind PassthroughCacheWrapper's cache, which may fail."""
+"""PassthroughCacheWrapper's cache store, which is allowed to fail."""
 
 from collections.abc import Awaitable
 from logging import Logger, getLogger
@@ -19,9 +19,9 @@ logger: Logger = getLogger("key_value.aio.wrappers.passthrough_cache")
 
 
 class CacheStore:
-    """A store whose operations end after `timeout` seconds. A failed read finds nothing; a failure is logged.
+    """A store with a timeout in seconds for each operation. Failures are logged, and a failed read finds nothing.
 
-    The methods that remove raise, because their caller must know.
+    The `remove` methods raise instead, because the caller must know that stale entries may remain.
     """
 
     def __init__(self, store: AsyncKeyValue, timeout: float) -> None:
@@ -45,7 +45,7 @@ class CacheStore:
             return None
 
     async def get_many(self, collection: str, keys: list[str]) -> dict[str, dict[str, Any]]:
-        """The entries that it has."""
+        """Return the cached entries."""
         if not keys:
             return {}
         try:
@@ -69,28 +69,28 @@ class CacheStore:
 
     async def remove_collection(self, collection: str) -> None:
         if not isinstance(self._store, AsyncDestroyCollectionProtocol):
-            message = "it cannot remove a collection, which will not be cached until its entries there have expired"
+            message = "it cannot remove a collection, so the collection is not cached until its old entries expire"
             raise KeyValueStoreError(message)
         await self._store.destroy_collection(collection)
 
     async def remove_all(self) -> None:
         if not isinstance(self._store, AsyncDestroyStoreProtocol):
-            message = "it cannot be emptied, and will not be used until its entries have expired"
+            message = "it cannot be emptied, so it is not used until its entries expire"
             raise KeyValueStoreError(message)
         await self._store.destroy()
 
 
-async def attempt(what: str, operation: Awaitable[object]) -> bool:
-    """Whether the cache did it. That it failed is logged."""
+async def attempt(name: str, operation: Awaitable[object]) -> bool:
+    """Run a cache operation. Log a failure and return False for it."""
     try:
         await operation
     except Exception as exc:  # noqa: BLE001 — whatever the cache raises
-        _log(what, exc)
+        _log(name, exc)
         return False
     return True
 
 
-def _log(what: str, error: Exception) -> None:
-    # Our own messages hold no values; a driver's may.
-    shown = f": {error}" if isinstance(error, BaseKeyValueError) else ""
-    logger.warning("the cache failed to %s; going on without it (%s%s)", what, type(error).__name__, shown)
+def _log(name: str, error: Exception) -> None:
+    # This library's messages contain no values; a driver's may.
+    details = f": {error}" if isinstance(error, BaseKeyValueError) else ""
+    logger.warning("the cache failed to %s; continuing without it (%s%s)", name, type(error).__name__, details)

@@ -19,9 +19,9 @@ class DefaultValueWrapper(BaseValueWrapper):
     def __init__(
         self, key_value: AsyncKeyValue, default_value: Mapping[str, Any], default_ttl: SupportsFloat | None = None
     ) -> None:
-        """`ttl` returns `default_ttl`, in seconds, with the default; None: it does not expire.
+        """`default_ttl` is what `ttl` returns with the default, in seconds; None means that it does not expire.
 
-        Raises SerializationError for a value that is not JSON, ValueError for a ttl that is not finite or below zero.
+        Raises SerializationError for a value that is not JSON, ValueError for a negative or infinite `default_ttl`.
         """
         self._default = encode_value(default_value)
         self._default_ttl = None if default_ttl is None else checked_number(float(default_ttl), "default_ttl")

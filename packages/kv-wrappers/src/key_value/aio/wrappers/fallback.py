@@ -1,4 +1,4 @@
-"""FallbackWrapper: a second store for failures of the first."""
+"""FallbackWrapper: a second store for when the first fails."""
 
 from contextlib import AsyncExitStack
 from logging import Logger, getLogger
@@ -18,19 +18,20 @@ logger: Logger = getLogger(__name__)
 
 
 class FallbackWrapper(BaseCallWrapper):
-    """Asks the fallback store when the primary raises one of `fallback_on`, but never after a cancellation.
+    """Calls the fallback store when the primary raises one of `fallback_on`, but never after a cancellation.
 
-    Reads fall back: `get`, `ttl`, their batches as a whole, and `keys` and `collections` if the fallback has them.
-    `scan` and `get_versioned` do not, because cursors and versions are useless to another store. The fallback's result
-    or exception is the outcome, and a warning is logged. An absent entry is a result and does not fall back.
+    These reads fall back: `get`, `ttl`, their batches as a whole, and `keys` and `collections` if the fallback supports
+    them. `scan` and `get_versioned` do not, because cursors and versions are valid only in the store that returned
+    them. The call returns or raises what the fallback does, and a warning is logged. An absent entry is a result and
+    does not fall back.
 
     Writes raise, unless `write_to_fallback` is set: then a put or delete that fails in the primary goes to the
-    fallback. Conditional writes, `destroy`, `destroy_collection` and `cull` go only to the primary. Optional protocols
-    and capabilities are the primary's too.
+    fallback. Conditional writes, `destroy`, `destroy_collection` and `cull` go only to the primary. The wrapper has the
+    optional protocols and capabilities of the primary.
 
-    Nothing copies entries from one store to the other. While the primary fails, reads return the fallback's entries,
-    which may be older or absent. When it is back, they return the primary's, and hide writes to the fallback in the
-    meantime. A write that timed out may be in both.
+    Entries are never copied between the stores. While the primary fails, reads return the fallback's entries, which may
+    be older or absent. Once it recovers, reads return the primary's entries again, and entries written to the fallback
+    in the meantime are not visible. A write that timed out may be in both stores.
     """
 
     @warn_types
@@ -39,12 +40,12 @@ class FallbackWrapper(BaseCallWrapper):
         primary_key_value: AsyncKeyValue,
         fallback_key_value: AsyncKeyValue,
         fallback_on: tuple[type[Exception], ...] = (KeyValueStoreError, ConnectionError, TimeoutError),
-        write_to_fallback: bool = False,  # noqa: FBT001, FBT002 — as it was
+        write_to_fallback: bool = False,  # noqa: FBT001, FBT002 — positional in earlier versions too
     ) -> None:
-        """`fallback_on` is one or several classes of exceptions; by default, the errors of a failing store.
+        """`fallback_on` is an exception class or a tuple of them; by default, the errors of a failing store.
 
-        The default excludes wrong arguments, values that cannot be serialized and programming errors. Raises ValueError
-        for anything but classes of exceptions.
+        The default excludes invalid arguments, values that cannot be serialized and programming errors. Raises
+        ValueError if `fallback_on` contains anything but exception classes.
         """
         super().__init__(primary_key_value)
         self.fallback_key_value = fallback_key_value
@@ -55,7 +56,7 @@ class FallbackWrapper(BaseCallWrapper):
         return f"{type(self).__name__}({self.key_value!r}, {self.fallback_key_value!r})"
 
     async def setup(self) -> None:
-        """Open both stores now. If one raises one of `fallback_on`, log it; if both do, raise it."""
+        """Open both stores now. A `fallback_on` error of one store is logged; if both fail, it is raised."""
         fallback = BaseWrapper(self.fallback_key_value)
         try:
             await super().setup()
@@ -69,7 +70,7 @@ class FallbackWrapper(BaseCallWrapper):
             _log_setup("fallback", exc)
 
     async def close(self) -> None:
-        """Close both stores, the second even if the first one raises."""
+        """Close both stores, the second even if closing the first raises."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(BaseWrapper(self.fallback_key_value).close)
             await super().close()
@@ -80,7 +81,7 @@ class FallbackWrapper(BaseCallWrapper):
         except self.fallback_on as exc:
             if not self._may_ask_fallback(call):
                 raise
-            # A driver's message may hold anything, so only its type is shown.
+            # A driver's message may contain secrets, so only its type is logged.
             logger.warning("%s goes to the fallback store after %s", call.name, type(exc).__name__)
             return await call.on(self.fallback_key_value)
 
@@ -92,5 +93,5 @@ class FallbackWrapper(BaseCallWrapper):
 
 
 def _log_setup(which: str, error: Exception) -> None:
-    # A driver's message may hold anything, so only its type is shown.
+    # A driver's message may contain secrets, so only its type is logged.
     logger.warning("the %s store could not be opened (%s); its next use tries again", which, type(error).__name__)

@@ -1,4 +1,4 @@
-"""What PassthroughCacheWrapper must not read from its cache."""
+"""Entries that PassthroughCacheWrapper must not read from its cache."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -12,19 +12,19 @@ _MOST_SUSPECTS = 10_000
 
 
 class Invalidations:
-    """The scopes that are being written, and the suspects: those that could not be removed from the cache.
+    """The scopes being written, and the suspect scopes: those that could not be removed from the cache.
 
-    A suspect is one until it was replaced, or has expired after `maximum_ttl` seconds. All but `are_none` and
-    `allow_reading` run with the lock of the reads held.
+    A scope stays suspect until it is replaced in the cache, or for `maximum_ttl` seconds. Hold the lock of the shared
+    reads to call any method but `is_empty` and `allow_reading`.
     """
 
     def __init__(self, maximum_ttl: float) -> None:
-        self._expiry = timedelta(seconds=maximum_ttl)
+        self._suspect_lifetime = timedelta(seconds=maximum_ttl)
         self._writes: dict[Scope, int] = {}
         self._suspects: dict[Scope, datetime] = {}
 
     @property
-    def are_none(self) -> bool:
+    def is_empty(self) -> bool:
         return not self._writes and not self._suspects
 
     def allow_reading(self, collection: str, key: str) -> bool:
@@ -32,7 +32,7 @@ class Invalidations:
         return not any(scope in self._writes or self._is_suspect(scope) for scope in scopes)
 
     def allow_filling(self, collection: str | None, key: str) -> bool:
-        """Whether what was read now may be put into the cache. What is put there replaces a suspect key."""
+        """Return whether a value read now may be cached. Caching it replaces a suspect entry."""
         if (collection, key) in self._writes:
             return False
         return not any(scope in self._writes or self._is_suspect(scope) for scope in ((collection,), ()))
@@ -41,12 +41,12 @@ class Invalidations:
         return (collection, key) in self._suspects
 
     def begin(self, scopes: Iterable[Scope]) -> None:
-        """A write begins."""
+        """Record the start of a write."""
         for scope in scopes:
             self._writes[scope] = self._writes.get(scope, 0) + 1
 
     def end(self, scopes: Sequence[Scope], *, removed: bool) -> None:
-        """A write has ended, and the cache has removed its scopes, or failed to."""
+        """Record the end of a write. `removed`: whether its scopes were removed from the cache."""
         for scope in scopes:
             self._writes[scope] -= 1
             if not self._writes[scope]:
@@ -57,7 +57,7 @@ class Invalidations:
             self._suspect(scopes)
 
     def replaced(self, collection: str | None, key: str) -> None:
-        """The cache has taken a new entry, or has removed the key."""
+        """Record that the cache stored a new entry for the key, or removed it."""
         self._suspects.pop((collection, key), None)
 
     def _is_suspect(self, scope: Scope) -> bool:
@@ -66,7 +66,7 @@ class Invalidations:
 
     def _suspect(self, scopes: Iterable[Scope]) -> None:
         now = clock.now()
-        until = now + self._expiry
+        until = now + self._suspect_lifetime
         self._suspects.update(dict.fromkeys(scopes, until))
         if len(self._suspects) > _MOST_SUSPECTS:
             live = {scope: end for scope, end in self._suspects.items() if end > now}

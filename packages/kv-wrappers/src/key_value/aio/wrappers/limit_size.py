@@ -13,9 +13,9 @@ __all__ = ["LimitSizeWrapper"]
 
 
 class LimitSizeWrapper(BaseValueWrapper):
-    """Refuses values that are too small or too large, or silently skips them: then the earlier entry stays.
+    """Rejects values that are too small or too large, or silently skips the write and keeps the earlier entry.
 
-    The size of a value is that of its JSON in UTF-8.
+    The size of a value is the length of its JSON in UTF-8.
     """
 
     @warn_types
@@ -28,9 +28,10 @@ class LimitSizeWrapper(BaseValueWrapper):
         raise_on_too_small: bool = False,
         raise_on_too_large: bool = True,
     ) -> None:
-        """Sizes are in bytes, None for no limit. Without the `raise_…`, such a value is not stored.
+        """Sizes are in bytes; None means no limit. `raise_on_…=False` skips such values instead of raising.
 
-        Raises ValueError for a size below zero, and for a `min_size` above `max_size`.
+        Otherwise a put raises EntryTooSmallError or EntryTooLargeError. Raises ValueError for a negative size, and for
+        a `min_size` above `max_size`.
         """
         if (min_size or 0) < 0 or (max_size or 0) < 0:
             message = f"min_size and max_size must be at least 0 bytes or None, not {min_size} and {max_size}"

@@ -18,13 +18,13 @@ R = TypeVar("R")
 class LoggingWrapper(BaseCallWrapper):
     """Logs every call at `log_level` when it starts and finishes, and at `error_level` when it raises.
 
-    An event names the action, the collection and the keys, then the ttl, what was found or removed, and the duration in
-    milliseconds. Of an error it shows only the class, because a message may hold secrets. It shows values only with
-    `log_values=True`. It is one line: a JSON object with `structured_logs=True`, otherwise text with quoted names, so
-    that no name can forge another event.
+    An event contains the action, the collection, the keys and the ttl. When the call has finished, it also contains
+    hits, misses or removals and the duration in milliseconds. Errors are logged by class only, because a message may
+    contain secrets. Values are logged only with `log_values=True`. An event is one line: a JSON object with
+    `structured_logs=True`, otherwise text with quoted names, so that no name can forge another event.
 
-    If an argument cannot be shown, the event has the name of its type: logging never makes a call fail. A cancellation
-    is not a failure, and is logged at `log_level`. While a level is off, nothing is computed for it.
+    An argument that cannot be formatted is replaced with the name of its type: logging never makes a call fail. A
+    cancellation is not a failure, and is logged at `log_level`. While a level is disabled, nothing is computed for it.
     """
 
     @warn_types
@@ -60,7 +60,7 @@ class LoggingWrapper(BaseCallWrapper):
             self._log_failure(call, exc, started)
             raise
 
-    # While `log_level` is off these cost 0.3 µs, and 1.1 the way of the other methods.
+    # `get` and `put` are written out: 0.3 µs while `log_level` is disabled, instead of 1.1 µs through `_around`.
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         if self.logger.isEnabledFor(self.log_level):
@@ -90,50 +90,50 @@ class LoggingWrapper(BaseCallWrapper):
             raise
 
     async def _logged(self, call: Call[R]) -> R:
-        asked, extra = self._facts(call)
-        self._log(self.log_level, "start", call.name, asked, extra)
+        arguments, extra = self._event_fields(call)
+        self._log(self.log_level, "start", call.name, arguments, extra)
         started = perf_counter()
         try:
-            answer = await call.on(self.key_value)
+            result = await call.on(self.key_value)
         except BaseException as exc:
             self._log_failure(call, exc, started)
             raise
-        found = _FOUND.get(call.name)
-        if found is not None:
-            extra |= found(answer)
-        extra["duration_ms"] = _since(started)
-        if self.log_values and call.name in _VALUES:
-            asked["value"] = _VALUES[call.name](answer)
-        self._log(self.log_level, "finish", call.name, asked, extra)
-        return answer
+        outcome_fields = _OUTCOME_FIELDS.get(call.name)
+        if outcome_fields is not None:
+            extra |= outcome_fields(result)
+        extra["duration_ms"] = _elapsed_ms(started)
+        if self.log_values and call.name in _RETURNED_VALUES:
+            arguments["value"] = _RETURNED_VALUES[call.name](result)
+        self._log(self.log_level, "finish", call.name, arguments, extra)
+        return result
 
     def _log_failure(self, call: Call[Any], error: BaseException, started: float) -> None:
         level = self.error_level if isinstance(error, Exception) else self.log_level
         if self.logger.isEnabledFor(level):
-            asked, extra = self._facts(call)
-            extra |= {"error": type(error).__name__, "duration_ms": _since(started)}
-            self._log(level, "error", call.name, asked, extra)
+            arguments, extra = self._event_fields(call)
+            extra |= {"error": type(error).__name__, "duration_ms": _elapsed_ms(started)}
+            self._log(level, "error", call.name, arguments, extra)
 
-    def _facts(self, call: Call[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The facts of a call for its log event."""
-        asked: dict[str, Any] = {"collection": call.collection}
+    def _event_fields(self, call: Call[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the arguments to log, and the `extra` fields."""
+        arguments: dict[str, Any] = {"collection": call.collection}
         if call.argument("keys") is not None:
-            asked["keys"] = call.keys
+            arguments["keys"] = call.keys
         elif call.keys:
-            asked["keys"] = call.keys[0]
+            arguments["keys"] = call.keys[0]
         value = call.argument("value", call.argument("values"))
         if value is not None and self.log_values:
-            asked["value"] = value
-        return asked, {"ttl": call.argument("ttl")} if "ttl" in call.operation.parameters else {}
+            arguments["value"] = value
+        return arguments, {"ttl": call.argument("ttl")} if "ttl" in call.operation.parameters else {}
 
-    def _log(self, level: int, status: str, method: str, asked: dict[str, Any], extra: dict[str, Any]) -> None:
-        form = _as_json if self.structured_logs else _as_text
+    def _log(self, level: int, status: str, method: str, arguments: dict[str, Any], extra: dict[str, Any]) -> None:
+        format_event = _as_json if self.structured_logs else _as_text
         try:
-            message = form(status, method.upper(), asked, extra)
-        except Exception:  # noqa: BLE001 — a value that is not JSON, a cycle, an integer that Python refuses to print
-            asked = {name: type(argument).__name__ for name, argument in asked.items()}
+            message = format_event(status, method.upper(), arguments, extra)
+        except Exception:  # noqa: BLE001 — a value that is not JSON, a cycle, an integer too long for str()
+            arguments = {name: type(argument).__name__ for name, argument in arguments.items()}
             extra = {name: fact for name, fact in extra.items() if name != "ttl"}
-            message = form(status, method.upper(), asked, extra)
+            message = format_event(status, method.upper(), arguments, extra)
         self.logger.log(level, message)
 
 
@@ -141,16 +141,16 @@ def _is_level(log_level: object) -> bool:
     return isinstance(log_level, int) and not isinstance(log_level, bool)
 
 
-def _hits(values: Sequence[object]) -> dict[str, int]:
+def _count_hits(values: Sequence[object]) -> dict[str, int]:
     misses = sum(value is None for value in values)
     return {"hits": len(values) - misses, "misses": misses}
 
 
-_FOUND: dict[str, Callable[[Any], dict[str, Any]]] = {
+_OUTCOME_FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "get": lambda value: {"hit": value is not None},
     "ttl": lambda pair: {"hit": pair[0] is not None, "ttl": pair[1]},
-    "get_many": _hits,
-    "ttl_many": lambda pairs: _hits([value for value, _ in pairs]),
+    "get_many": _count_hits,
+    "ttl_many": lambda pairs: _count_hits([value for value, _ in pairs]),
     "delete": lambda deleted: {"deleted": deleted},
     "delete_many": lambda deleted: {"deleted": deleted},
     "keys": lambda keys: {"count": len(keys)},
@@ -164,7 +164,7 @@ _FOUND: dict[str, Callable[[Any], dict[str, Any]]] = {
     "destroy_collection": lambda destroyed: {"destroyed": destroyed},
 }
 
-_VALUES: dict[str, Callable[[Any], object]] = {
+_RETURNED_VALUES: dict[str, Callable[[Any], object]] = {
     "get": lambda value: value,
     "ttl": lambda pair: pair[0],
     "get_many": lambda values: values,
@@ -173,18 +173,18 @@ _VALUES: dict[str, Callable[[Any], object]] = {
 }
 
 
-def _as_json(status: str, action: str, asked: dict[str, Any], extra: dict[str, Any]) -> str:
-    event = {"status": status, "action": action, **asked, "extra": extra}
-    return json.dumps(event, allow_nan=False, default=_jsonable)
+def _as_json(status: str, action: str, arguments: dict[str, Any], extra: dict[str, Any]) -> str:
+    event = {"status": status, "action": action, **arguments, "extra": extra}
+    return json.dumps(event, allow_nan=False, default=_json_default)
 
 
-def _jsonable(argument: object) -> object:
+def _json_default(argument: object) -> object:
     return dict(cast("Mapping[Any, Any]", argument)) if isinstance(argument, Mapping) else type(argument).__name__
 
 
-def _as_text(status: str, action: str, asked: dict[str, Any], extra: dict[str, Any]) -> str:
-    return " ".join([status.title(), action, *(f"{name}={fact!r}" for name, fact in {**asked, **extra}.items())])
+def _as_text(status: str, action: str, arguments: dict[str, Any], extra: dict[str, Any]) -> str:
+    return " ".join([status.title(), action, *(f"{name}={fact!r}" for name, fact in {**arguments, **extra}.items())])
 
 
-def _since(started: float) -> float:
+def _elapsed_ms(started: float) -> float:
     return round((perf_counter() - started) * 1000, 3)

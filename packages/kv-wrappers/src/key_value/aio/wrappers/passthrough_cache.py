@@ -26,31 +26,31 @@ __all__ = ["PassthroughCacheWrapper"]
 
 R = TypeVar("R")
 
-_DEFAULT_TTL = 1800.0
+_DEFAULT_TTL_SECONDS = 1800.0
 
-_ABSENT = {"__absent_in_primary__": True}
-"""The cached value of a key that is absent in the primary. A value equal to it is never cached."""
+_ABSENT_MARKER = {"__absent_in_primary__": True}
+"""The value cached for a key that is absent in the primary. A stored value equal to it is never cached."""
 
-_MICROSECOND = 1e-6
+_MIN_TTL_SECONDS = 1e-6
 
 
 class PassthroughCacheWrapper(BaseWrapper):
-    """Reads from the cache, and otherwise from the primary store, caching the result.
+    """Reads from the cache, or else from the primary store, and caches the result.
 
-    Any number of concurrent reads of an uncached key, from any event loop, become one read of the primary. `ttl` and
-    `ttl_many` always ask the primary, because only it knows when an entry expires. Optional protocols and capabilities
-    are the primary's, and listing asks the primary.
+    Concurrent reads of an uncached key, from any number of event loops, share one read of the primary. `ttl` and
+    `ttl_many` always read the primary, because only it knows when an entry expires. So do the methods that list keys
+    and collections. The wrapper has the optional protocols and capabilities of the primary.
 
     A write goes to the primary first. Then its keys are removed from the cache, whether it succeeded, failed or was
-    cancelled. Until that is done, reads of these keys go to the primary and are not cached. A read that begins after a
-    write through this wrapper therefore never returns the old value. Other writers' changes are seen when the cached
-    entry expires, after `maximum_ttl` at the latest.
+    cancelled. Until they are removed, reads of these keys go to the primary and are not cached. Therefore a read that
+    begins after a write through this wrapper never returns the old value. Changes by other writers become visible when
+    the cached entry expires, after `maximum_ttl` at the latest.
 
-    A failing cache costs time, but never fails an operation: a warning without values is logged, and the primary
-    answers. An entry that could not be removed from the cache is not read there until it is replaced.
+    A failing cache slows operations down but never makes them fail: a warning without values is logged, and the primary
+    is used. An entry that could not be removed from the cache is not read from it until it is replaced.
 
-    The cache store belongs to the wrapper alone, which treats its entries as copies; `destroy` empties it. If the
-    primary has no `default_collection` attribute, its default collection is not cached.
+    The cache store must not be used by anything else: the wrapper treats its entries as copies, and `destroy` empties
+    it. If the primary has no `default_collection` attribute, its default collection is not cached.
     """
 
     @warn_types
@@ -64,18 +64,20 @@ class PassthroughCacheWrapper(BaseWrapper):
         negative_ttl: SupportsFloat | None = None,
         cache_timeout: float = 5.0,
     ) -> None:
-        """All in seconds. An entry is cached for its remaining ttl and for no longer than `maximum_ttl`.
+        """All times are in seconds. An entry is cached for its remaining ttl, at most for `maximum_ttl`.
 
-        `missing_ttl` is for entries without ttl. None means 30 minutes for both. `negative_ttl` also caches that a key
-        is absent, for that time. `cache_timeout` is the time after which an operation of the cache counts as failed.
+        `missing_ttl` applies to entries without ttl. None means 30 minutes for both. With `negative_ttl`, the absence
+        of a key is cached too, for that time. A cache operation fails after `cache_timeout`.
 
-        Raises ValueError for a number that is not finite and above zero, and when both stores are the same object.
+        Raises ValueError for a time that is not finite and above zero, and if both stores are the same object.
         """
         if cache_key_value is primary_key_value:
             message = "cache_key_value and primary_key_value must be different stores"
             raise ValueError(message)
-        self.maximum_ttl: float = _DEFAULT_TTL if maximum_ttl is None else checked_seconds(maximum_ttl, "maximum_ttl")
-        missing_ttl = _DEFAULT_TTL if missing_ttl is None else checked_seconds(missing_ttl, "missing_ttl")
+        self.maximum_ttl: float = (
+            _DEFAULT_TTL_SECONDS if maximum_ttl is None else checked_seconds(maximum_ttl, "maximum_ttl")
+        )
+        missing_ttl = _DEFAULT_TTL_SECONDS if missing_ttl is None else checked_seconds(missing_ttl, "missing_ttl")
         self.missing_ttl: float = min(missing_ttl, self.maximum_ttl)
         self.negative_ttl: float | None = (
             None if negative_ttl is None else min(checked_seconds(negative_ttl, "negative_ttl"), self.maximum_ttl)
@@ -93,12 +95,12 @@ class PassthroughCacheWrapper(BaseWrapper):
     # Lifecycle
 
     async def setup(self) -> None:
-        """Open both stores now. A cache that cannot be opened is logged."""
+        """Open both stores now. A failure of the cache is only logged."""
         await super().setup()
         await self._cache.setup()
 
     async def close(self) -> None:
-        """Close both stores. A cache that cannot be closed is logged."""
+        """Close both stores. A failure of the cache is only logged."""
         try:
             await super().close()
         finally:
@@ -108,12 +110,12 @@ class PassthroughCacheWrapper(BaseWrapper):
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         key = checked_name(key, "key")
-        collection = self._named(collection)
+        collection = self._collection_name(collection)
         if collection is None:
             return await self.key_value.get(key)
-        if self._invalidations.are_none or self._invalidations.allow_reading(collection, key):
+        if self._invalidations.is_empty or self._invalidations.allow_reading(collection, key):
             cached = await self._cache.get(collection, key)
-            if cached is not None and cached != _ABSENT:
+            if cached is not None and cached != _ABSENT_MARKER:
                 return cached
             if cached is not None and self.negative_ttl is not None:
                 return None
@@ -121,19 +123,19 @@ class PassthroughCacheWrapper(BaseWrapper):
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
         key = checked_name(key, "key")
-        collection = self._named(collection)
+        collection = self._collection_name(collection)
         if collection is None:
             return await self.key_value.ttl(key)
         return (await self._reads.read(collection, [key]))[key]
 
     async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
         keys = checked_names(keys)
-        collection = self._named(collection)
+        collection = self._collection_name(collection)
         if collection is None:
             return await self.key_value.get_many(keys)
         distinct = list(dict.fromkeys(keys))
         readable = distinct
-        if not self._invalidations.are_none:
+        if not self._invalidations.is_empty:
             readable = [key for key in distinct if self._invalidations.allow_reading(collection, key)]
         found = await self._cached(collection, readable)
         missing = [key for key in distinct if key not in found]
@@ -145,16 +147,16 @@ class PassthroughCacheWrapper(BaseWrapper):
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[tuple[dict[str, Any] | None, float | None]]:
         keys = checked_names(keys)
-        collection = self._named(collection)
+        collection = self._collection_name(collection)
         if collection is None:
             return await self.key_value.ttl_many(keys)
         return in_order(keys, await self._reads.read(collection, list(dict.fromkeys(keys))))
 
     async def _cached(self, collection: str, keys: list[str]) -> dict[str, dict[str, Any] | None]:
-        """The cached entries of the keys; None for a key known to be absent."""
+        """Return the cached entries of the keys, with None for a key cached as absent."""
         found: dict[str, dict[str, Any] | None] = {}
         for key, value in (await self._cache.get_many(collection, keys)).items():
-            if value != _ABSENT:
+            if value != _ABSENT_MARKER:
                 found[key] = value
             elif self.negative_ttl is not None:
                 found[key] = None
@@ -166,7 +168,7 @@ class PassthroughCacheWrapper(BaseWrapper):
         else:
             read.answer(await self.key_value.ttl_many(read.keys, collection=read.collection))
         with self._reads.lock:
-            # Those of which the read is as new as any write that has begun.
+            # Cache only keys not written since the read began.
             keys = [
                 key
                 for key in read.keys
@@ -178,42 +180,42 @@ class PassthroughCacheWrapper(BaseWrapper):
         await self._fill(read, keys)
 
     async def _fill(self, read: SharedRead, keys: list[str]) -> None:
-        """Cache what was read: one put for entries whose ttl differ by less than a tenth, for the least of them."""
+        """Cache the result: one put for all entries with ttls within about 10 %, with the shortest of these ttls."""
         collection = read.collection
-        elapsed = (clock.now() - read.began).total_seconds()
+        elapsed = (clock.now() - read.started_at).total_seconds()
         batches: dict[int, dict[str, dict[str, Any]]] = {}
-        least: dict[int, float] = {}
-        doomed: list[str] = []
+        shortest_ttl: dict[int, float] = {}
+        stale: list[str] = []
         for key in keys:
             value, ttl = self._copy_for_cache(read.pairs[key], elapsed)
             if value is not None:
-                tenth = floor(log(ttl) * 10)
-                batches.setdefault(tenth, {})[key] = value
-                least[tenth] = min(ttl, least.get(tenth, ttl))
+                ttl_class = floor(log(ttl) * 10)
+                batches.setdefault(ttl_class, {})[key] = value
+                shortest_ttl[ttl_class] = min(ttl, shortest_ttl.get(ttl_class, ttl))
             elif self._invalidations.is_known_suspect(read.collection, key):
-                doomed.append(key)
+                stale.append(key)
         replacements = [
-            self._replace(read, batch, self._cache.put(collection, batch, least[tenth]))
-            for tenth, batch in batches.items()
+            self._replace(read, batch, self._cache.put(collection, batch, shortest_ttl[ttl_class]))
+            for ttl_class, batch in batches.items()
         ]
-        if doomed:
-            replacements.append(self._replace(read, doomed, self._cache.remove(collection, doomed)))
+        if stale:
+            replacements.append(self._replace(read, stale, self._cache.remove(collection, stale)))
         if len(replacements) == 1:
             await replacements[0]
         else:
             await gather(*replacements)
 
     def _copy_for_cache(self, pair: Pair, elapsed: float) -> tuple[dict[str, Any] | None, float]:
-        """The entry to cache, and for how long; None for nothing."""
+        """Return the value to cache and its ttl; None if nothing is to be cached."""
         value, remaining = pair
         if value is None and self.negative_ttl is not None:
-            return _ABSENT, self.negative_ttl
-        # Counted from before the primary was asked, it ends no later than the entry does.
+            return _ABSENT_MARKER, self.negative_ttl
+        # The time since before the primary was read is deducted, so the copy expires no later than the entry.
         ttl = self.missing_ttl if remaining is None else min(remaining - elapsed, self.maximum_ttl)
-        return (None, 0) if value == _ABSENT or ttl < _MICROSECOND else (value, ttl)
+        return (None, 0) if value == _ABSENT_MARKER or ttl < _MIN_TTL_SECONDS else (value, ttl)
 
     async def _replace(self, read: SharedRead, keys: Iterable[str], operation: Awaitable[object]) -> None:
-        if await attempt("store", operation) and not self._invalidations.are_none:
+        if await attempt("store", operation) and not self._invalidations.is_empty:
             with self._reads.lock:
                 for key in keys:
                     if self._reads.is_current(read, key):
@@ -284,7 +286,7 @@ class PassthroughCacheWrapper(BaseWrapper):
 
     async def _write(self, call: Call[R]) -> R:
         keys = checked_names(call.keys)
-        collection = self._named(call.collection)
+        collection = self._collection_name(call.collection)
         operation = call.on(self.key_value)
         if collection is None or not keys:
             return await operation
@@ -294,7 +296,7 @@ class PassthroughCacheWrapper(BaseWrapper):
     async def _invalidating(
         self, scopes: Sequence[Scope], operation: Awaitable[R], remove: Callable[[], Awaitable[None]]
     ) -> R:
-        """Write to the primary, and let nothing of what was there before be read from the cache afterwards."""
+        """Write to the primary, and make sure that no value from before the write is read from the cache afterwards."""
         with self._reads.lock:
             self._invalidations.begin(scopes)
             filling = {read for read in self._reads.detach(scopes) if read.is_kept}
@@ -306,15 +308,15 @@ class PassthroughCacheWrapper(BaseWrapper):
                 is_removed = await attempt("remove", self._remove_after(filling, remove))
             finally:
                 with self._reads.lock:
-                    # Reads that began during the write may have found what was there before.
+                    # Reads that began during the write may have found the old value.
                     self._reads.detach(scopes)
                     self._invalidations.end(scopes, removed=is_removed)
 
     async def _remove_after(self, filling: Iterable[SharedRead], remove: Callable[[], Awaitable[None]]) -> None:
         for read in filling:
-            await wait_for(self._reads.end_of(read), self.cache_timeout)
+            await wait_for(self._reads.wait_for_end(read), self.cache_timeout)
         await remove()
 
-    def _named(self, collection: str | None) -> str | None:
-        """The collection by its name; None for the default collection of a store that does not tell which it is."""
+    def _collection_name(self, collection: str | None) -> str | None:
+        """Return the name; None for the default collection of a store without a `default_collection` attribute."""
         return self.default_collection if collection is None else checked_name(collection, "collection")

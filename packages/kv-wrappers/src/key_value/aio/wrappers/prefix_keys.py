@@ -1,4 +1,4 @@
-"""Keys that begin with a prefix."""
+"""PrefixKeysWrapper: a prefix for keys."""
 
 from contextlib import aclosing
 
@@ -14,30 +14,30 @@ SEPARATOR = "__"
 
 
 class PrefixKeysWrapper(BaseNameWrapper):
-    """Stores each key as `prefix__key`, and knows only such keys: one tenant of a shared store.
+    """Stores each key as `prefix__key`, and sees only the keys with its prefix: one tenant of a shared store.
 
-    A prefix that contains `__` or ends in `_` is escaped, so that two prefixes never lead to the same key.
+    A prefix that contains `__` or ends in `_` is escaped, so that two prefixes never share a key.
     """
 
     @warn_types
     def __init__(self, key_value: AsyncKeyValue, prefix: str) -> None:
-        """Raises ValueError for a prefix that is empty or cannot begin a key."""
+        """Raises ValueError for a prefix that is empty or not a valid name."""
         self.prefix: str = checked_prefix(prefix)
-        self._head = collection_prefix(prefix, SEPARATOR)
+        self._escaped_prefix = collection_prefix(prefix, SEPARATOR)
         super().__init__(key_value)
 
-    def _inner_key(self, key: str, collection: str | None) -> str:  # noqa: ARG002 — the same in all of them
-        return self._head + key
+    def _inner_key(self, key: str, collection: str | None) -> str:  # noqa: ARG002 — the same in all collections
+        return self._escaped_prefix + key
 
     def _inner_prefix(self, prefix: str, collection: str | None) -> str:  # noqa: ARG002
-        return self._head + prefix
+        return self._escaped_prefix + prefix
 
     def _outer_key(self, inner_key: str, collection: str | None) -> str | None:  # noqa: ARG002
         names = split_names(inner_key, SEPARATOR)
         return names[1] if names is not None and names[0] == self.prefix else None
 
     async def _collections(self, *, limit: int | None = None) -> list[str]:
-        """Those that hold one of its keys; each is asked for its first."""
+        """Return the collections with a key with the prefix. Reads the first such key of each collection."""
         checked_limit(limit)
         found: list[str] = []
         for collection in await super()._collections():
@@ -53,5 +53,5 @@ def checked_prefix(prefix: str, what: str = "prefix") -> str:
     try:
         return checked_name(prefix, what)
     except InvalidKeyError as exc:
-        message = f"{what} must be a text of 1 to 65536 bytes in UTF-8"
+        message = f"{what} must be a string of 1 to 65536 bytes in UTF-8"
         raise ValueError(message) from exc

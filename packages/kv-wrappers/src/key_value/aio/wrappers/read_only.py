@@ -1,4 +1,4 @@
-"""ReadOnlyWrapper: reads pass, writes are refused."""
+"""ReadOnlyWrapper: access to a store without writes."""
 
 from typing import TypeVar, cast
 
@@ -11,7 +11,7 @@ __all__ = ["ReadOnlyWrapper"]
 
 R = TypeVar("R")
 
-_ANSWERS = {
+_RESULTS_WITHOUT_EFFECT = {
     "delete": False,
     "delete_many": 0,
     "destroy": False,
@@ -23,18 +23,18 @@ _ANSWERS = {
 
 
 class ReadOnlyWrapper(BaseCallWrapper):
-    """Lets reads pass and refuses every write, without checking its arguments.
+    """Passes reads to the inner store and rejects every write, without checking its arguments.
 
-    A refused call raises ReadOnlyError. With `raise_on_write=False` it does nothing, and returns None, False or 0.
-    `setup` and `close` reach the inner store.
+    A write raises ReadOnlyError. With `raise_on_write=False` it does nothing, and returns None, False or 0. `setup` and
+    `close` are passed to the inner store.
     """
 
     @warn_types
-    def __init__(self, key_value: AsyncKeyValue, raise_on_write: bool = True) -> None:  # noqa: FBT001, FBT002 — as it was
+    def __init__(self, key_value: AsyncKeyValue, raise_on_write: bool = True) -> None:  # noqa: FBT001, FBT002 — positional before
         super().__init__(key_value)
         self.raise_on_write = raise_on_write
 
-    # There is nothing to decide about these: 0.2 µs instead of 1.0.
+    # Bypass `_around`: 0.2 µs instead of 1.0 µs.
     get = BaseWrapper.get
     ttl = BaseWrapper.ttl
     get_many = BaseWrapper.get_many
@@ -45,4 +45,4 @@ class ReadOnlyWrapper(BaseCallWrapper):
             return await call.on(self.key_value)
         if self.raise_on_write:
             raise ReadOnlyError(call.name, call.collection, call.argument("key"))
-        return cast("R", _ANSWERS.get(call.name))
+        return cast("R", _RESULTS_WITHOUT_EFFECT.get(call.name))

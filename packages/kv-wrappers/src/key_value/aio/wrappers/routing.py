@@ -1,4 +1,4 @@
-"""RoutingWrapper and CollectionRoutingWrapper: another store for some collections."""
+"""RoutingWrapper and CollectionRoutingWrapper: different stores for different collections."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -22,7 +22,7 @@ from key_value.aio.protocols import (
 __all__ = ["CollectionRoutingWrapper", "RoutingFunction", "RoutingWrapper"]
 
 RoutingFunction = Callable[[str | None], AsyncKeyValue | None]
-"""From a collection, which is a valid name or None, to its store; None for the default store."""
+"""Maps a collection (a valid name, or None) to its store, or to None for the default store."""
 
 Ability = TypeVar("Ability")
 R = TypeVar("R")
@@ -31,56 +31,59 @@ R = TypeVar("R")
 class RoutingWrapper(BaseCallWrapper):
     """Sends each operation to the store that `routing_function` returns for its collection.
 
-    The function is called for every operation, so it must be quick, and return the same store object each time. The
-    store of a collection must not change while the collection holds entries: nothing moves them. `None` is routed as
-    None; return the same store for it and for the name of the default collection.
+    The function is called for every operation, so it must be fast, and return the same store object each time. Do not
+    change the store of a collection that has entries: they are not moved. `collection=None` is passed to the function
+    as None; return the same store for None and for the name of the default collection.
 
-    The wrapper knows the default store and those that the function has returned so far. `setup`, `close`, `cull` and
-    `destroy` act on all of these stores, as a whole. `collections` lists each collection that is found in the store it
-    is routed to. The wrapper has an optional operation if all known stores have it, and promises what all of them
-    promise, so both may change when the function returns a new store.
+    The known stores are the default store and those that the function has returned so far. `setup`, `close`, `cull` and
+    `destroy` act on all known stores, each as a whole. `collections` lists a collection only if it is found in the
+    store to which it is routed. The wrapper has an optional operation or capability only if all known stores have it,
+    so both may change when the function returns a new store.
     """
 
     @warn_types
     def __init__(self, routing_function: RoutingFunction, default_store: AsyncKeyValue | None) -> None:
-        """`default_store` is for collections for which the function returns None.
+        """`default_store` serves the collections for which the function returns None.
 
-        A collection without a store raises KeyValueOperationError. Raises ValueError if the function is not callable.
+        Operations on a collection without a store raise KeyValueOperationError. Raises ValueError if `routing_function`
+        is not callable.
         """
         if not callable(routing_function):
             message = "routing_function must be a function from a collection to a store or None"
-            raise ValueError(message)  # noqa: TRY004 — as for any configuration that cannot work
+            raise ValueError(message)  # noqa: TRY004 — like any invalid configuration
         super().__init__()
         self._routing_function = routing_function
         self._default_store = default_store
         self._stores: dict[int, AsyncKeyValue] = {}
         if default_store is not None:
-            self._learn(default_store)
+            self._add_store(default_store)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "_stores": {}})
         for store in state["_stores"].values():
-            self._learn(store)
+            self._add_store(store)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._stores.values()))})"
 
     @property
     def capabilities(self) -> Capabilities:
-        each = [BaseWrapper(store).capabilities for store in self._stores.values()]
-        if len(each) <= 1:
-            return each[0] if each else Capabilities()
+        inner = [BaseWrapper(store).capabilities for store in self._stores.values()]
+        if len(inner) <= 1:
+            return inner[0] if inner else Capabilities()
         return Capabilities(
-            durable=all(one.durable for one in each),
-            native_expiry=all(one.native_expiry for one in each),
+            durable=all(one.durable for one in inner),
+            native_expiry=all(one.native_expiry for one in inner),
             expiry_resolution=None
-            if any(one.expiry_resolution is None for one in each)
-            else max(one.expiry_resolution or 0 for one in each),
-            max_key_bytes=min((one.max_key_bytes for one in each if one.max_key_bytes is not None), default=None),
-            max_value_bytes=min((one.max_value_bytes for one in each if one.max_value_bytes is not None), default=None),
-            atomic_put_many=all(one.atomic_put_many for one in each),
-            atomic_delete=all(one.atomic_delete for one in each),
-            conditional_writes=all(one.conditional_writes for one in each),
+            if any(one.expiry_resolution is None for one in inner)
+            else max(one.expiry_resolution or 0 for one in inner),
+            max_key_bytes=min((one.max_key_bytes for one in inner if one.max_key_bytes is not None), default=None),
+            max_value_bytes=min(
+                (one.max_value_bytes for one in inner if one.max_value_bytes is not None), default=None
+            ),
+            atomic_put_many=all(one.atomic_put_many for one in inner),
+            atomic_delete=all(one.atomic_delete for one in inner),
+            conditional_writes=all(one.conditional_writes for one in inner),
         )
 
     async def setup(self) -> None:
@@ -124,7 +127,7 @@ class RoutingWrapper(BaseCallWrapper):
         if store is None:
             return self._default_store
         if id(store) not in self._stores:
-            self._learn(store)
+            self._add_store(store)
         return store
 
     def _store(self, collection: str | None) -> AsyncKeyValue:
@@ -134,9 +137,9 @@ class RoutingWrapper(BaseCallWrapper):
             raise KeyValueOperationError(message, {"collection": collection})
         return store
 
-    def _learn(self, store: AsyncKeyValue) -> None:
+    def _add_store(self, store: AsyncKeyValue) -> None:
         if not isinstance(store, AsyncKeyValue):  # pyright: ignore[reportUnnecessaryIsInstance] — the caller's function
-            message = f"a collection is routed to a store or None, not to an object of type {type(store).__qualname__}"
+            message = f"routing_function must return a store or None, not an object of type {type(store).__qualname__}"
             raise TypeError(message)
         self._stores[id(store)] = store
         operations = operations_of(store)
@@ -149,20 +152,20 @@ class RoutingWrapper(BaseCallWrapper):
 
 
 class CollectionRoutingWrapper(RoutingWrapper):
-    """Sends each operation to the store of its collection in `collection_map`, all others to `default_store`.
+    """Sends each operation to the store that `collection_map` has for its collection, or else to `default_store`.
 
-    `collection=None` is among the others. All stores are known from the start, so optional protocols and capabilities
-    never change.
+    `collection=None` goes to `default_store`. All stores are known from the start, so optional protocols and
+    capabilities never change.
     """
 
     @warn_types
     def __init__(self, collection_map: Mapping[str, AsyncKeyValue], default_store: AsyncKeyValue | None) -> None:
-        """The map is copied. Without a `default_store`, other collections raise KeyValueOperationError.
+        """`collection_map` is copied. Without a `default_store`, other collections raise KeyValueOperationError.
 
-        Raises ValueError for an empty collection, for one without a store, and if there is no store at all.
+        Raises ValueError if a collection is empty or is not mapped to a store, and if there is no store at all.
         """
         stores = dict(collection_map)
-        if not all(isinstance(name, str) and name and _is_store(store) for name, store in stores.items()):  # pyright: ignore[reportUnnecessaryIsInstance] — only warned of
+        if not all(isinstance(name, str) and name and _is_store(store) for name, store in stores.items()):  # pyright: ignore[reportUnnecessaryIsInstance] — `warn_types` only warns
             message = "collection_map must map non-empty collections to stores"
             raise ValueError(message)
         if default_store is None and not stores:
@@ -170,7 +173,7 @@ class CollectionRoutingWrapper(RoutingWrapper):
             raise ValueError(message)
         super().__init__(partial(_routed, stores), default_store)
         for store in stores.values():
-            self._learn(store)
+            self._add_store(store)
 
 
 def _routed(stores: Mapping[str, AsyncKeyValue], collection: str | None) -> AsyncKeyValue | None:

@@ -12,14 +12,15 @@ from key_value.aio.wrappers.prefix_keys import SEPARATOR, checked_prefix
 
 __all__ = ["SingleCollectionWrapper"]
 
-# The characters of escapes: with one in a separator, an escaped collection could end anywhere.
+# The characters of escape sequences: a separator that contained one would make escaped names ambiguous.
 _RESERVED = frozenset("%0123456789ABCDEF")
 
 
 class SingleCollectionWrapper(BaseNameWrapper):
-    """Stores the key of a collection as `collection__key` in one inner collection, for stores with few collections.
+    """Stores all collections in one inner collection, with keys `collection__key`, for stores with few collections.
 
-    A collection that contains the separator, or ends with the start of it, is escaped: no two pairs of names collide.
+    A collection that contains the separator, or ends with the start of it, is escaped, so that stored keys never
+    collide.
     """
 
     @warn_types
@@ -30,7 +31,7 @@ class SingleCollectionWrapper(BaseNameWrapper):
         default_collection: str | None = None,
         separator: str | None = None,
     ) -> None:
-        """`default_collection` stands in for `collection=None`; None means "default_collection".
+        """`default_collection` is the collection used for `collection=None`; None means "default_collection".
 
         Raises ValueError for an invalid collection, and for a `separator` that is empty or contains `%`, a digit or one
         of the letters A to F; None means `__`.
@@ -43,7 +44,7 @@ class SingleCollectionWrapper(BaseNameWrapper):
         )
         self.separator: str = SEPARATOR if separator is None else checked_prefix(separator, "separator")
         if not _RESERVED.isdisjoint(self.separator):
-            message = "separator must not hold %, digits or the letters A to F"
+            message = "separator must not contain %, digits or the letters A to F"
             raise ValueError(message)
         super().__init__(key_value)
 
@@ -55,14 +56,14 @@ class SingleCollectionWrapper(BaseNameWrapper):
         return self.single_collection
 
     def _inner_key(self, key: str, collection: str | None) -> str:
-        return collection_prefix(self._named(collection), self.separator) + key
+        return collection_prefix(self._collection_name(collection), self.separator) + key
 
     def _inner_prefix(self, prefix: str, collection: str | None) -> str:
-        return collection_prefix(self._named(collection), self.separator) + prefix
+        return collection_prefix(self._collection_name(collection), self.separator) + prefix
 
     def _outer_key(self, inner_key: str, collection: str | None) -> str | None:
         names = split_names(inner_key, self.separator)
-        return names[1] if names is not None and names[0] == self._named(collection) else None
+        return names[1] if names is not None and names[0] == self._collection_name(collection) else None
 
     async def _collections(self, *, limit: int | None = None) -> list[str]:
         collections: dict[str, None] = {}
@@ -77,5 +78,5 @@ class SingleCollectionWrapper(BaseNameWrapper):
                     break
         return list(collections)
 
-    def _named(self, collection: str | None) -> str:
+    def _collection_name(self, collection: str | None) -> str:
         return self._default_collection if collection is None else collection

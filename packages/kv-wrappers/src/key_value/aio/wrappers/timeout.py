@@ -17,28 +17,28 @@ __all__ = ["TimeoutWrapper"]
 
 R = TypeVar("R")
 
-# Ten years stand for infinity, which not every event loop takes.
-_LONGEST_TIMER = 3e8
+# Ten years: not every event loop accepts an infinite timer.
+_MAX_TIMER_SECONDS = 3e8
 
 
 class TimeoutWrapper(BaseCallWrapper):
     """Cancels a call after `timeout` seconds, waits for it to end, and raises StoreTimeoutError.
 
     StoreTimeoutError is a StoreConnectionError and a TimeoutError; it is unknown whether a write took effect. The time
-    covers a whole call, single or batch, including the opening of the store at the first call; `setup` and `close` have
-    no limit. A TimeoutError of the inner store passes unchanged.
+    covers a whole call, single or batch, including the opening of the store at the first call; `setup` and `close` are
+    not limited. A TimeoutError of the inner store is passed on unchanged.
     """
 
     @warn_types
     def __init__(self, key_value: AsyncKeyValue, timeout: float | None = 5.0) -> None:
-        """None and infinity mean no limit. Raises ValueError for any other `timeout` that is not above zero seconds."""
+        """`timeout` is in seconds; None and infinity mean no limit. Raises ValueError unless it is above zero."""
         super().__init__(key_value)
         self.timeout: float = inf if timeout in (None, inf) else checked_seconds(timeout, "timeout")
 
     async def _around(self, call: Call[R]) -> R:
         return await _within(self.timeout, call.name, super()._around(call))
 
-    # Written out, these cost 0.7 µs instead of 1.8.
+    # `get` and `put` are written out: 0.7 µs instead of 1.8 µs through BaseCallWrapper.
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         return await _within(self.timeout, "get", BaseWrapper.get(self, key, collection=collection))
@@ -56,10 +56,10 @@ class TimeoutWrapper(BaseCallWrapper):
 
 @coroutine
 def _within(seconds: float, method: str, call: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
-    """Run the call in the current task, which is cancelled when the time is up.
+    """Run the call in the current task, and cancel the task after `seconds`.
 
-    The time starts when the call first waits for something. One that never does, as of a store in memory, needs no
-    timer; from there on this delegates as `yield from` does.
+    The timer starts when the call first suspends, so a call that never does, such as on a memory store, needs no timer.
+    Then this delegates like `yield from`.
     """
     try:
         awaited = call.send(None)
@@ -70,7 +70,7 @@ def _within(seconds: float, method: str, call: Coroutine[Any, Any, R]) -> Genera
             while True:
                 try:
                     sent = yield awaited
-                except BaseException as exc:  # noqa: BLE001, PERF203 — what the task throws in is the call's
+                except BaseException as exc:  # noqa: BLE001, PERF203 — thrown in by the task, for the call
                     awaited = call.throw(exc)
                 else:
                     awaited = call.send(sent)
@@ -79,7 +79,7 @@ def _within(seconds: float, method: str, call: Coroutine[Any, Any, R]) -> Genera
 
 
 class _Deadline:
-    """Cancels the task at the end of the time, and turns this cancellation, and no other, into StoreTimeoutError."""
+    """Cancels the task after `seconds`, and turns this cancellation, and no other, into StoreTimeoutError."""
 
     def __init__(self, seconds: float, method: str) -> None:
         self._seconds = seconds
@@ -87,11 +87,11 @@ class _Deadline:
         self._expired = False
 
     def __enter__(self) -> None:
-        self._timer = get_running_loop().call_later(min(self._seconds, _LONGEST_TIMER), self._expire)
+        self._timer = get_running_loop().call_later(min(self._seconds, _MAX_TIMER_SECONDS), self._expire)
         task = current_task()
-        assert task is not None  # noqa: S101 — only a task waits
+        assert task is not None  # noqa: S101 — the call runs in a task
         self._task = task
-        # Python 3.10 does not count cancellations: there, one that comes while a late call ends is taken for ours.
+        # Python 3.10 does not count cancellations: there, a cancellation by others after the deadline counts as ours.
         self._cancellations = task.cancelling() if sys.version_info >= (3, 11) else 0
 
     def _expire(self) -> None:

@@ -14,7 +14,7 @@ __all__ = ["TTLClampWrapper"]
 
 
 class TTLClampWrapper(BaseValueWrapper):
-    """Raises a ttl to `min_ttl` or lowers it to `max_ttl`. An invalid ttl still raises an error."""
+    """Clamps each ttl to the range from `min_ttl` to `max_ttl`. An invalid ttl still raises an error."""
 
     @warn_types
     def __init__(
@@ -24,10 +24,10 @@ class TTLClampWrapper(BaseValueWrapper):
         max_ttl: SupportsFloat,
         missing_ttl: SupportsFloat | None = None,
     ) -> None:
-        """All are in seconds; 0 means no lower bound and infinity no upper one.
+        """All times are in seconds; a `min_ttl` of 0 and an infinite `max_ttl` mean no bound.
 
-        `missing_ttl`, also clamped, applies to a put without ttl; None: such an entry never expires. Raises ValueError
-        for any other number that is not finite and above zero, and for a `min_ttl` above `max_ttl`.
+        `missing_ttl`, also clamped, applies to a put without ttl; None means that such an entry never expires. Raises
+        ValueError for any other time that is not finite and above zero, and for a `min_ttl` above `max_ttl`.
         """
         self.min_ttl: float = 0.0 if min_ttl == 0 else checked_seconds(min_ttl, "min_ttl")
         self.max_ttl: float = inf if max_ttl == inf else checked_seconds(max_ttl, "max_ttl")

@@ -1,4 +1,4 @@
-"""Encryption of values: with Fernet, which needs `kv-wrappers[encryption]`, or with your own functions."""
+"""Encryption of values, with Fernet (needs `kv-wrappers[encryption]`) or with your own functions."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Values encrypted by any two functions."""
+"""BaseEncryptionWrapper: encryption of values with any pair of functions."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ __all__ = ["BaseEncryptionWrapper", "DecryptionFn", "EncryptionFn"]
 
 EncryptionFn = Callable[[bytes], bytes]
 DecryptionFn = Callable[[bytes, int], bytes]
-"""Takes the stored data, and the version it was stored with."""
+"""Decrypts the stored data (bytes); the second argument is the version stored with it."""
 
 _DATA = "__encrypted_data__"
 _VERSION = "__encryption_version__"
@@ -23,8 +23,8 @@ _VERSION = "__encryption_version__"
 class BaseEncryptionWrapper(BaseValueWrapper):
     """Encrypts values with your own functions. Names, sizes and times to live stay visible.
 
-    Unencrypted values are returned unchanged, so that anyone who can write to the store can replace any value with a
-    plain one, unless `require_encrypted` is set.
+    Unencrypted values are returned unchanged unless `require_encrypted` is set. Without it, anyone with write access
+    to the store can replace an encrypted value with an unencrypted one.
     """
 
     @warn_types
@@ -34,14 +34,14 @@ class BaseEncryptionWrapper(BaseValueWrapper):
         encryption_fn: EncryptionFn,
         decryption_fn: DecryptionFn,
         encryption_version: int,
-        raise_on_decryption_error: bool = True,  # noqa: FBT001, FBT002 — by position in earlier versions
+        raise_on_decryption_error: bool = True,  # noqa: FBT001, FBT002 — positional in earlier versions too
         *,
         require_encrypted: bool = False,
     ) -> None:
         """`encryption_version` is stored with each value and passed to `decryption_fn`.
 
-        A value that cannot be decrypted raises DecryptionError, or reads as absent without `raise_on_decryption_error`.
-        So does a plain value with `require_encrypted`.
+        A value that cannot be decrypted raises DecryptionError, or reads as absent if `raise_on_decryption_error` is
+        False. With `require_encrypted`, so does an unencrypted value.
         """
         self._encrypt = encryption_fn
         self._decrypt = decryption_fn
@@ -75,15 +75,15 @@ class BaseEncryptionWrapper(BaseValueWrapper):
     def _decrypted(self, inner_value: dict[str, Any]) -> dict[str, Any]:
         data, version = inner_value.get(_DATA), inner_value.get(_VERSION)
         if data is None and version is None:
-            message = "what is stored is not encrypted"
+            message = "the stored value is not encrypted"
             raise DecryptionError(message)
         if type(data) is not str or type(version) is not int:
-            message = f"what is stored has no text in {_DATA}, or no integer in {_VERSION}"
+            message = f"the stored value has no string in {_DATA}, or no integer in {_VERSION}"
             raise CorruptedDataError(message)
         try:
             encrypted = b64decode(data, validate=True)
         except ValueError as exc:
-            message = f"what is stored in {_DATA} is not base64"
+            message = f"the stored {_DATA} is not base64"
             raise CorruptedDataError(message) from exc
         try:
             octets = self._decrypt(encrypted, version)
@@ -95,5 +95,5 @@ class BaseEncryptionWrapper(BaseValueWrapper):
         try:
             return load_object(octets, "the decrypted value")
         except (DeserializationError, TypeError) as exc:
-            message = "what was decrypted is not a JSON object"
+            message = "the decrypted value is not a JSON object"
             raise CorruptedDataError(message) from exc

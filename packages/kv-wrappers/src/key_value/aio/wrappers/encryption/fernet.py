@@ -1,4 +1,4 @@
-"""FernetEncryptionWrapper: values encrypted with Fernet."""
+"""FernetEncryptionWrapper: encryption of values with Fernet."""
 
 import hashlib
 from asyncio import to_thread
@@ -14,13 +14,13 @@ from key_value.aio.wrappers.encryption.base import BaseEncryptionWrapper
 __all__ = ["FernetEncryptionWrapper"]
 
 _VERSION = 1
-_ITERATIONS = 1_200_000
+_PBKDF2_ITERATIONS = 1_200_000
 
 
 class FernetEncryptionWrapper(BaseEncryptionWrapper):
     """Encrypts and authenticates values with Fernet: AES-128 in CBC mode and HMAC-SHA256.
 
-    It detects a changed value, but not one whole value in the place of another.
+    It detects a modified value, but not a value replaced with another encrypted value.
     """
 
     @warn_types
@@ -36,12 +36,13 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
     ) -> None:
         """Encrypt with `fernet`, or with a key derived from `source_material` and `salt`.
 
-        To rotate keys, pass a MultiFernet, which encrypts with its first key and decrypts with any. Deriving takes some
-        tenths of a second; `setup` or the first call does it once, in a thread. A value that cannot be decrypted raises
-        DecryptionError, or reads as absent without `raise_on_decryption_error`. So does a plain value with
-        `require_encrypted`; otherwise it is returned unchanged.
+        To rotate keys, pass a MultiFernet: it encrypts with its first key and decrypts with any. Deriving the key takes
+        some tenths of a second; `setup` or the first call does it once, in a thread. A value that cannot be decrypted
+        raises DecryptionError, or reads as absent if `raise_on_decryption_error` is False. An unencrypted value is
+        returned unchanged, or treated like one that cannot be decrypted with `require_encrypted`.
 
-        Raises ValueError unless given either a `fernet`, or a non-empty `source_material` and `salt`.
+        Raises ValueError unless exactly one is given: `fernet`, or a non-empty `source_material` with a non-empty
+        `salt`.
         """
         if (fernet is None) is (source_material is None) or (salt is None) is not (source_material is None):
             message = "pass either fernet=, or source_material= with salt="
@@ -50,8 +51,8 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
             message = "source_material and salt must not be empty"
             raise ValueError(message)
         self._fernet = fernet
-        self._source = (source_material or "", salt or "")
-        self._deriving = Once()
+        self._source_and_salt = (source_material or "", salt or "")
+        self._derivation = Once()
         self._ready = fernet is not None
         super().__init__(
             key_value,
@@ -63,13 +64,13 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
         )
 
     async def _prepare(self) -> None:
-        await self._deriving.run(self._derive)
+        await self._derivation.run(self._derive)
 
     async def _derive(self) -> None:
-        material, salt = (part.encode() for part in self._source)
-        key = await to_thread(hashlib.pbkdf2_hmac, "sha256", material, salt, _ITERATIONS)
+        material, salt = (part.encode() for part in self._source_and_salt)
+        key = await to_thread(hashlib.pbkdf2_hmac, "sha256", material, salt, _PBKDF2_ITERATIONS)
         self._fernet = Fernet(urlsafe_b64encode(key))
-        self._source = ("", "")
+        self._source_and_salt = ("", "")
         self._ready = True
 
     def _encrypt_token(self, octets: bytes) -> bytes:
@@ -82,5 +83,5 @@ class FernetEncryptionWrapper(BaseEncryptionWrapper):
         return self._key().decrypt(token)
 
     def _key(self) -> Fernet | MultiFernet:
-        assert self._fernet is not None  # noqa: S101 — `_prepare` comes first
+        assert self._fernet is not None  # noqa: S101 — `_prepare` has run
         return self._fernet

@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass
 class BaseStatistics:
-    """The number of entries requested from an operation: one for each key of a batch."""
+    """The number of entries that an operation was called for: one for each key of a batch."""
 
     count: int = 0
 
@@ -36,7 +36,7 @@ class BaseStatistics:
 
 @dataclass
 class BaseHitMissStatistics(BaseStatistics):
-    """The number of requested entries that existed."""
+    """The number of requested entries, and how many of them existed (`hit`) or not (`miss`)."""
 
     count: int = 0
     hit: int = 0
@@ -53,32 +53,32 @@ class BaseHitMissStatistics(BaseStatistics):
 
 @dataclass
 class GetStatistics(BaseHitMissStatistics):
-    """`get` and `get_many`."""
+    """Counts of `get` and `get_many`."""
 
 
 @dataclass
 class TTLStatistics(BaseHitMissStatistics):
-    """`ttl` and `ttl_many`."""
+    """Counts of `ttl` and `ttl_many`."""
 
 
 @dataclass
 class PutStatistics(BaseStatistics):
-    """`put` and `put_many`."""
+    """Counts of `put` and `put_many`."""
 
 
 @dataclass
 class DeleteStatistics(BaseHitMissStatistics):
-    """`delete` and `delete_many`; a repeated key counts once."""
+    """Counts of `delete` and `delete_many`; a repeated key counts once."""
 
 
 @dataclass
 class ExistsStatistics(BaseHitMissStatistics):
-    """Of earlier versions; stays at zero."""
+    """Unused; kept for compatibility with earlier versions. Stays at zero."""
 
 
 @dataclass
 class KVStoreCollectionStatistics:
-    """The calls of a collection."""
+    """The counts of one collection."""
 
     get: GetStatistics = field(default_factory=GetStatistics)
     ttl: TTLStatistics = field(default_factory=TTLStatistics)
@@ -88,7 +88,7 @@ class KVStoreCollectionStatistics:
 
     @property
     def count(self) -> int:
-        """All of it together."""
+        """The sum of all counts."""
         return self.get.count + self.ttl.count + self.put.count + self.delete.count
 
 
@@ -99,17 +99,17 @@ class KVStoreStatistics:
     collections: dict[str, KVStoreCollectionStatistics] = field(default_factory=dict[str, KVStoreCollectionStatistics])
 
     def get_collection(self, collection: str) -> KVStoreCollectionStatistics:
-        """The statistics of the collection, created if missing."""
+        """Return the statistics of the collection; create them if missing."""
         found = self.collections.get(collection)
         return self.collections.setdefault(collection, KVStoreCollectionStatistics()) if found is None else found
 
 
 class StatisticsWrapper(BaseWrapper):
-    """Counts the calls of each collection, in `statistics`.
+    """Counts the calls on each collection in `statistics`.
 
-    It counts calls that return, not those that raise or those of the optional protocols. The counts are exact under any
-    number of tasks and threads. `collection=None` counts as "default_collection", whatever the inner store calls it.
-    There is one object for each collection ever named; to reset, assign a KVStoreStatistics().
+    Calls that raise and calls of optional protocols are not counted. The counts are exact with any number of tasks and
+    threads. `collection=None` counts as "default_collection", whatever the inner store calls it. The statistics of a
+    collection are never dropped; to reset all, assign `KVStoreStatistics()`.
     """
 
     statistics: KVStoreStatistics
@@ -128,7 +128,7 @@ class StatisticsWrapper(BaseWrapper):
         super().__setstate__(state)
         self._lock = new_lock()
 
-    # Written out, these cost half a microsecond; over the base for calls it would be 1.5.
+    # The methods are written out: 0.5 µs instead of 1.5 µs through BaseCallWrapper.
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         value = await self.key_value.get(key, collection=collection)
