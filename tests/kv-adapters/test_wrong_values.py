@@ -269,11 +269,11 @@ NO_TYPES: list[tuple[Any, str]] = [
     (list[Unfinished], "(name 'Undefined' is not defined|you should define `Undefined`)"),
     (list[NOWHERE], "name 'Nowhere' is not defined"),
     (list[Any] | Annotated[Cat | Lenient, Field(discriminator="kind")], "Model 'Lenient' needs a discriminator field"),
-    (list[FIVE], "a part of it is no type"),
-    (5, "an instance of int: it is no type"),
-    (SECRET, "an instance of str: it is no type"),
-    (Cat(), "an instance of Cat: it is no type"),
-    ("Cat", "it is no type"),
+    (list[FIVE], "a part of it is not a type"),
+    (5, "an instance of int: it is not a type"),
+    (SECRET, "an instance of str: it is not a type"),
+    (Cat(), "an instance of Cat: it is not a type"),
+    ("Cat", "it is not a type"),
 ]
 
 

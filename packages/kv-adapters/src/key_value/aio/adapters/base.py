@@ -1,4 +1,4 @@
-"""The base of the typed adapters: the methods of a store, on values of a type."""
+"""Base class of the typed adapters: the methods of a store, for values of one type."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -41,10 +41,10 @@ _logger = logging.getLogger(__name__)
 
 
 class TypedVersioned(NamedTuple, Generic[T]):
-    """A value, its remaining seconds, and the version to name in a conditional write.
+    """A value, its remaining ttl in seconds, and its version for a conditional write.
 
-    Without an entry all three are None. A value of None with a version is None itself, or a stored value that is not of
-    the type.
+    All three are None if there is no entry. If only `value` is None, the entry holds None, or a stored value that is
+    not of the type.
     """
 
     value: T | None
@@ -53,15 +53,16 @@ class TypedVersioned(NamedTuple, Generic[T]):
 
 
 class BasePydanticAdapter(Generic[T]):
-    """Values of a type, stored as JSON objects.
+    """Values of one type, stored as JSON objects.
 
-    Reads validate. A stored value that is not of the type raises DeserializationError if `raise_on_validation_error` is
-    set; otherwise it is logged as an error and reads as absent. In either case the message names the invalid fields,
-    and shows nothing of the value. Data that the store itself finds corrupt always raises DeserializationError.
+    Reads validate the stored value. If it is not of the type, they raise DeserializationError with
+    `raise_on_validation_error`; otherwise they log an error and treat the entry as absent. The message names the
+    invalid fields and contains no part of the value. Data that the store itself finds corrupt always raises
+    DeserializationError.
 
-    Puts check that the value is of the type and reads back equal, before anything is stored.
+    Before anything is stored, puts check that the value is of the type and reads back equal.
 
-    The methods of the optional protocols raise TypeError if the store lacks them.
+    The methods of optional protocols raise TypeError if the store does not implement the protocol.
     """
 
     @warn_types
@@ -70,7 +71,7 @@ class BasePydanticAdapter(Generic[T]):
         key_value: AsyncKeyValue,
         json_form: JsonForm[Any],
         default_collection: str | None,
-        raise_on_validation_error: bool,  # noqa: FBT001 — a public parameter by position
+        raise_on_validation_error: bool,  # noqa: FBT001 — public positional parameter
     ) -> None:
         self._key_value = key_value
         self._json_form: JsonForm[T] = json_form
@@ -89,7 +90,7 @@ class BasePydanticAdapter(Generic[T]):
     async def get(self, key: str, *, collection: str | None = None, default: T) -> T: ...
 
     async def get(self, key: str, *, collection: str | None = None, default: T | None = None) -> T | None:
-        """Return the value, or `default` if there is none."""
+        """Return the value, or `default` if there is no entry."""
         if collection is None:
             collection = self._default_collection
         stored = await self._key_value.get(key, collection=collection)
@@ -106,16 +107,16 @@ class BasePydanticAdapter(Generic[T]):
     async def get_many(
         self, keys: Sequence[str], *, collection: str | None = None, default: T | None = None
     ) -> list[T] | list[T | None]:
-        """Return the value of each key, or `default` if there is none, in the order of the keys."""
+        """Return the value of each key, or `default` if there is no entry, in the order of the keys."""
         if collection is None:
             collection = self._default_collection
         found = await self._key_value.get_many(keys, collection=collection)
         return [self._load(stored, key, collection, default) for key, stored in zip(keys, found, strict=True)]
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[T | None, float | None]:
-        """Return the value and its remaining seconds.
+        """Return the value and its remaining ttl in seconds.
 
-        `(value, None)` if it never expires, `(None, None)` if there is none.
+        Return `(value, None)` if it never expires, `(None, None)` if there is no entry.
         """
         if collection is None:
             collection = self._default_collection
@@ -133,8 +134,8 @@ class BasePydanticAdapter(Generic[T]):
     async def put(self, key: str, value: T, *, collection: str | None = None, ttl: SupportsFloat | None = None) -> None:
         """Store the value, for `ttl` seconds or forever.
 
-        Raises SerializationError, before anything is stored, for a value that is not of the type, that JSON cannot
-        hold, or that would not read back equal.
+        Raises SerializationError if the value is not of the type, cannot be represented in JSON, or would not read back
+        equal. Nothing is stored then.
         """
         if collection is None:
             collection = self._default_collection
@@ -148,7 +149,7 @@ class BasePydanticAdapter(Generic[T]):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> None:
-        """Store each value under the key at the same position. All are checked before the first is stored."""
+        """Store each value under the key at the same position. All values are checked before the first is stored."""
         if collection is None:
             collection = self._default_collection
         dumped = [self._json_form.dump(value) for value in values]
@@ -169,7 +170,7 @@ class BasePydanticAdapter(Generic[T]):
     # The optional protocols
 
     async def get_versioned(self, key: str, *, collection: str | None = None) -> TypedVersioned[T]:
-        """Return value, remaining ttl and version of the entry; all None if there is none."""
+        """Return the value, remaining ttl and version of the entry; all are None if there is no entry."""
         store = self._store_with(AsyncVersionedProtocol)
         if collection is None:
             collection = self._default_collection
@@ -185,9 +186,9 @@ class BasePydanticAdapter(Generic[T]):
         collection: str | None = None,
         ttl: SupportsFloat | None = None,
     ) -> bool:
-        """Store the value if the entry still has this version, or for None if there is still no entry.
+        """Store the value if the entry still has this version; with None, if there is still no entry.
 
-        Return True if it was stored. A ttl of None means forever. Raises the errors of `put`, and ValueError for a
+        Return True if it was stored. A `ttl` of None means forever. Raises the errors of `put`, and ValueError for a
         version that `get_versioned` did not return for this key.
         """
         store = self._store_with(AsyncVersionedProtocol)
@@ -205,9 +206,9 @@ class BasePydanticAdapter(Generic[T]):
     async def put_if_absent(
         self, key: str, value: T, *, collection: str | None = None, ttl: SupportsFloat | None = None
     ) -> bool:
-        """Store the value unless there is an entry; return True if it was stored. Raises the errors of `put`.
+        """Store the value if there is no entry; return True if it was stored. Raises the errors of `put`.
 
-        An entry that is not of the type counts as an entry.
+        An existing value that is not of the type counts as an entry.
         """
         store = self._store_with(AsyncPutIfAbsentProtocol)
         if collection is None:
@@ -215,34 +216,34 @@ class BasePydanticAdapter(Generic[T]):
         return await store.put_if_absent(key, self._json_form.dump(value), collection=collection, ttl=ttl)
 
     async def update(self, key: str, function: Callable[[T | None], T], *, collection: str | None = None) -> T:
-        """Store the result of `function(value)`, and return it. The entry keeps its ttl; a new one has none.
+        """Store the result of `function(value)`, and return it. An entry keeps its ttl; a new entry has none.
 
-        `function` gets None if there is no entry. It is called again, with the newer value, whenever somebody else has
-        written in between, so it must have no side effects. To leave the entry unchanged, raise an exception in it,
-        which passes through.
+        `function` gets None if there is no entry. It is called again with the newer value whenever another writer
+        intervenes, so it must have no side effects. To leave the entry unchanged, raise an exception in `function`: it
+        propagates to the caller.
 
-        Raises ImportError without the distribution kv-atomic, TypeError for an asynchronous function, and the errors of
+        Raises ImportError if kv-atomic is not installed, TypeError for an asynchronous function, and the errors of
         `put` and `get_versioned`.
         """
         store = self._store_with(AsyncVersionedProtocol)
         try:
             from key_value.aio.atomic import update
         except ImportError as exc:
-            message = "update needs the distribution kv-atomic: pip install 'kv-adapters[atomic]'"
+            message = "update needs the package kv-atomic: pip install 'kv-adapters[atomic]'"
             raise ImportError(message) from exc
         if iscoroutinefunction(function):
-            message = "function must be a function that returns the new value; it cannot be asynchronous"
+            message = "function must return the new value; it cannot be asynchronous"
             raise TypeError(message)
         if collection is None:
             collection = self._default_collection
-        made: list[T] = []
+        results: list[T] = []
 
         def change(stored: dict[str, Any] | None) -> dict[str, Any]:
-            made[:] = [function(self._load(stored, key, collection, None))]
-            return self._json_form.dump(made[0])
+            results[:] = [function(self._load(stored, key, collection, None))]
+            return self._json_form.dump(results[0])
 
         await update(store, key, change, collection=collection)
-        return made[0]
+        return results[0]
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         """Return every live key of the collection, in no particular order; at most `limit` of them."""
@@ -252,7 +253,7 @@ class BasePydanticAdapter(Generic[T]):
     async def scan(
         self, collection: str | None = None, *, prefix: str = "", cursor: str | None = None, limit: int = 1000
     ) -> KeyPage:
-        """Return a page of the live keys that begin with `prefix`, like the `scan` of the store."""
+        """Return a page of the live keys that begin with `prefix`, like the store's `scan`."""
         store = self._store_with(AsyncScanProtocol)
         if collection is None:
             collection = self._default_collection
@@ -260,7 +261,7 @@ class BasePydanticAdapter(Generic[T]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The promises of the store."""
+        """The capabilities of the store."""
         return getattr(self._key_value, "capabilities", Capabilities())
 
     async def setup(self) -> None:
@@ -283,23 +284,23 @@ class BasePydanticAdapter(Generic[T]):
         await self.close()
 
     def _store_with(self, protocol: type[P]) -> P:
-        """The store, typed as the protocol. Raises TypeError if it does not satisfy it."""
+        """Return the store, typed as the protocol. Raises TypeError if it does not implement the protocol."""
         if not isinstance(self._key_value, protocol):
             message = f"{self._key_value!r} does not satisfy {protocol.__name__}"
             raise TypeError(message)
         return self._key_value
 
-    def _load(self, stored: Mapping[str, Any] | None, key: str, collection: str | None, otherwise: D) -> T | D:
+    def _load(self, stored: Mapping[str, Any] | None, key: str, collection: str | None, default: D) -> T | D:
         if stored is None:
-            return otherwise
+            return default
         try:
             return self._json_form.load(stored)
         except DeserializationError as exc:
             error = DeserializationError(exc.message, {"collection": collection, "key": key})
             if self._raise_on_validation_error:
                 raise error from None
-            _logger.error("%s", error)  # noqa: TRY400 — a traceback prints values
-            return otherwise
+            _logger.error("%s", error)  # noqa: TRY400 — a traceback would show values
+            return default
 
     def _load_pair(
         self, pair: tuple[Mapping[str, Any] | None, float | None], key: str, collection: str | None

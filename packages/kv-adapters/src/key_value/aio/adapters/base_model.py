@@ -1,4 +1,4 @@
-"""BaseModelAdapter: pydantic models, or lists of one."""
+"""BaseModelAdapter: pydantic models, or lists of a model."""
 
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -22,7 +22,7 @@ class BaseModelAdapter(BasePydanticAdapter[T]):
         default_collection: str | None = None,
         raise_on_validation_error: bool = False,  # noqa: FBT001, FBT002 — public
     ) -> None:
-        """Like PydanticAdapter, for a subclass of BaseModel or a list of one. Raises TypeError for any other type."""
+        """Like PydanticAdapter, for a BaseModel subclass or a list of it. Raises TypeError for any other type."""
         model: Any = get_args(pydantic_model)[0] if get_origin(pydantic_model) is list else pydantic_model
         if get_origin(model) is not None or not isinstance(model, type) or not _is_model(model):
             message = f"pydantic_model must be a subclass of BaseModel or a list of one, not {display(pydantic_model)}"
@@ -31,5 +31,5 @@ class BaseModelAdapter(BasePydanticAdapter[T]):
 
 
 def _is_model(model: type) -> bool:
-    # BaseModel itself has no fields: whatever is put would be stored as an empty object.
+    # BaseModel itself has no fields: every value would be stored as an empty object.
     return issubclass(model, BaseModel) and model is not BaseModel

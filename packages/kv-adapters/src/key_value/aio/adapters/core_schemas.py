@@ -1,97 +1,97 @@
-"""Facts from the core schema of a type: the names in it, and how its JSON is read.
+"""Inspection of a type's core schema: the names in it, and how its JSON is read.
 
-pydantic builds its validators from a core schema: nested dicts with a `type`.
+A core schema, from which pydantic builds its validators, is made of nested dicts with a `type`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 __all__ = [
+    "excluded_fields",
     "has_ambiguous_aliases",
     "has_fields_without_init",
     "has_serializers",
     "has_unions",
     "has_unreadable_aliases",
     "known_names",
-    "left_out_fields",
-    "reading_names",
+    "populated_by_name",
     "reads_like_json",
-    "with_init",
+    "with_init_fields_read",
 ]
 
 CoreSchema = Mapping[str, Any]
 
-# Their values are no schemas, or play no part in validation.
-_OPAQUE = frozenset({"computed_fields", "config", "default", "expected", "metadata", "serialization"})
+# Fields of a schema with values that are not schemas, or that do not affect validation.
+_OPAQUE_FIELDS = frozenset({"computed_fields", "config", "default", "expected", "metadata", "serialization"})
 
-_WITH_FIELDS = frozenset({"dataclass-args", "model-fields", "typed-dict"})
-_FIELD = frozenset({"dataclass-field", "model-field", "typed-dict-field"})
+_TYPES_WITH_FIELDS = frozenset({"dataclass-args", "model-fields", "typed-dict"})
+_FIELD_TYPES = frozenset({"dataclass-field", "model-field", "typed-dict-field"})
 
-_RECORD = frozenset({"dataclass", "model"})
+_RECORD_TYPES = frozenset({"dataclass", "model"})
 
 _SCALARS = frozenset({"none", "bool", "int", "float", "str", "literal"})
 
-# Read from decoded JSON, each of these gives what it gives when it is read from the JSON text.
-_ALIKE = frozenset(
+# Types of schemas that give the same result for decoded JSON as for the JSON text.
+_SAME_FROM_JSON = frozenset(
     {
         *("any", "list", "dict", "nullable", "default", "definitions", "definition-ref", "model", "tagged-union"),
         *_SCALARS,
-        *_WITH_FIELDS,
-        *_FIELD,
+        *_TYPES_WITH_FIELDS,
+        *_FIELD_TYPES,
     }
 )
-# So does each of these, unless it is strict. Not a timedelta, which takes a bool that is no text, nor a decimal, which
-# keeps the zero of 1.0.
-_ALIKE_UNLESS_STRICT = frozenset(
+# These too, unless they are strict. Not timedelta, which accepts a decoded bool but not `true`, and not decimal, which
+# keeps the trailing zero of a decoded 1.0.
+_SAME_FROM_JSON_UNLESS_STRICT = frozenset(
     {"dataclass", "date", "datetime", "enum", "frozenset", "set", "time", "tuple", "url", "uuid"}
 )
 
 
 def _schemas(schema: object) -> Iterator[CoreSchema]:
-    """The schema and every schema inside it."""
+    """Yield the schema and every schema inside it."""
     pending = [schema]
     while pending:
         node = pending.pop()
         if isinstance(node, Mapping):
             mapping = cast("Mapping[str, object]", node)
             opaque: frozenset[str] = frozenset()
-            # Other mappings are from the names of fields or choices, which may be any, to their schemas.
+            # Other mappings map arbitrary names of fields or choices to their schemas.
             if isinstance(mapping.get("type"), str):
                 yield mapping
-                opaque = _OPAQUE
+                opaque = _OPAQUE_FIELDS
             pending.extend(child for name, child in mapping.items() if name not in opaque)
         elif isinstance(node, (list, tuple)):
             pending.extend(cast("list[object] | tuple[object, ...]", node))
 
 
 def reads_like_json(schema: CoreSchema) -> bool:
-    """Whether validating decoded JSON gives the same result as validating the JSON text, for any JSON.
+    """Return whether validating decoded JSON always gives the same result as validating the JSON text.
 
-    It does not where a `datetime | str` accepts every text as a str, a strict model refuses its own JSON, or a type has
-    another validator for JSON.
+    Exceptions are a `datetime | str`, which accepts every decoded string as a str, a strict model, which rejects its
+    own decoded JSON, and a type with a separate validator for JSON.
     """
     strict = converts = False
     for node in _schemas(schema):
         kind: str = node["type"]
         if kind == "union":
-            if not all(_without_label(choice)["type"] in _SCALARS for choice in node["choices"]):
+            if not all(_choice_schema(choice)["type"] in _SCALARS for choice in node["choices"]):
                 return False
         elif kind == "literal":
             if not all(type(value) in {str, int, bool, type(None)} for value in node["expected"]):
                 return False
-        elif kind in _ALIKE_UNLESS_STRICT or (kind == "dict" and not _has_text_keys(node)):
+        elif kind in _SAME_FROM_JSON_UNLESS_STRICT or (kind == "dict" and not _has_string_keys(node)):
             converts = True
-        elif kind not in _ALIKE:
+        elif kind not in _SAME_FROM_JSON:
             return False
         strict = strict or _is_strict(node)
     return not (strict and converts)
 
 
-def _without_label(choice: CoreSchema | tuple[CoreSchema, str]) -> CoreSchema:
+def _choice_schema(choice: CoreSchema | tuple[CoreSchema, str]) -> CoreSchema:
     return choice[0] if isinstance(choice, tuple) else choice
 
 
-def _has_text_keys(dictionary: CoreSchema) -> bool:
+def _has_string_keys(dictionary: CoreSchema) -> bool:
     keys: CoreSchema = dictionary.get("keys_schema", {"type": "any"})
     return keys["type"] in {"any", "str"}
 
@@ -102,24 +102,24 @@ def _is_strict(node: CoreSchema) -> bool:
 
 
 def has_serializers(schema: CoreSchema) -> bool:
-    """Whether some part is written in another way than its kind is by itself."""
+    """Return whether some part has a custom serializer."""
     return any("serialization" in node for node in _schemas(schema))
 
 
 def has_unions(schema: CoreSchema) -> bool:
-    """Whether some part may be of one of several types, besides None."""
+    """Return whether some part is a union of several types other than None."""
     return any(node["type"] == "union" for node in _schemas(schema))
 
 
 def _fields(node: CoreSchema) -> Iterator[tuple[str, CoreSchema]]:
     if node["type"] == "dataclass-args":
         yield from ((field["name"], field) for field in node["fields"])
-    elif node["type"] in _WITH_FIELDS:
+    elif node["type"] in _TYPES_WITH_FIELDS:
         yield from node["fields"].items()
 
 
 def _paths(field: CoreSchema) -> list[list[str | int]]:
-    """Where the field is read from, besides its name: each alias as the steps from the object to it."""
+    """Return the validation aliases of the field, each as the path of steps from the object."""
     alias: Any = field.get("validation_alias", [])
     if isinstance(alias, str):
         return [[alias]]
@@ -127,7 +127,7 @@ def _paths(field: CoreSchema) -> list[list[str | int]]:
 
 
 def known_names(schema: CoreSchema) -> frozenset[str]:
-    """The names that the type itself brings: of fields, aliases, tags and types."""
+    """Return the names that the type itself defines: of fields, aliases, tags and types."""
     names: set[str] = set()
     for node in _schemas(schema):
         names.add(node["type"])
@@ -141,7 +141,7 @@ def known_names(schema: CoreSchema) -> frozenset[str]:
 
 
 def has_unreadable_aliases(schema: CoreSchema) -> bool:
-    """Whether some field would be written under an alias that it is not read by."""
+    """Return whether some field would be written under an alias from which it is not read."""
     return any(
         alias != name and [alias] not in _paths(field)
         for node in _schemas(schema)
@@ -151,7 +151,7 @@ def has_unreadable_aliases(schema: CoreSchema) -> bool:
 
 
 def has_ambiguous_aliases(schema: CoreSchema) -> bool:
-    """Whether some alias is the name of another field, which would be read in its place."""
+    """Return whether some alias is also the name of another field, which would be read instead."""
     for node in _schemas(schema):
         fields = dict(_fields(node))
         if any(path[0] != name and path[0] in fields for name, field in fields.items() for path in _paths(field)):
@@ -159,63 +159,66 @@ def has_ambiguous_aliases(schema: CoreSchema) -> bool:
     return False
 
 
-def left_out_fields(schema: CoreSchema) -> dict[type, frozenset[str]]:
-    """By class, the fields that are not written because the type says so."""
+def excluded_fields(schema: CoreSchema) -> dict[type, frozenset[str]]:
+    """Return, by class, the fields with `exclude=True`, which are not written."""
     return {
         node["cls"]: frozenset(
             name for name, field in _fields(_with_fields(node)) if field.get("serialization_exclude") is True
         )
         for node in _schemas(schema)
-        if node["type"] in _RECORD
+        if node["type"] in _RECORD_TYPES
     }
 
 
 def _with_fields(node: CoreSchema) -> CoreSchema:
-    """The schema with the fields of a model or dataclass, inside any validators."""
+    """Return the schema with the fields of a model or dataclass, unwrapped from validators."""
     inner: CoreSchema = node
-    while inner["type"] not in _WITH_FIELDS and "schema" in inner:
+    while inner["type"] not in _TYPES_WITH_FIELDS and "schema" in inner:
         inner = inner["schema"]
     return inner
 
 
 def has_fields_without_init(schema: CoreSchema) -> bool:
-    """Whether a dataclass has fields that are written and, by `init=False`, not read."""
+    """Return whether a dataclass has fields with `init=False`, which are written but not read."""
     return any(field.get("init") is False for node in _schemas(schema) for _, field in _fields(node))
 
 
-def with_init(schema: Any) -> Any:
-    """The schema, except that fields with `init=False` are read where there is something to read."""
+def with_init_fields_read(schema: Any) -> Any:
+    """Return a copy of the schema that also reads fields with `init=False` if they are present."""
 
     def change(node: dict[str, Any]) -> None:
         if node["type"] == "dataclass-field":
             node.pop("init", None)
 
-    return _changed(schema, change)
+    return _transformed(schema, change)
 
 
-def reading_names(schema: Any, *, and_aliases: bool) -> Any:
-    """The schema, except that fields with an alias are read by their names, too or only. For pydantic before 2.11."""
+def populated_by_name(schema: Any, *, and_aliases: bool) -> Any:
+    """Return a copy of the schema that reads fields by name, and also by alias if `and_aliases`.
+
+    For pydantic before 2.11.
+    """
 
     def change(node: dict[str, Any]) -> None:
-        if node["type"] in _WITH_FIELDS:
+        if node["type"] in _TYPES_WITH_FIELDS:
             node["populate_by_name"] = True
-        elif node["type"] in _FIELD and not and_aliases:
+        elif node["type"] in _FIELD_TYPES and not and_aliases:
             node.pop("validation_alias", None)
 
-    return _changed(schema, change)
+    return _transformed(schema, change)
 
 
-def _changed(schema: Any, change: Callable[[dict[str, Any]], None]) -> Any:
-    """A copy, in which each schema has been changed."""
+def _transformed(schema: Any, change: Callable[[dict[str, Any]], None]) -> Any:
+    """Return a copy with `change` applied to each schema."""
     if isinstance(schema, Mapping):
         mapping = cast("Mapping[str, object]", schema)
         is_schema = isinstance(mapping.get("type"), str)
-        left = _OPAQUE if is_schema else frozenset[str]()
-        copied = {name: child if name in left else _changed(child, change) for name, child in mapping.items()}
+        opaque = _OPAQUE_FIELDS if is_schema else frozenset[str]()
+        copied = {name: child if name in opaque else _transformed(child, change) for name, child in mapping.items()}
         if is_schema:
             change(copied)
         return copied
     if isinstance(schema, (list, tuple)):
         sequence = cast("list[object] | tuple[object, ...]", schema)
-        return type(sequence)(_changed(child, change) for child in sequence)
+        return type(sequence)(_transformed(child, change) for child in sequence)
     return schema

@@ -1,4 +1,4 @@
-"""DataclassAdapter: dataclasses, or lists of one."""
+"""DataclassAdapter: dataclasses, or lists of a dataclass."""
 
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_args, get_origin
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class DataclassAdapter(BasePydanticAdapter[T]):
-    """Instances of a dataclass, of the standard library or pydantic, or lists of them.
+    """Instances of a standard library or pydantic dataclass, or lists of them.
 
-    Reads validate values, even if the dataclass itself validates nothing. A list is stored as `{"items": …}`.
+    Reads validate values even if the dataclass itself does not. A list is stored as `{"items": …}`.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class DataclassAdapter(BasePydanticAdapter[T]):
         default_collection: str | None = None,
         raise_on_validation_error: bool = False,  # noqa: FBT001, FBT002 — public
     ) -> None:
-        """Like PydanticAdapter, for a dataclass or a list of one. Raises TypeError for any other type."""
+        """Like PydanticAdapter, for a dataclass or a list of it. Raises TypeError for any other type."""
         element: Any = get_args(dataclass_type)[0] if get_origin(dataclass_type) is list else dataclass_type
         element = get_origin(element) or element
         if not (isinstance(element, type) and is_dataclass(element)):

@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 class PydanticAdapter(BasePydanticAdapter[T]):
-    """Values of one type: a model, a dataclass, a TypedDict, a list or union of them, a datetime, or any other.
+    """Values of any one type: a model, a dataclass, a TypedDict, a list or union of these, a datetime, and so on.
 
-    A type whose JSON is not an object is stored as `{"items": …}`.
+    Values of a type that is not a JSON object are stored as `{"items": …}`.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PydanticAdapter(BasePydanticAdapter[T]):
     ) -> None:
         """Store values of the type `pydantic_model` in the store `key_value`.
 
-        `default_collection` stands in for `collection=None`; None means the store's own. Raises TypeError for a type
-        that pydantic cannot handle.
+        `default_collection` is the collection used for `collection=None`; None means the store's default collection.
+        Raises TypeError for a type that pydantic cannot handle.
         """
         super().__init__(key_value, JsonForm(pydantic_model), default_collection, raise_on_validation_error)

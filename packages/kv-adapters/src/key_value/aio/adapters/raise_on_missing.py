@@ -12,7 +12,7 @@ __all__ = ["RaiseOnMissingAdapter"]
 
 
 class RaiseOnMissingAdapter(BaseWrapper):
-    """A store whose reads take `raise_on_missing=True`, and then raise MissingKeyError for an absent entry.
+    """Adds the argument `raise_on_missing` to reads: with True, an absent entry raises MissingKeyError.
 
     A batch raises for the first absent key. Without the argument, a read returns the result of the inner store.
     """
