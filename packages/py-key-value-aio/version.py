@@ -1,7 +1,8 @@
-# ruff: noqa: INP001 — hatchling runs it, nothing imports it
-"""The version, for the build: that of the interface, and ours behind it.
+# ruff: noqa: INP001 — run by hatchling, never imported
+"""The version for the build: the version of the interface, followed by our own as local version.
 
-`KV_INTERFACE=0.4.6 uv build --package py-key-value-aio` builds the same package for what requires less than 0.5.
+`KV_INTERFACE=0.4.6 uv build --package py-key-value-aio` builds the same package for applications that require a version
+below 0.5.
 """
 
 import os

@@ -60,5 +60,5 @@ def test_a_store_that_compares_and_then_writes_is_found(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tests = TestDiskStore()
     tests.path, tests.store_path = tmp_path / "data", "broken_disk:ComparesThenWrites"
-    with pytest.raises(AssertionError, match="Conditional writes at once"):
+    with pytest.raises(AssertionError, match="Concurrent conditional writes"):
         getattr(tests, test)(store=DiskStore(directory=tests.path))

@@ -109,7 +109,7 @@ def test_a_failure_says_what_was_expected_of_which_contract() -> None:
     with pytest.raises(AssertionError) as failure:
         getattr(Tests(), "test_an_empty_prefix_is_that_of_every_key")(store=Forgetful())  # noqa: B009
     first = str(failure.value).splitlines()[0]
-    assert first.startswith("Pages of keys: every live key")
+    assert first.startswith("Pages of keys: a scan finds every live key")
     assert first.endswith("Expected: an empty prefix is that of every key.")
     with pytest.raises(AssertionError, match=r"(?s)Pages of keys.*Expected: a page of no keys.*\[0\] DID NOT RAISE"):
         getattr(Tests(), "test_a_page_of_no_keys_is_refused")(store=TakesAnyLimit())  # noqa: B009

@@ -136,7 +136,7 @@ def test_a_row_that_hangs_ends_the_table() -> None:
     tests = HangingTable()
     lines = message_of(tests.test_that_hangs)
     assert tests.seen == [0, 3600]
-    assert lines[:2] == ["Failed rows, 1 of 2: [3600]", "Rows not tried after that: 1"]
+    assert lines[:2] == ["Failed rows, 1 of 2: [3600]", "Rows not run after that: 1"]
     assert "not done after 2 s" in lines[2]
 
 
@@ -148,7 +148,7 @@ def test_an_error_of_a_row_is_named_and_the_first_is_the_cause() -> None:
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two rows of one name"):
+    with pytest.raises(ValueError, match="two rows of the same name"):
 
         @for_each("number", [1, 1])
         def test_of_twins(number: int) -> None:

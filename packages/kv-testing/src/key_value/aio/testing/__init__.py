@@ -4,7 +4,7 @@ from pkgutil import iter_modules
 
 import pytest
 
-# pytest shows what an assertion compared only in modules it was told of before their import.
+# pytest explains failed assertions only in modules that are registered before their import.
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
 from key_value.aio.testing.clock import FakeClock  # noqa: E402

@@ -102,7 +102,7 @@ class BatchTests(StoreContract[StoreT]):
         self, store: StoreT, batch: Batch, make: Callable[[], Any]
     ) -> None:
         self._require_type_checks()
-        await store.delete("k")  # which an earlier row may have stored
+        await store.delete("k")  # an earlier row may have stored it
         with pytest.raises(TypeError):
             await batch(store, make())
         assert await store.get("k") is None
@@ -122,7 +122,7 @@ class BatchTests(StoreContract[StoreT]):
             assert all(value in ({"n": "old"}, {"n": "new"}) for values in stored.values() for value in values)
             return not torn
 
-        # A backend may be about to store a batch, and be read one by one meanwhile.
+        # The backend may still be storing a batch, and reads may not be atomic.
         assert await eventually(all_are_whole, within=10), f"partly stored when cancelled after {torn} steps"
 
     @needs(declares("atomic_put_many"))
@@ -130,7 +130,7 @@ class BatchTests(StoreContract[StoreT]):
         self, store: StoreT, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         base: Any = ability(store, BaseStore)
-        put = base._put_managed_entry  # noqa: SLF001 — the hook that a batch must not be made of
+        put = base._put_managed_entry  # noqa: SLF001 — fails if the batch is a series of single puts
 
         async def put_unless_third(*, key: str, **names: Any) -> None:
             if "third" in key:
@@ -159,10 +159,10 @@ class BatchTests(StoreContract[StoreT]):
 
 
 def _without_event_loop(coroutine: Coroutine[Any, Any, object]) -> object:
-    """The result of a coroutine that waits for nothing."""
+    """Return the result of a coroutine that never suspends."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         return end.value
     coroutine.close()
-    pytest.fail("waits for something, where there is nothing to do")
+    pytest.fail("an empty batch must not wait for anything")

@@ -22,20 +22,20 @@ __all__ = [
 
 
 class ExampleCall(NamedTuple):
-    """A call for a store that holds "key" and "other" on the shelf, or nothing."""
+    """A call for a store that is empty or has the keys "key" and "other" in the collection "shelf"."""
 
     name: str
     arguments: Sequence[Any] = ()
     collection: str | None = "shelf"
 
     async def prepared(self, store: Any) -> Callable[[Any], Awaitable[Any]]:
-        """Return the call, with the current version of the entry if it takes one."""
+        """Return the call, with the current version of the entry if it takes a version."""
         if not self._takes_version:
             return self
         return self._with((await store.get_versioned("key", collection=self.collection)).version)
 
     def __call__(self, store: Any) -> Awaitable[Any]:
-        """Make the call; if it takes a version, with a well-formed one that the entry does not have."""
+        """Make the call; if it takes a version, pass a well-formed version that does not match."""
         call = self._with(marked("none", "shelf", "key")) if self._takes_version else self._with()
         return call(store)
 
@@ -49,7 +49,7 @@ class ExampleCall(NamedTuple):
 
 
 def calls_with(value: Mapping[str, Any]) -> dict[str, ExampleCall]:
-    """Name of each operation → an example call, which puts this value if it puts one."""
+    """Return an example call for each operation, by name. Calls that write a value write this one."""
     keys = ["key", "other"]
     examples = [
         ExampleCall("get", ["key"]),
@@ -77,21 +77,21 @@ def calls_with(value: Mapping[str, Any]) -> dict[str, ExampleCall]:
 EVERY_CALL = calls_with({"a": 2})
 
 
-def _those(is_one: Callable[[Operation], bool]) -> dict[str, ExampleCall]:
-    return {name: call for name, call in EVERY_CALL.items() if is_one(OPERATIONS[name])}
+def _examples_where(is_included: Callable[[Operation], bool]) -> dict[str, ExampleCall]:
+    return {name: call for name, call in EVERY_CALL.items() if is_included(OPERATIONS[name])}
 
 
 def _is_required(operation: Operation) -> bool:
     return operation.protocol is AsyncKeyValueProtocol
 
 
-EVERY_READ = _those(lambda operation: not operation.writes)
-EVERY_WRITE = _those(lambda operation: operation.writes)
+EVERY_READ = _examples_where(lambda operation: not operation.writes)
+EVERY_WRITE = _examples_where(lambda operation: operation.writes)
 
-READS = _those(lambda operation: _is_required(operation) and not operation.writes)
-WRITES = _those(lambda operation: _is_required(operation) and operation.writes)
+READS = _examples_where(lambda operation: _is_required(operation) and not operation.writes)
+WRITES = _examples_where(lambda operation: _is_required(operation) and operation.writes)
 """The calls of the eight methods."""
 
-LISTINGS = _those(lambda operation: not _is_required(operation) and not operation.writes)
-REMOVALS = _those(lambda operation: not _is_required(operation) and operation.writes and not operation.values)
+LISTINGS = _examples_where(lambda operation: not _is_required(operation) and not operation.writes)
+REMOVALS = _examples_where(lambda operation: not _is_required(operation) and operation.writes and not operation.values)
 """The calls of the optional protocols."""

@@ -1,4 +1,4 @@
-"""A clock that a test moves."""
+"""A clock that tests can advance."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -9,9 +9,9 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """A context manager that replaces the clock of every store in the process.
+    """A context manager that replaces the clock of all stores in the process.
 
-    It starts at the present, so that a backend with a clock of its own sees plausible times.
+    It starts at the current time by default, so that a backend with its own clock sees plausible times.
     """
 
     def __init__(self, start: datetime | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Concurrency: many at once, interrupted anywhere, and still whole values."""
+"""Concurrency: values stay intact under concurrent and cancelled calls."""
 
 import asyncio
 

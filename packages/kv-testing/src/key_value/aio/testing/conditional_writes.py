@@ -1,4 +1,4 @@
-"""Conditional writes at once: of any number of tasks, objects, event loops and processes, one wins each time."""
+"""Concurrent conditional writes: of any number of tasks, objects, event loops and processes, exactly one succeeds."""
 
 import asyncio
 
@@ -13,55 +13,55 @@ from key_value.aio.testing.versioned import conditional, version_of
 
 __all__ = ["ConditionalWriteTests"]
 
-_RACERS = 50
+_CONCURRENT_TASKS = 50
 
 
 class ConditionalWriteTests(StoreContract[StoreT], needs=(conditional,)):
     @needs(AsyncPutIfAbsentProtocol)
     async def test_one_of_many_tasks_stores(self, store: StoreT) -> None:
         absent = ability(store, AsyncPutIfAbsentProtocol)
-        answers = await asyncio.gather(*(absent.put_if_absent("key", {"n": n}) for n in range(_RACERS)))
-        assert answers.count(True) == 1
-        assert await store.get("key") == {"n": answers.index(True)}
+        results = await asyncio.gather(*(absent.put_if_absent("key", {"n": n}) for n in range(_CONCURRENT_TASKS)))
+        assert results.count(True) == 1
+        assert await store.get("key") == {"n": results.index(True)}
 
     @needs(AsyncPutIfAbsentProtocol, helper("reopen"))
     async def test_one_of_many_store_objects_stores(self, store: StoreT) -> None:
         others = [self.reopen(store) for _ in range(4)]
         async with closing(*others):
             objects = [ability(each, AsyncPutIfAbsentProtocol) for each in (store, *others)] * 5
-            answers = await asyncio.gather(*(each.put_if_absent("key", {"n": n}) for n, each in enumerate(objects)))
-            assert answers.count(True) == 1
-            assert await store.get("key") == {"n": answers.index(True)}
+            results = await asyncio.gather(*(each.put_if_absent("key", {"n": n}) for n, each in enumerate(objects)))
+            assert results.count(True) == 1
+            assert await store.get("key") == {"n": results.index(True)}
 
     @needs(AsyncPutIfAbsentProtocol, knob("any_event_loop"))
     def test_one_of_several_threads_stores(self, store: StoreT) -> None:
         absent = ability(store, AsyncPutIfAbsentProtocol)
 
-        async def race(thread: int) -> list[int]:
+        async def claim(thread: int) -> list[int]:
             keys = range(20)
             return [key for key in keys if await absent.put_if_absent(f"key {key}", {"thread": thread})]
 
-        won = in_threads(self, store, race)
+        won = in_threads(self, store, claim)
         assert sorted(key for keys in won for key in keys) == list(range(20))
 
     @needs(AsyncVersionedProtocol)
     async def test_one_of_many_tasks_replaces_a_version(self, store: StoreT) -> None:
         versioned = ability(store, AsyncVersionedProtocol)
         version = await version_of(store)
-        answers = await asyncio.gather(
-            *(versioned.put_if_version("key", {"n": n}, version, collection="shelf") for n in range(_RACERS))
+        results = await asyncio.gather(
+            *(versioned.put_if_version("key", {"n": n}, version, collection="shelf") for n in range(_CONCURRENT_TASKS))
         )
-        assert answers.count(True) == 1
-        assert exact(await store.get("key", collection="shelf")) == exact({"n": answers.index(True)})
+        assert results.count(True) == 1
+        assert exact(await store.get("key", collection="shelf")) == exact({"n": results.index(True)})
 
     @needs(AsyncVersionedProtocol)
     async def test_one_of_many_tasks_deletes_a_version(self, store: StoreT) -> None:
         versioned = ability(store, AsyncVersionedProtocol)
         version = await version_of(store)
-        answers = await asyncio.gather(
-            *(versioned.delete_if_version("key", version, collection="shelf") for _ in range(_RACERS))
+        results = await asyncio.gather(
+            *(versioned.delete_if_version("key", version, collection="shelf") for _ in range(_CONCURRENT_TASKS))
         )
-        assert answers.count(True) == 1
+        assert results.count(True) == 1
 
     @needs(AsyncVersionedProtocol, knob("any_event_loop"))
     def test_one_of_several_threads_deletes_a_version(self, store: StoreT) -> None:
@@ -74,11 +74,11 @@ class ConditionalWriteTests(StoreContract[StoreT], needs=(conditional,)):
 
         versions = [found.version or "" for found in self.run(prepare())]
 
-        async def race(_: int) -> list[str]:
+        async def claim(_: int) -> list[str]:
             pairs = zip(keys, versions, strict=True)
             return [key for key, version in pairs if await versioned.delete_if_version(key, version)]
 
-        assert sorted(key for won in in_threads(self, store, race) for key in won) == sorted(keys)
+        assert sorted(key for won in in_threads(self, store, claim) for key in won) == sorted(keys)
 
     @needs(AsyncVersionedProtocol)
     async def test_increments_of_many_tasks_add_up(self, store: StoreT) -> None:

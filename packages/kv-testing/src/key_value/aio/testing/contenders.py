@@ -1,7 +1,7 @@
-"""Processes that write the same entries of one store at once, with conditional writes.
+"""Processes that concurrently write the same entries of a store, with conditional writes.
 
 `python -m key_value.aio.testing.contenders MODULE:CLASS OPTIONS CONTEST PROCESSES`, with the constructor's keyword
-arguments as JSON, forks so many processes, and prints a line for each: in how many rounds it won.
+arguments as JSON, forks PROCESSES processes. For each, it prints a line with the number of rounds it won.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from key_value.aio.testing.writers import open_store
 __all__ = ["CONTESTS", "ROUNDS", "contend", "contested_count", "increment", "prepare"]
 
 ROUNDS = 25
-"""Entries that a contest is about, or increments of each contender."""
+"""Number of contested entries, or of increments by each contender."""
 
 _COLLECTION = "contested"
-_LONGEST_WAIT = 0.01
+_MAX_WAIT_SECONDS = 0.01
 
 
 async def increment(store: Any, times: int, collection: str | None = None) -> int:
-    """Count the entry "counter" up, each time from the number that is there; as many times."""
+    """Increment the entry "counter" `times` times with conditional writes, and return `times`."""
     assert isinstance(store, AsyncVersionedProtocol)
     for _ in range(times):
         for attempt in range(1, sys.maxsize):
@@ -38,19 +38,19 @@ async def increment(store: Any, times: int, collection: str | None = None) -> in
             changed = {"count": count + 1}
             if await store.put_if_version("counter", changed, found.version, collection=collection):
                 break
-            # Those who lost come back one by one.
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.0005 * attempt)))  # noqa: S311 — not for secrets
+            # Random waits, so that losers do not retry at the same time.
+            await asyncio.sleep(random.uniform(0, min(_MAX_WAIT_SECONDS, 0.0005 * attempt)))  # noqa: S311 — not for secrets
     return times
 
 
 async def prepare(store: Any) -> None:
-    """Put what the contenders delete."""
+    """Put the entries that the contenders delete."""
     keys = [f"key {number}" for number in range(ROUNDS)]
     await store.put_many(keys, [{"a": 1}] * ROUNDS, collection=_COLLECTION)
 
 
 async def contested_count(store: Any) -> int:
-    """The sum of all contenders' increments."""
+    """Return the sum of all contenders' increments."""
     return (await store.get("counter", collection=_COLLECTION))["count"]
 
 
@@ -82,22 +82,22 @@ CONTESTS: dict[str, Callable[[Any], Awaitable[int]]] = {
     "delete_if_version": _delete_if_version,
     "increment": _increment,
 }
-"""The work of a contender, which returns how many of its rounds it won."""
+"""The work of a contender, by contest. Each function returns the number of rounds won."""
 
 
 def contend(path: str, options: Mapping[str, Any], contest: str, processes: int = 4) -> list[int]:
-    """How many rounds each of the processes won, which start together."""
+    """Run the contest in processes that start together, and return the number of rounds won by each."""
     if not hasattr(os, "fork"):
-        pytest.skip("contenders are forked, which this platform cannot")
+        pytest.skip("needs os.fork")
     command = [sys.executable, "-m", __name__, path, json.dumps(options), contest, str(processes)]
     run = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603 — this module
-    assert run.returncode == 0, "a contender ended by itself; what it raised is on stderr"
+    assert run.returncode == 0, "a contender failed; its traceback is on stderr"
     return [int(line) for line in run.stdout.split()]
 
 
 def _serve(path: str, options: Mapping[str, Any], contest: str, processes: int) -> bool:
-    """Whether all contenders came to the end. They are forked, because to import the kit takes seconds."""
-    open_store(path, options)  # imports what it needs
+    """Return whether all contenders succeeded. They are forked because importing the kit takes seconds."""
+    open_store(path, options)  # imports the store's modules before the fork
     is_ready, ready = os.pipe()
     start, hold = os.pipe()
     children: list[int] = []
@@ -110,7 +110,7 @@ def _serve(path: str, options: Mapping[str, Any], contest: str, processes: int) 
                 won = asyncio.run(_contend(open_store(path, options), CONTESTS[contest], ready, start))
                 os.write(1, f"{won}\n".encode())
                 status = 0
-            except Exception:  # noqa: BLE001 — told on stderr, and by the status
+            except Exception:  # noqa: BLE001 — reported on stderr and by the exit status
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
@@ -127,7 +127,7 @@ async def _contend(store: Any, contest: Callable[[Any], Awaitable[int]], ready: 
     async with closing(store):
         await store.get("absent", collection=_COLLECTION)
         os.write(ready, b".")
-        os.read(start, 1)  # until all are ready, and the process that forked them closes its end
+        os.read(start, 1)  # returns when all are ready and the parent closes its end
         return await contest(store)
 
 

@@ -1,4 +1,4 @@
-"""The interface between the kit and the author of a store: a fixture, a few helpers and a few knobs."""
+"""The interface between the kit and the author of a store: a fixture, helpers and settings."""
 
 import asyncio
 import inspect
@@ -23,70 +23,70 @@ StoreT = TypeVar("StoreT", bound=AsyncKeyValue, default=Any)
 AbilityT = TypeVar("AbilityT")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_CHUNK = 500
-_KIT = __name__.rpartition(".")[0]
+_KEYS_PER_BATCH = 500
+_KIT_PACKAGE = __name__.rpartition(".")[0]
 
 
 def _default(method: F) -> F:
-    """Marks a helper that the author has not overridden, for `needs(helper(...))`."""
+    """Mark a helper as not overridden by the author, for `needs(helper(...))`."""
     vars(method)["__kit_default__"] = True
     return method
 
 
 class StoreContract(AsyncTests, Generic[StoreT]):
-    """Subclass `StoreTests`, which has every contract, or only the classes of the contracts you need.
+    """Subclass `StoreTests`, which has all tests, or only the classes with the tests you need.
 
-    The subclass defines a synchronous pytest fixture `store`, which returns a new, unused and empty store. The other
-    methods here access the backend through the raw client. You may leave any of them out; tests that need it are not
-    selected. The class in `StoreTests[MyStore]`, or `example`, shows which protocols the store implements; if neither
-    does, a test that does not apply is skipped.
+    The subclass defines a synchronous pytest fixture `store` that returns a new, unused and empty store. The other
+    methods here access the backend through its native client. All are optional: without one, the tests that need it are
+    not selected. The kit selects tests by the protocols of the class in `StoreTests[MyStore]`, or of `example`; if
+    neither is given, tests that do not apply are skipped.
     """
 
     example: ClassVar[object] = None
-    """A store object like those of the fixture, which is never used: its protocols and capabilities select the tests.
+    """A store object like those of the fixture. It is never used: its protocols and capabilities select the tests.
 
-    Set it for a store whose class does not show its protocols, such as a wrapper, and to select by capabilities too.
+    Set it if the protocols of the store depend on the object, as with a wrapper, or to also select by capabilities.
     """
 
     ttl_granularity: ClassVar[float] = 0.0
-    """Seconds to which the backend rounds up the time of expiry; 0 if it keeps microseconds."""
+    """The unit, in seconds, to which the backend rounds up expiry times; 0 if it keeps microseconds."""
 
     native_expiry_wait: ClassVar[float] = 10.0
-    """Seconds that the backend may take to remove an expired entry, beyond `capabilities.expiry_resolution`."""
+    """Seconds, in addition to `capabilities.expiry_resolution`, in which the backend must remove an expired entry."""
 
     stores_envelopes: ClassVar[bool] = True
-    """Whether an entry is stored as one JSON text in format v1; False if its parts are in columns or fields."""
+    """Whether an entry is stored as one JSON document in format v1; False if its parts are in columns or fields."""
 
     reopens: ClassVar[bool] = True
-    """Whether a closed store opens again at its next use; False if it then raises a KeyValueError, at every use."""
+    """Whether a closed store opens again at its next use; False if every use then raises a BaseKeyValueError."""
 
     max_name_bytes: ClassVar[int] = MAX_NAME_BYTES
-    """The longest name in bytes of UTF-8; less for a wrapper that lengthens names."""
+    """The maximum length of a name in bytes of UTF-8. Lower it for a wrapper that lengthens names."""
 
     any_event_loop: ClassVar[bool] = True
-    """Whether one object serves several event loops; False for a store around a client that belongs to one."""
+    """Whether a store object works in several event loops; False for a store around a client bound to one loop."""
 
     many_keys: ClassVar[int] = 10_500
-    """Number of entries that an enumeration must list completely: more than a page of any backend; fewer for a slow
-    store.
+    """Number of entries that an enumeration must list completely. The default exceeds the page size of any backend;
+    lower it for a slow store.
     """
 
     largest_value: ClassVar[int] = 64 * 1024 * 1024
-    """Bytes beyond which `capabilities.max_value_bytes` is not tested."""
+    """The largest `capabilities.max_value_bytes`, in bytes, that is tested."""
 
     contenders: ClassVar[int] = 20
-    """Number of tasks that write one entry at once; fewer for a slow store."""
+    """Number of tasks that concurrently write the same entry. Lower it for a slow store."""
 
     increments: ClassVar[int] = 10
-    """How often each of these tasks reads a number and writes the next one."""
+    """Number of times that each of these tasks increments a counter."""
 
     secrets: ClassVar[Sequence[str]] = ()
-    """The passwords and tokens in the store's constructor arguments, none of which its repr may show."""
+    """The passwords and tokens in the store's constructor arguments. Its repr must not show any of them."""
 
     def __init_subclass__(cls, needs: Sequence[Need | type[Any]] = (), **kwargs: Any) -> None:
-        """`needs` are the needs of every test of the class."""
+        """`needs` apply to every test of the class."""
         super().__init_subclass__(**kwargs)
-        if cls.__module__.rpartition(".")[0] == _KIT:
+        if cls.__module__.rpartition(".")[0] == _KIT_PACKAGE:
             _prepare_tests(cls, needs)
         else:
             select_tests(cls)
@@ -103,57 +103,57 @@ class StoreContract(AsyncTests, Generic[StoreT]):
 
     @_default
     def reopen(self, store: StoreT) -> StoreT:  # noqa: ARG002 — for the author's use
-        """Return a new store object over the same data, as another process would open it."""
+        """Return a new store object for the same data, as another process would open it."""
         self._skip("reopen")
 
     @_default
     async def read_stored(self, store: StoreT, collection: str, key: str) -> bytes | str | None:  # noqa: ARG002
-        """Return the data stored under the names, as the raw client reads it; None if there is none."""
+        """Return the stored data of the entry, read with the native client; None if there is none."""
         self._skip("read_stored")
 
     @_default
     async def corrupt_stored(self, store: StoreT, collection: str, key: str, data: bytes) -> None:  # noqa: ARG002
         """Replace the stored data with `data`; without `stores_envelopes`, replace only the value.
 
-        Call `pytest.skip` for data that the backend itself refuses.
+        Call `pytest.skip` if the backend itself rejects the data.
         """
         self._skip("corrupt_stored")
 
     @_default
     async def put_foreign(self, store: StoreT) -> None:  # noqa: ARG002
-        """Write something next to the store's own data, as another application on the same backend would."""
+        """Write data next to that of the store, like another application on the same backend."""
         self._skip("put_foreign")
 
     @_default
     async def has_foreign(self, store: StoreT) -> bool:  # noqa: ARG002
-        """Return whether the data of `put_foreign` is still there."""
+        """Return whether the data written by `put_foreign` still exists."""
         self._skip("has_foreign")
 
     @_default
     async def break_backend(self, store: StoreT) -> None:  # noqa: ARG002
-        """Make the store's driver fail at every further call: its server stopped, its file closed or replaced."""
+        """Make every further call of the driver fail, for example by stopping the server or closing the file."""
         self._skip("break_backend")
 
     @_default
     def address(self, store: StoreT) -> tuple[str, Mapping[str, Any]]:  # noqa: ARG002
-        """Return how another process opens the data: the class as `module:class`, and keyword arguments for JSON."""
+        """Return how another process opens the data: the class as `module:class`, and JSON-serializable arguments."""
         self._skip("address")
 
     def enumerable(self, store: StoreT, names: Sequence[str]) -> list[str]:
-        """The names that need no hashing, after which a backend may not know them any more."""
+        """Return the names that are short enough to be stored without hashing, so that the backend can list them."""
         limit = capabilities_of(store).max_key_bytes
         return [name for name in names if limit is None or len(name.encode()) <= limit // 4]
 
     def value_limit(self, store: StoreT) -> int:
-        """The most bytes that the store takes in an entry; skips the test where that is too much to try."""
+        """Return the maximum size of an entry in bytes; skip the test if it exceeds `largest_value`."""
         limit = capabilities_of(store).max_value_bytes
         if limit is None or limit > self.largest_value:
-            pytest.skip(f"{type(store).__name__} takes values of more than largest_value, {self.largest_value} bytes")
+            pytest.skip(f"{type(store).__name__} accepts values larger than largest_value, {self.largest_value} bytes")
         return limit
 
     def _require_type_checks(self) -> None:
         if not type_checks.ENABLED:
-            pytest.skip("PY_KEY_VALUE_DISABLE_BEARTYPE turns the checks of types off")
+            pytest.skip("PY_KEY_VALUE_DISABLE_BEARTYPE disables type checks")
 
     def _skip(self, helper: str) -> NoReturn:
         pytest.skip(f"{type(self).__name__} does not override {helper}()")
@@ -171,28 +171,28 @@ def capabilities_of(store: object) -> Capabilities:
 
 
 def ability(store: object, protocol: type[AbilityT]) -> AbilityT:
-    """The store, as one that has the ability; skips the test for a store that does not."""
+    """Return the store, typed as the protocol; skip the test if the store does not implement it."""
     if not isinstance(store, protocol):
         pytest.skip(f"needs a store that implements {protocol.__name__}")
     return store
 
 
 def method(store: object, name: str) -> Callable[[], Awaitable[Any]]:
-    """A method that most stores have and AsyncKeyValue does not ask for; skips the test for a store without it."""
+    """Return a method that is not part of AsyncKeyValue; skip the test if the store does not have it."""
     if not hasattr(store, name):
         pytest.skip(f"{type(store).__name__} has no {name}()")
     return getattr(store, name)
 
 
 async def store_keys(store: AsyncKeyValue, keys: Sequence[str], collection: str) -> None:
-    """Put an entry under each of the keys."""
-    for start in range(0, len(keys), _CHUNK):
-        chunk = keys[start : start + _CHUNK]
+    """Put an entry for each of the keys."""
+    for start in range(0, len(keys), _KEYS_PER_BATCH):
+        chunk = keys[start : start + _KEYS_PER_BATCH]
         await store.put_many(chunk, [{"n": 1}] * len(chunk), collection=collection)
 
 
 async def cancel_after(steps: int, operation: Awaitable[Any]) -> None:
-    """Begin the operation, let the event loop go round as often, and cancel it."""
+    """Start the operation, let the event loop run `steps` iterations, and cancel the operation."""
     task = asyncio.ensure_future(operation)
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -201,13 +201,13 @@ async def cancel_after(steps: int, operation: Awaitable[Any]) -> None:
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float) -> bool:
-    """Whether the condition comes true within as many seconds, or is true when asked after them."""
+    """Poll the condition; return True once it holds, or False if it does not hold after `within` seconds."""
     deadline = time.monotonic() + within
-    is_last = False
+    is_past_deadline = False
     while not await condition():
-        if is_last:
+        if is_past_deadline:
             return False
         await asyncio.sleep(0.02)
-        # Told before the condition is asked, so that a machine that stalls in between takes no chance from it.
-        is_last = time.monotonic() > deadline
+        # Checked before the condition, so that after a stall of the machine the condition is still polled once more.
+        is_past_deadline = time.monotonic() > deadline
     return True

@@ -1,4 +1,4 @@
-"""Corruption: stored data that is not an entry raises an error, and never reads as absent or as another's value."""
+"""Corruption: stored data that is not an entry raises an error, and never reads as absent or as another value."""
 
 import json
 import pickle
@@ -107,7 +107,7 @@ class CorruptionTests(StoreContract[StoreT]):
     @for_each("part", [0.1, 0.5, 0.9])
     async def test_an_entry_cut_short_is_corrupt(self, store: StoreT, key: str, part: float) -> None:
         await store.put(key, {"text": "x" * 1000}, collection="shelf", ttl=1000)
-        stored = _octets(await self.read_stored(store, "shelf", key))
+        stored = _as_bytes(await self.read_stored(store, "shelf", key))
         await self.corrupt_stored(store, "shelf", key, stored[: int(part * len(stored))])
         with pytest.raises(DeserializationError):
             await store.get(key, collection="shelf")
@@ -132,7 +132,7 @@ class CorruptionTests(StoreContract[StoreT]):
         await self._corrupt(store, b"not JSON")
         with pytest.raises(DeserializationError):
             await store.get("key", collection="shelf")
-        assert _octets(await self.read_stored(store, "shelf", "key")) == b"not JSON"
+        assert _as_bytes(await self.read_stored(store, "shelf", "key")) == b"not JSON"
 
     @needs(helper("corrupt_stored"), knob("stores_envelopes"))
     async def test_the_entry_of_another_key_is_never_returned(self, store: StoreT) -> None:
@@ -175,6 +175,6 @@ class CorruptionTests(StoreContract[StoreT]):
         await self.corrupt_stored(store, "shelf", key, data)
 
 
-def _octets(stored: bytes | str | None) -> bytes:
-    assert stored is not None, "read_stored() finds nothing where an entry is stored"
+def _as_bytes(stored: bytes | str | None) -> bytes:
+    assert stored is not None, "read_stored() returned None for an existing entry"
     return stored.encode() if isinstance(stored, str) else stored

@@ -1,4 +1,4 @@
-"""Durability of a local store when the writing process is killed."""
+"""Tests of the durability of a local store when the writing process is killed."""
 
 import os
 import random
@@ -17,25 +17,23 @@ __all__ = ["CrashTests"]
 
 SEED = int(os.environ.get("KV_TEST_SEED", "0"))
 
-posix_only: pytest.MarkDecorator = pytest.mark.skipif(
-    not hasattr(os, "fork"), reason="writers are forked, which this platform cannot"
-)
+posix_only: pytest.MarkDecorator = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 class CrashTests(AsyncTests):
     """Tests for stores in a directory or file. Linux and macOS only."""
 
     store_path: ClassVar[str]
-    """The class of the store, as `module:class`."""
+    """The store class, as `module:class`."""
 
     shared_by_processes: ClassVar[bool] = True
-    """Whether several processes may have the same directory open."""
+    """Whether several processes may open the same directory at the same time."""
 
     crashes: ClassVar[int] = 100
-    """The number of writers to kill, one after the other."""
+    """The number of writers that are started and killed, one after another."""
 
     def store_options(self, directory: Path) -> dict[str, Any]:
-        """Return keyword arguments, in JSON types, for a store with its data in the directory, which exists."""
+        """Return JSON-serializable keyword arguments for a store with its data in the existing directory."""
         raise NotImplementedError
 
     @posix_only
@@ -53,7 +51,7 @@ class CrashTests(AsyncTests):
     @posix_only
     def test_what_several_processes_write_at_once_is_all_there(self, tmp_path: Path) -> None:
         if not self.shared_by_processes:
-            pytest.skip(f"{self.store_path} has its data for one process at a time")
+            pytest.skip(f"{self.store_path} supports only one process at a time")
         options = self.store_options(tmp_path)
         names = [f"writer{number}" for number in range(4)]
         with writers_of(self.store_path, options) as writers:
@@ -73,7 +71,7 @@ class CrashTests(AsyncTests):
         store = open_store(self.store_path, options)
         contests = [name for name in CONTESTS if self._applies(name, store)]
         if not self.shared_by_processes or not contests:
-            pytest.skip(f"{self.store_path} has its data for one process at a time, or no conditional writes")
+            pytest.skip(f"{self.store_path} supports only one process at a time, or no conditional writes")
         self.run(closed_after(store, prepare(store)))
         for contest in contests:
             assert sum(contend(self.store_path, options, contest)) == (4 if contest == "increment" else 1) * ROUNDS
@@ -93,9 +91,9 @@ class CrashTests(AsyncTests):
         async with closing(store):
             for name in names:
                 steps = writers.acknowledged[name]
-                # The call under way when the writer was killed has happened, has not, or where it is a batch half-way.
-                before, then = written(name, steps), step(name, steps)
-                keys = list(before | then)
+                # The call in flight when the writer was killed may have taken effect or not, a batch also in part.
+                acknowledged, in_flight = written(name, steps), step(name, steps)
+                keys = list(acknowledged | in_flight)
                 wrong: list[str] = []
                 for start in range(0, len(keys), 500):
                     page = keys[start : start + 500]
@@ -103,10 +101,12 @@ class CrashTests(AsyncTests):
                     wrong += [
                         key
                         for key, value in zip(page, values, strict=True)
-                        if value != before.get(key) and (key not in then or value != then[key])
+                        if value != acknowledged.get(key) and (key not in in_flight or value != in_flight[key])
                     ]
-                if capabilities_of(store).atomic_put_many and len(then) > 1:
-                    stored = [value is not None for value in await store.get_many(list(then), collection=COLLECTION)]
-                    assert len(set(stored)) == 1, "atomic_put_many is declared, and a part of a batch is there"
-                # pytest would compare and show all of them.
+                if capabilities_of(store).atomic_put_many and len(in_flight) > 1:
+                    stored = [
+                        value is not None for value in await store.get_many(list(in_flight), collection=COLLECTION)
+                    ]
+                    assert len(set(stored)) == 1, "atomic_put_many is declared, but a batch was stored in part"
+                # Limit the number of entries that pytest shows.
                 assert wrong[:5] == []

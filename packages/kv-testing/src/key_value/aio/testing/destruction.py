@@ -1,4 +1,4 @@
-"""Destroying and culling: this store's entries, and nothing else."""
+"""Destroying and culling: only entries of this store are removed."""
 
 from key_value.aio.protocols import (
     AsyncCullProtocol,

@@ -1,4 +1,4 @@
-"""Stores to test a framework with: one that exposes races, and one that fails or hangs on request."""
+"""Stores for testing a framework: one that exposes race conditions, and one that fails or hangs on request."""
 
 import asyncio
 from collections.abc import Collection
@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 class YieldingStore(BaseCallWrapper):
-    """Lets other tasks run before and after every call, as every networked store does.
+    """Lets other tasks run before and after every call, like any store on a network.
 
-    A store in memory never yields, so that no task runs between another's `get` and `put`: a counter that loses updates
-    everywhere else counts correctly there.
+    A memory store never yields to other tasks, so a race condition between `get` and `put`, such as a lost update of a
+    counter, never shows there.
     """
 
     async def _around(self, call: Call[R]) -> R:
@@ -29,7 +29,7 @@ class YieldingStore(BaseCallWrapper):
 
 
 class FaultyStore(BaseCallWrapper):
-    """Works until you make it fail or hang."""
+    """Passes calls to the inner store until it is told to fail or hang."""
 
     def __init__(self, key_value: AsyncKeyValue) -> None:
         super().__init__(key_value)
@@ -42,23 +42,23 @@ class FaultyStore(BaseCallWrapper):
     def fail(
         self, error: Exception, *, operations: Collection[str] = (), times: int | None = None, after: bool = False
     ) -> None:
-        """Raise the error in every call, or in `times` calls, of all operations or the named ones.
+        """Raise the error in every call, or in the next `times` calls, of the given operations (default: all).
 
-        With `after` the call takes effect first, like a write whose reply is lost. Raises ValueError for an unknown
-        operation.
+        With `after`, the call takes effect before it raises, like a write with a lost reply. Raises ValueError for an
+        unknown operation.
         """
-        named = _checked(operations)
+        checked = _checked(operations)
         self.recover()
-        self._error, self._operations, self._times, self._after = error, named, times, after
+        self._error, self._operations, self._times, self._after = error, checked, times, after
 
     def hang(self, *, operations: Collection[str] = ()) -> None:
-        """Make every call wait until it is cancelled, or until the store recovers and it continues."""
-        named = _checked(operations)
+        """Make calls of the given operations (default: all) wait until they are cancelled or `recover` is called."""
+        checked = _checked(operations)
         self.recover()
-        self._hanging, self._operations = asyncio.Event(), named
+        self._hanging, self._operations = asyncio.Event(), checked
 
     def recover(self) -> None:
-        """Work again; hanging calls continue."""
+        """End the fault; hanging calls continue."""
         if self._hanging is not None:
             self._hanging.set()
         self._hanging, self._error, self._times, self._after = None, None, None, False
@@ -71,9 +71,9 @@ class FaultyStore(BaseCallWrapper):
         if not self._after:
             await self._fault(call.name)
             return await super()._around(call)
-        answer: Any = await super()._around(call)
+        result: Any = await super()._around(call)
         await self._fault(call.name)
-        return answer
+        return result
 
     async def _fault(self, operation: str) -> None:
         if self._operations and operation not in self._operations:
@@ -88,6 +88,6 @@ class FaultyStore(BaseCallWrapper):
 def _checked(operations: Collection[str]) -> frozenset[str]:
     unknown = set(operations) - OPERATIONS.keys() - {"setup"}
     if unknown or isinstance(operations, str):
-        message = f"operations are names such as 'get' in a list, not {operations!r}"
+        message = f"operations must be a list of names such as 'get', not {operations!r}"
         raise ValueError(message)
     return frozenset(operations)

@@ -1,4 +1,4 @@
-"""Enumeration: every live name, once, and no other."""
+"""Enumeration: every live name is listed once, and no other name."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ class EnumerationTests(StoreContract[StoreT]):
     async def test_a_limit_is_honoured_exactly(
         self, store: StoreT, enumerate_names: Enumeration, limit: int, listed: int
     ) -> None:
-        # Five entries on the shelf, and five collections.
+        # Five entries in the collection "shelf", and five collections.
         await store.put_many(["a", "b", "c", "d", "e"], [{"n": 1}] * 5, collection="shelf")
         for collection in ("a", "b", "c", "d"):
             await store.put("a", {"n": 1}, collection=collection)

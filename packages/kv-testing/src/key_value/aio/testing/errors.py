@@ -1,4 +1,4 @@
-"""Errors: what the driver raises comes out as one of ours, whichever call it fails."""
+"""Errors: every exception of the driver, from any call, is converted to a BaseKeyValueError."""
 
 import pytest
 from key_value.aio.core.operations import OPERATIONS
@@ -46,8 +46,8 @@ class ErrorTests(StoreContract[StoreT], needs=(helper("break_backend"),)):
             self._check(raised.value)
 
     def _check(self, error: Exception) -> None:
-        assert isinstance(error, BaseKeyValueError), f"{type(error).__name__} of the driver is in no table"
-        # The driver's own exception, for whoever looks for the reason.
+        assert isinstance(error, BaseKeyValueError), f"the driver's {type(error).__name__} is not converted"
+        # The driver's exception must be kept as the cause.
         assert error.__cause__ is not None
         assert not isinstance(error.__cause__, BaseKeyValueError)
         shown = f"{error!r} {error}"

@@ -1,4 +1,4 @@
-"""Time to live: never early, never late for a reader."""
+"""Time to live: entries never expire early, and reads never return expired entries."""
 
 import time
 from decimal import Decimal
@@ -151,7 +151,7 @@ class ExpiryTests(StoreContract[StoreT]):
             return await store.get("key") is None
 
         assert await eventually(expired, within=10)
-        # The two clocks are not the same one.
+        # Tolerance for the difference between the two clocks.
         assert time.monotonic() - start >= 1.1 - 0.005
 
     @needs(declares("native_expiry"), helper("read_stored"))

@@ -1,4 +1,4 @@
-"""Behaviour of a store on a server when the network fails or the server dies."""
+"""Tests of a store on a server when the network fails or the server dies."""
 
 import asyncio
 import time
@@ -31,11 +31,11 @@ FAULTS: dict[str, Fault] = {
     "answer cut short": lambda proxy: proxy.drop_after(2),
 }
 
-_LONG = 1_000_000
-# What is stored beside the value.
-_ENVELOPE = 1000
-# Longer than a machine stalls, and than most stores wait; an answer that is let go earlier where the event loop runs.
-_HELD_BACK = 10.0
+_LARGE_VALUE_BYTES = 1_000_000
+# Allowance for metadata stored with the value.
+_ENVELOPE_BYTES = 1000
+# Longer than a stall of the machine, and than the timeout of most stores. The delay ends early if the event loop runs.
+_DELAY_SECONDS = 10.0
 
 VALUE = {"password": "hunter2"}
 
@@ -59,7 +59,7 @@ each_call: Decorator = for_each("call", CALLS, at_once=True)
 
 
 class KillableServer(Protocol):
-    """A server that belongs to one test; after `restart` it uses the same port."""
+    """A server for a single test. `restart` keeps the port."""
 
     @property
     def host(self) -> str: ...
@@ -70,27 +70,28 @@ class KillableServer(Protocol):
     def kill(self) -> None: ...
 
     def restart(self) -> None:
-        """Start the server, and return once it responds."""
+        """Start the server again, and return once it responds."""
         ...
 
 
 class FaultTests(StoreContract[StoreT]):
-    """Subclass it beside StoreTests as `TestMyStoreUnderFaults(FaultTests[MyStore])`.
+    """Subclass it in addition to StoreTests, as `TestMyStoreUnderFaults(FaultTests[MyStore])`.
 
-    The subclass defines `store_at` and a synchronous fixture `server_address`: host and port of a real, empty server.
-    It overrides the fixture `killable_server` if a test can have a server of its own.
+    Define `store_at` and a synchronous fixture `server_address` with the host and port of a real, empty server.
+    Override the fixture `killable_server` if you can start a separate server for a test.
     """
 
     answer_limit: ClassVar[float] = 30.0
-    """Seconds in which a call must end, whatever happens, and however busy the machine is.
+    """Seconds in which every call must end, whatever the fault, even on a busy machine.
 
-    `store_at` must give the store much shorter timeouts.
+    `store_at` must set much shorter timeouts.
     """
 
     load: ClassVar[int] = 200
     """The number of concurrent operations while the server is killed."""
 
     def store_at(self, host: str, port: int) -> StoreT:
+        """Return a store for the server at this address, with timeouts much shorter than `answer_limit`."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -113,7 +114,7 @@ class FaultTests(StoreContract[StoreT]):
                 async with turns:
                     await store.put("key", VALUE)
                 fault(proxy)
-                error = await self._error_of(call(store))
+                error = await self._outcome(call(store))
         self._check(error)
 
     @pytest.mark.parametrize("fault", [FAULTS["reset"], FAULTS["black hole"]], ids=["reset", "black hole"])
@@ -130,7 +131,7 @@ class FaultTests(StoreContract[StoreT]):
                     await store.put("key", VALUE, collection="shelf")
                     call = await OPTIONAL_CALLS[operation].prepared(store)
                 fault(proxy)
-                error = await self._error_of(call(store))
+                error = await self._outcome(call(store))
         self._check(error)
 
     @each_fault
@@ -143,11 +144,11 @@ class FaultTests(StoreContract[StoreT]):
                 lifecycle = ability(store, AsyncLifecycleProtocol)
                 await lifecycle.setup()
                 fault(proxy)
-                self._check(await self._error_of(lifecycle.setup()))
+                self._check(await self._outcome(lifecycle.setup()))
                 proxy.pass_through()
 
                 async def is_ready() -> bool:
-                    return await self._error_of(lifecycle.setup()) is None
+                    return await self._outcome(lifecycle.setup()) is None
 
                 assert await eventually(is_ready, within=self.answer_limit)
 
@@ -159,7 +160,7 @@ class FaultTests(StoreContract[StoreT]):
             fault(proxy)
             store = self.store_at(proxy.host, proxy.port)
             async with closing(store):
-                error = await self._error_of(store.put("key", VALUE))
+                error = await self._outcome(store.put("key", VALUE))
                 self._check(error)
                 proxy.pass_through()
                 await self._serves_again(store)
@@ -173,7 +174,7 @@ class FaultTests(StoreContract[StoreT]):
             async with closing(store):
                 await store.put("key", VALUE)
                 fault(proxy)
-                await asyncio.gather(*(self._error_of(store.get("key")) for _ in range(10)))
+                await asyncio.gather(*(self._outcome(store.get("key")) for _ in range(10)))
                 proxy.pass_through()
                 await self._serves_again(store)
 
@@ -183,7 +184,7 @@ class FaultTests(StoreContract[StoreT]):
     ) -> None:
         async with FaultProxy(*server_address) as proxy:
             store = self.store_at(proxy.host, proxy.port)
-            old, new = ({"text": letter * _long(store)} for letter in "on")
+            old, new = ({"text": letter * _large_value_bytes(store)} for letter in "on")
             async with closing(store):
                 await store.put("key", old)
                 put = asyncio.ensure_future(store.put("key", new))
@@ -198,24 +199,24 @@ class FaultTests(StoreContract[StoreT]):
         async with FaultProxy(*server_address) as proxy:
             store = self.store_at(proxy.host, proxy.port)
             async with closing(store):
-                await store.put("key", {"text": "x" * _long(store)})
-                proxy.drop_after(_long(store) // 2)
-                error = await self._error_of(store.get("key"))
+                await store.put("key", {"text": "x" * _large_value_bytes(store)})
+                proxy.drop_after(_large_value_bytes(store) // 2)
+                error = await self._outcome(store.get("key"))
         self._check(error)
 
     async def test_the_event_loop_runs_on_while_the_server_is_slow(self, server_address: tuple[str, int]) -> None:
-        with _proxy_elsewhere(server_address) as (proxy, loop):
+        with _proxy_in_thread(server_address) as (proxy, loop):
             store = self.store_at(proxy.host, proxy.port)
             async with closing(store):
                 await store.put("key", VALUE)
-                await _in(loop, proxy.delay, _HELD_BACK)
+                await _call_in_loop(loop, proxy.delay, _DELAY_SECONDS)
                 slow = asyncio.ensure_future(store.get("key"))
                 ticks = 0
                 while ticks < 3 and not slow.done():
                     await asyncio.sleep(0.01)
                     ticks += 1
-                await _in(loop, proxy.pass_through)
-                # One when the driver blocks: the answer, or the end of its patience, is there before the second.
+                await _call_in_loop(loop, proxy.pass_through)
+                # 1 if the driver blocks the event loop: then the reply or a timeout comes before the second tick.
                 assert ticks == 3
                 assert await slow == VALUE
 
@@ -225,7 +226,7 @@ class FaultTests(StoreContract[StoreT]):
         store = self.store_at(killable_server.host, killable_server.port)
         async with closing(store):
             users = [asyncio.ensure_future(self._use_until_it_fails(store, number)) for number in range(self.load)]
-            # Long enough for every user to be in the middle of something.
+            # Long enough for every user to have a call in flight.
             await asyncio.sleep(0.2)
             assert not any(user.done() for user in users)
             await asyncio.to_thread(killable_server.kill)
@@ -246,14 +247,14 @@ class FaultTests(StoreContract[StoreT]):
 
     async def _use_until_it_fails(self, store: StoreT, number: int) -> Exception | None:
         while True:
-            error = await self._error_of(store.put(f"key {number}", {"n": number}))
+            error = await self._outcome(store.put(f"key {number}", {"n": number}))
             if error is None:
-                error = await self._error_of(store.get(f"key {number}"))
+                error = await self._outcome(store.get(f"key {number}"))
             if error is not None:
                 return error
 
-    async def _error_of(self, call: Awaitable[object]) -> Exception | None:
-        """Return the error of the call; fail the test if it does not end in time."""
+    async def _outcome(self, call: Awaitable[object]) -> Exception | None:
+        """Return the error of the call, or None; fail the test if the call does not end in time."""
         start = time.monotonic()
         task = asyncio.ensure_future(call)
         await asyncio.wait([task], timeout=self.answer_limit)
@@ -266,7 +267,7 @@ class FaultTests(StoreContract[StoreT]):
 
     def _check(self, error: Exception | None) -> None:
         assert isinstance(error, StoreConnectionError)
-        # The driver's own exception, for whoever looks for the reason.
+        # The driver's exception must be kept as the cause.
         assert error.__cause__ is not None
         assert not isinstance(error.__cause__, BaseKeyValueError)
         shown = f"{error!r} {error}"
@@ -276,8 +277,8 @@ class FaultTests(StoreContract[StoreT]):
         keys = [f"served {number}" for number in range(at_once)]
 
         async def serves() -> bool:
-            # A pool may hand out a few more of the connections that were lost.
-            errors = await asyncio.gather(*(self._error_of(store.put(key, {"key": key})) for key in keys))
+            # A pool may still return a few lost connections.
+            errors = await asyncio.gather(*(self._outcome(store.put(key, {"key": key})) for key in keys))
             for error in filter(None, errors):
                 self._check(error)
             return not any(errors)
@@ -286,8 +287,8 @@ class FaultTests(StoreContract[StoreT]):
         assert await store.get_many(keys) == [{"key": key} for key in keys]
 
 
-async def _in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: object) -> None:
-    """Make the call in another event loop, and return once it is made."""
+async def _call_in_loop(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: object) -> None:
+    """Make the call in another event loop, and wait until it has returned."""
 
     async def made() -> None:
         call(*arguments)
@@ -295,17 +296,17 @@ async def _in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *argum
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made(), loop))
 
 
-def _long(store: object) -> int:
-    """Bytes of a value that takes many packets: a million, or nearly what the store takes."""
+def _large_value_bytes(store: object) -> int:
+    """Return the size in bytes of a value that needs many packets: a million, or almost the limit of the store."""
     limit = capabilities_of(store).max_value_bytes
-    return _LONG if limit is None else min(_LONG, limit - _ENVELOPE)
+    return _LARGE_VALUE_BYTES if limit is None else min(_LARGE_VALUE_BYTES, limit - _ENVELOPE_BYTES)
 
 
 @contextmanager
-def _proxy_elsewhere(
+def _proxy_in_thread(
     server_address: tuple[str, int],
 ) -> Generator[tuple[FaultProxy, asyncio.AbstractEventLoop], None, None]:
-    """A proxy in an event loop of its own, which a store that blocks the one of the test does not stop."""
+    """Run a proxy in the event loop of another thread, so that a store that blocks the test's loop does not stop it."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()

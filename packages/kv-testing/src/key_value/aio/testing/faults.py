@@ -1,4 +1,4 @@
-"""A network that fails on request: a TCP proxy to stand between a client under test and a real server."""
+"""Network faults on request: a TCP proxy between the client under test and a real server."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultProxy"]
 
-_CHUNK = 64 * 1024
+_READ_BYTES = 64 * 1024
 # struct linger {l_onoff = 1, l_linger = 0}: close() sends RST instead of FIN.
-_NO_LINGER = struct.pack("ii", 1, 0)
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
 class _Mode:
     listens: bool = True
     resets: bool = False
-    swallows: bool = False
+    discards: bool = False
     delay: float = 0.0
-    answer_bytes: int | None = None
+    reply_bytes: int | None = None
 
 
 class FaultProxy:
-    """Forwards connections on `host` and `port` to a server, until you choose a fault.
+    """Forwards connections on `host` and `port` to a server, until a fault is selected.
 
-    A mode replaces the previous one at once, for open and for new connections. Call the methods in the event loop that
-    entered the proxy. Linux and macOS only: the loop must watch sockets.
+    A fault replaces the previous one at once, for open and new connections. Call the methods in the event loop in which
+    the proxy was entered. Linux and macOS only: the loop must support `add_reader`.
     """
 
     host = "127.0.0.1"
@@ -63,7 +63,7 @@ class FaultProxy:
         await asyncio.gather(*(connection.task for connection in self._connections), return_exceptions=True)
 
     def pass_through(self) -> None:
-        """Forward again. Connections that were reset or black-holed stay lost: only new ones work."""
+        """End the fault. Connections that were reset or black-holed stay lost; new connections work."""
         self._switch(_Mode())
 
     def refuse(self) -> None:
@@ -71,34 +71,34 @@ class FaultProxy:
         self._switch(_Mode(listens=False))
 
     def reset(self) -> None:
-        """Send RST on open connections, and on new ones as soon as they are accepted."""
+        """Reset (RST) open connections, and new connections as soon as they are accepted."""
         self._switch(_Mode(resets=True))
 
     def delay(self, seconds: float) -> None:
         """Delay every reply by this time, without limiting the bandwidth."""
         if not 0 <= seconds < math.inf:
-            msg = f"a delay is a finite number of seconds from 0, not {seconds}"
+            msg = f"a delay must be a finite number of seconds, at least 0, not {seconds}"
             raise ValueError(msg)
         self._switch(_Mode(delay=seconds))
 
     def black_hole(self) -> None:
         """Accept connections and requests, and never reply."""
-        self._switch(_Mode(swallows=True))
+        self._switch(_Mode(discards=True))
 
     def drop_after(self, n_bytes: int) -> None:
-        """Close each connection, open or new, after `n_bytes` more of replies."""
+        """Close each connection, open or new, after `n_bytes` more bytes of replies."""
         if n_bytes < 0:
-            msg = f"n_bytes cannot be negative: {n_bytes}"
+            msg = f"n_bytes must be at least 0, not {n_bytes}"
             raise ValueError(msg)
-        self._switch(_Mode(answer_bytes=n_bytes))
+        self._switch(_Mode(reply_bytes=n_bytes))
 
     def _switch(self, mode: _Mode) -> None:
-        before, self._mode = self._mode, mode
-        if before.listens and not mode.listens:
+        previous, self._mode = self._mode, mode
+        if previous.listens and not mode.listens:
             self._close_listener()
-            # Bound and not listening: refused, and nobody else can take the port.
+            # Bound but not listening: connections are refused, and no other process can take the port.
             self._bind(self.port)
-        elif mode.listens and not before.listens:
+        elif mode.listens and not previous.listens:
             self._listen()
         for connection in self._connections:
             connection.switch(mode)
@@ -133,19 +133,19 @@ class _Connection:
     def __init__(self, client: socket.socket, server: tuple[str, int]) -> None:
         self._client = client
         self._server = server
-        self._swallowing = asyncio.Event()
+        self._discarding = asyncio.Event()
         self._switched = asyncio.Event()
         self._ending = False
         self.task = asyncio.create_task(self._run())
-        # Not in the task itself: one that is cancelled before its first step runs no `finally`.
+        # Not in the task itself: a task that is cancelled before its first step runs no `finally`.
         self.task.add_done_callback(lambda _: client.close())
 
     def switch(self, mode: _Mode) -> None:
         self._delay = mode.delay
-        self._answer_bytes = mode.answer_bytes
+        self._reply_bytes = mode.reply_bytes
         self._switched.set()
-        if mode.swallows:
-            self._swallowing.set()
+        if mode.discards:
+            self._discarding.set()
         if mode.resets or not mode.listens:
             _reset_on_close(self._client)
             self.end()
@@ -157,64 +157,66 @@ class _Connection:
             self.task.cancel()
 
     async def _run(self) -> None:
-        if not self._swallowing.is_set():
+        if not self._discarding.is_set():
             try:
-                await _first(self._relay(), self._swallowing.wait())
+                await _until_first_ends(self._relay(), self._discarding.wait())
             except OSError:
-                # A server that is gone or resets looks the same through the proxy.
+                # The client sees the same fault as from a server that is down or resets the connection.
                 _reset_on_close(self._client)
-        if self._swallowing.is_set():
-            await self._swallow()
+        if self._discarding.is_set():
+            await self._discard_requests()
 
     async def _relay(self) -> None:
-        # The queue keeps the time of arrival, so that a long answer is late once and not once per chunk.
-        answers: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
+        # The queue keeps arrival times, so that a long reply is delayed once, not once per chunk.
+        replies: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
         with await _connect(*self._server) as server:
-            await _first(self._forward_requests(server), self._receive_answers(server, answers), self._deliver(answers))
+            await _until_first_ends(
+                self._forward_requests(server), self._receive_replies(server, replies), self._deliver(replies)
+            )
 
     async def _forward_requests(self, server: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while request := await loop.sock_recv(self._client, _CHUNK):
+        while request := await loop.sock_recv(self._client, _READ_BYTES):
             await loop.sock_sendall(server, request)
         server.shutdown(socket.SHUT_WR)
         await _forever()
 
-    async def _receive_answers(self, server: socket.socket, answers: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _receive_replies(self, server: socket.socket, replies: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
-        while answer := await loop.sock_recv(server, _CHUNK):
-            await answers.put((loop.time(), answer))
-        await answers.put((loop.time(), b""))
+        while reply := await loop.sock_recv(server, _READ_BYTES):
+            await replies.put((loop.time(), reply))
+        await replies.put((loop.time(), b""))
         await _forever()
 
-    async def _deliver(self, answers: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _deliver(self, replies: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            arrival, answer = await answers.get()
-            await self._hold_back(arrival)
-            if not answer:
+            arrival, reply = await replies.get()
+            await self._wait_for_delay(arrival)
+            if not reply:
                 return
-            if self._answer_bytes is not None:
-                answer = answer[: self._answer_bytes]
-                self._answer_bytes -= len(answer)
-            await loop.sock_sendall(self._client, answer)
-            if self._answer_bytes == 0:
+            if self._reply_bytes is not None:
+                reply = reply[: self._reply_bytes]
+                self._reply_bytes -= len(reply)
+            await loop.sock_sendall(self._client, reply)
+            if self._reply_bytes == 0:
                 return
 
-    async def _hold_back(self, arrival: float) -> None:
+    async def _wait_for_delay(self, arrival: float) -> None:
         loop = asyncio.get_running_loop()
         while (remaining := arrival + self._delay - loop.time()) > 0:
             self._switched.clear()
-            # Not wait_for: before Python 3.12 it loses a cancellation that comes at the same moment as the result.
+            # Not wait_for: before Python 3.12 it loses a cancellation that coincides with the result.
             switched = asyncio.ensure_future(self._switched.wait())
             try:
                 await asyncio.wait([switched], timeout=remaining)
             finally:
                 switched.cancel()
 
-    async def _swallow(self) -> None:
+    async def _discard_requests(self) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
-            while await loop.sock_recv(self._client, _CHUNK):
+            while await loop.sock_recv(self._client, _READ_BYTES):
                 pass
 
 
@@ -224,7 +226,7 @@ async def _connect(host: str, port: int) -> socket.socket:
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         candidate = socket.socket(family, kind, protocol)
         candidate.settimeout(0)
-        # Without it, small requests wait for the acknowledgement of those before (Nagle).
+        # Otherwise Nagle's algorithm delays small requests.
         candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await loop.sock_connect(candidate, address)
@@ -238,7 +240,7 @@ async def _connect(host: str, port: int) -> socket.socket:
     raise failure
 
 
-async def _first(*coroutines: Coroutine[Any, Any, object]) -> None:
+async def _until_first_ends(*coroutines: Coroutine[Any, Any, object]) -> None:
     """Run all until one ends; cancel the others and raise its exception."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
@@ -256,6 +258,6 @@ async def _forever() -> None:
 
 
 def _reset_on_close(connection: socket.socket) -> None:
-    # macOS refuses options on a connection that the other end has reset.
+    # macOS rejects options on a connection that the peer has reset.
     with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

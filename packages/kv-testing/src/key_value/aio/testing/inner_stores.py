@@ -1,4 +1,4 @@
-"""Small stores to wrap: with none, each or all of the optional protocols, and one that fails."""
+"""Small stores to wrap: with none, one or all of the optional protocols, and one that fails."""
 
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -37,13 +37,13 @@ __all__ = [
     "only",
 ]
 
-_PAGE = 2
+_PAGE_SIZE = 2
 
 
 class PlainStore(BaseStore):
     """Keeps entries in a dict, and counts how often it was opened and closed."""
 
-    # Unlike the defaults in every field that a wrapper could lose.
+    # Not the default in any field that a wrapper could lose.
     capabilities: Capabilities = Capabilities(
         durable=True, max_key_bytes=65_536, max_value_bytes=2**30, atomic_put_many=True
     )
@@ -80,7 +80,7 @@ class FullStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Every optional protocol, with pages of two keys."""
+    """A store with every optional protocol and pages of two keys."""
 
     capabilities: Capabilities = replace(PlainStore.capabilities, atomic_delete=True, conditional_writes=True)
 
@@ -90,7 +90,7 @@ class FullStore(
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         last = None if cursor is None else json.loads(cursor)
         keys = sorted(key for key in await self._get_collection_keys(collection=collection) if key.startswith(prefix))
-        page = [key for key in keys if last is None or key > last][: min(limit, _PAGE)]
+        page = [key for key in keys if last is None or key > last][: min(limit, _PAGE_SIZE)]
         return KeyPage(page, json.dumps(page[-1]) if page and page[-1] != keys[-1] else None)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
@@ -128,17 +128,17 @@ class FullStore(
     def _live(self) -> list[tuple[str, str]]:
         return [names for names, entry in self.entries.items() if not entry.is_expired]
 
-    def _remove(self, doomed: list[tuple[str, str]]) -> bool:
-        for names in doomed:
+    def _remove(self, removed: list[tuple[str, str]]) -> bool:
+        for names in removed:
             del self.entries[names]
-        return bool(doomed)
+        return bool(removed)
 
 
 def only(protocol: type[Any]) -> type[PlainStore]:
-    """A store with this one optional protocol."""
+    """Return a store class with this optional protocol only."""
     name = protocol.__name__.removeprefix("Async").removesuffix("Protocol") + "Store"
     names = [operation.name for operation in OPERATIONS.values() if operation.protocol is protocol]
-    return type(name, (_PartialStore,), {operation: _from_full(operation) for operation in names})
+    return type(name, (_PartialStore,), {operation: _delegate_to_full(operation) for operation in names})
 
 
 class _PartialStore(PlainStore):
@@ -148,7 +148,7 @@ class _PartialStore(PlainStore):
         self.full.entries = self.entries
 
 
-def _from_full(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _delegate_to_full(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def method(self: _PartialStore, *arguments: Any, **options: Any) -> Any:
         return await getattr(self.full, name)(*arguments, **options)
 
@@ -160,7 +160,7 @@ CullStore: type[PlainStore] = only(AsyncCullProtocol)
 
 
 class FailingStore(FullStore):
-    """Cannot be opened, so that every call raises the given error."""
+    """A store that cannot be opened: every call raises the given error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class FailingStore(FullStore):
 
 
 class ForeignStore:
-    """Only the eight methods: no base, no lifecycle, no capabilities."""
+    """A store with the eight required methods only: no base class, lifecycle or capabilities."""
 
     def __init__(self) -> None:
         self._store = PlainStore()
@@ -222,6 +222,6 @@ PROTOCOLS: list[type[Any]] = [
     for protocol in dict.fromkeys(operation.protocol for operation in OPERATIONS.values())
     if protocol is not AsyncKeyValueProtocol
 ]
-"""The optional ones."""
+"""The optional protocols."""
 
 INNER_STORES: list[type[PlainStore]] = [PlainStore, *map(only, PROTOCOLS), FullStore]

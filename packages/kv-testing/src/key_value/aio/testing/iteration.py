@@ -1,4 +1,4 @@
-"""Iteration: through all keys or entries of a store that scans or lists, in memory for a page."""
+"""Iteration: over all keys or entries of a store that scans or lists, one page at a time."""
 
 import pytest
 from key_value.aio.core.iteration import Entry, iterate_entries, iterate_keys

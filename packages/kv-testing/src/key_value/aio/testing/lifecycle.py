@@ -1,4 +1,4 @@
-"""Lifecycle: opened by the first use, whoever comes first, and closed when told."""
+"""Lifecycle: the first use opens a store, `close` closes it, and both work concurrently and repeatedly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ __all__ = ["LifecycleTests"]
 
 
 class CountedHook:
-    """Stands in for a hook such as `_setup`: counts, takes its time, and fails as often as told."""
+    """Replaces a hook such as `_setup`: counts the calls, yields to other tasks, and fails in the first `failures`."""
 
     def __init__(self, hook: Callable[[], Awaitable[None]], failures: int, error: Exception) -> None:
         self.calls: int = 0
@@ -44,7 +44,7 @@ class LifecycleTests(StoreContract[StoreT]):
     async def test_every_setup_contacts_the_backend_and_a_use_is_spared_it(
         self, store: StoreT, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        probe = self._counted(store, "_probe", monkeypatch)
+        probe = self._count_calls(store, "_probe", monkeypatch)
         await store.put("key", {"a": 1})
         assert probe.calls == 0
         lifecycle = ability(store, AsyncLifecycleProtocol)
@@ -61,12 +61,12 @@ class LifecycleTests(StoreContract[StoreT]):
     async def test_a_setup_that_does_not_reach_the_backend_says_so_and_a_later_one_may(
         self, store: StoreT, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self._counted(store, "_probe", monkeypatch, failures=2 if self.reopens else 1)
+        self._count_calls(store, "_probe", monkeypatch, failures=2 if self.reopens else 1)
         lifecycle = ability(store, AsyncLifecycleProtocol)
         with pytest.raises(StoreConnectionError) as failure:
             await lifecycle.setup()
         assert isinstance(failure.value.__cause__, ConnectionRefusedError)
-        if self.reopens:  # what cannot be entered is closed
+        if self.reopens:  # a failed `__aenter__` closes the store
             with pytest.raises(StoreConnectionError):
                 await lifecycle.__aenter__()
         await lifecycle.setup()
@@ -77,7 +77,7 @@ class LifecycleTests(StoreContract[StoreT]):
     async def test_what_setup_cannot_heal_by_trying_again_is_a_setup_error(
         self, store: StoreT, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self._counted(store, "_probe", monkeypatch, failures=1, error=LookupError("unknown to any table"))
+        self._count_calls(store, "_probe", monkeypatch, failures=1, error=LookupError("unknown to any table"))
         with pytest.raises(StoreSetupError) as failure:
             await ability(store, AsyncLifecycleProtocol).setup()
         assert isinstance(failure.value.__cause__, LookupError)
@@ -139,14 +139,14 @@ class LifecycleTests(StoreContract[StoreT]):
 
     @needs(BaseStore)
     async def test_fifty_concurrent_first_uses_open_once(self, store: StoreT, monkeypatch: pytest.MonkeyPatch) -> None:
-        setup = self._counted(store, "_setup", monkeypatch)
+        setup = self._count_calls(store, "_setup", monkeypatch)
         await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for number in range(50)))
         assert setup.calls == 1
         assert await store.get("key 49") == {"n": 49}
 
     @needs(BaseStore)
     async def test_a_failed_open_is_tried_again(self, store: StoreT, monkeypatch: pytest.MonkeyPatch) -> None:
-        setup = self._counted(store, "_setup", monkeypatch, failures=1)
+        setup = self._count_calls(store, "_setup", monkeypatch, failures=1)
         with pytest.raises(BaseKeyValueError) as failure:
             await store.put("key", {"a": 1})
         assert isinstance(failure.value.__cause__, ConnectionRefusedError)
@@ -203,7 +203,7 @@ class LifecycleTests(StoreContract[StoreT]):
     async def test_the_event_loop_runs_on_while_a_durable_store_writes(self, store: StoreT) -> None:
         await store.put("key", {"a": 1})
         meanwhile: list[bool] = []
-        asyncio.get_running_loop().call_soon(meanwhile.append, True)  # noqa: FBT003 — what is called, not how
+        asyncio.get_running_loop().call_soon(meanwhile.append, True)  # noqa: FBT003 — the argument of the callback
         await store.put("key", {"a": 2})
         assert meanwhile == [True]
 
@@ -229,7 +229,7 @@ class LifecycleTests(StoreContract[StoreT]):
         await store.put("key", {"a": 1})
         assert [secret for secret in self.secrets if secret in repr(store)] == []
 
-    def _counted(
+    def _count_calls(
         self,
         store: StoreT,
         hook: str,
@@ -238,7 +238,7 @@ class LifecycleTests(StoreContract[StoreT]):
         failures: int = 0,
         error: Exception | None = None,
     ) -> CountedHook:
-        """In place of the hook that BaseStore calls."""
+        """Replace a hook of BaseStore with a CountedHook, and return it."""
         base = ability(store, BaseStore)
         counted = CountedHook(getattr(base, hook), failures, error or ConnectionRefusedError())
         monkeypatch.setattr(base, hook, counted)

@@ -1,4 +1,4 @@
-"""Many users of one store at once, for tests of a server that dies, freezes or comes back."""
+"""Concurrent load on one store, for tests of a server that dies, freezes or recovers."""
 
 import asyncio
 import time
@@ -9,42 +9,42 @@ from key_value.aio.protocols import AsyncKeyValue
 
 __all__ = ["Load"]
 
-# Long enough for every user to be in the middle of a call.
-_SECONDS_BEFORE = 0.3
+# Long enough for every user to have a call in flight.
+_SECONDS_UNDER_LOAD = 0.3
 
 
 @dataclass(frozen=True)
 class Load:
-    """`users` tasks, each of which makes one call after the other.
+    """`users` concurrent tasks that each make one call after another.
 
-    A call may take `seconds`: the store's own time limit, and what a busy machine may add.
+    A call may take up to `seconds`: the store's own timeout, plus a margin for a busy machine.
     """
 
     users: int
     seconds: float
 
     async def errors_after(self, store: AsyncKeyValue, disaster: Callable[[], None]) -> list[Exception]:
-        """The error that ended the use of each user. `disaster` is called in a thread once all are under way.
+        """Return the first error of each user. `disaster` is called in a thread once all users have calls in flight.
 
-        Raises AssertionError if the call that failed took longer than `seconds`.
+        Raises AssertionError if a failed call took longer than `seconds`.
         """
         users = [asyncio.create_task(_use_until_it_fails(store, number)) for number in range(self.users)]
-        await asyncio.sleep(_SECONDS_BEFORE)
+        await asyncio.sleep(_SECONDS_UNDER_LOAD)
         await asyncio.to_thread(disaster)
         outcomes = await asyncio.gather(*users)
         slowest = max(seconds for _, seconds in outcomes)
-        assert slowest < self.seconds, f"a call failed after {slowest:.1f} s: allowed are {self.seconds:g}"
+        assert slowest < self.seconds, f"a call failed after {slowest:.1f} s: at most {self.seconds:g} s are allowed"
         return [error for error, _ in outcomes]
 
     async def is_served(self, store: AsyncKeyValue) -> bool:
-        """Whether a value that each user puts, all at once, is there afterwards. Raises the error of a call."""
+        """Put a value for each user, concurrently; return whether all can be read. Raises the error of any call."""
         keys = [f"key {number}" for number in range(self.users)]
         await asyncio.gather(*(store.put(key, {"key": key}) for key in keys))
         return await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
 
 
 async def _use_until_it_fails(store: AsyncKeyValue, number: int) -> tuple[Exception, float]:
-    """The error that ended the use of the store, and how many seconds that call took."""
+    """Return the first error, and the duration of the failed call in seconds."""
     key = f"key {number}"
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: store.put(key, {"n": number}),
@@ -58,5 +58,5 @@ async def _use_until_it_fails(store: AsyncKeyValue, number: int) -> tuple[Except
             start = time.monotonic()
             try:
                 await call()
-            except Exception as error:  # noqa: BLE001 — the test looks at it
+            except Exception as error:  # noqa: BLE001 — the test checks it
                 return error, time.monotonic() - start

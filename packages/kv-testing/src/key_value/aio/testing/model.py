@@ -1,4 +1,4 @@
-"""What a store must answer, by a dict."""
+"""A reference model of a store: a dict."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -13,51 +13,51 @@ Names = tuple[str, str]
 
 
 class Model:
-    """The content of a store, as a dict: (collection, key) → value and time of expiry."""
+    """The content of a store, as a dict: (collection, key) → value and expiry time."""
 
     def __init__(self, clock: FakeClock, *, native_expiry: bool) -> None:
         self._clock = clock
         self._native_expiry = native_expiry
         self._entries: dict[Names, tuple[dict[str, Any], datetime | None]] = {}
-        self._writes: dict[Names, int] = {}
-        self._write = 0
+        self._write_numbers: dict[Names, int] = {}
+        self._last_write = 0
 
-    def write_of(self, at: Names) -> int | None:
-        """The number of the write that stored the live entry; None when there is none."""
-        return None if self.get(at) is None else self._writes[at]
+    def live_write_number(self, entry: Names) -> int | None:
+        """Return the number of the write that stored the live entry; None if there is no live entry."""
+        return None if self.get(entry) is None else self._write_numbers[entry]
 
-    def may_be(self, at: Names, write: int | None) -> set[bool]:
-        """Whether a store may find the entry to be of this write, or for None absent."""
-        answers = {self.write_of(at) == write}
-        if self._native_expiry and at in self._entries and self.get(at) is None:
-            answers |= {self._writes[at] == write}
-        return answers
+    def allowed_results(self, entry: Names, number: int | None) -> set[bool]:
+        """Return the allowed results of checking that the entry is of this write, or absent for None."""
+        results = {self.live_write_number(entry) == number}
+        if self._native_expiry and entry in self._entries and self.get(entry) is None:
+            results |= {self._write_numbers[entry] == number}
+        return results
 
-    def put(self, at: Names, value: dict[str, Any], ttl: float | None) -> None:
-        self._entries[at] = value, None if ttl is None else self._clock.now() + timedelta(seconds=ttl)
-        self._write += 1
-        self._writes[at] = self._write
+    def put(self, entry: Names, value: dict[str, Any], ttl: float | None) -> None:
+        self._entries[entry] = value, None if ttl is None else self._clock.now() + timedelta(seconds=ttl)
+        self._last_write += 1
+        self._write_numbers[entry] = self._last_write
 
-    def get(self, at: Names) -> dict[str, Any] | None:
-        return self.ttl(at)[0]
+    def get(self, entry: Names) -> dict[str, Any] | None:
+        return self.ttl(entry)[0]
 
-    def ttl(self, at: Names) -> tuple[dict[str, Any] | None, float | None]:
-        value, expires_at = self._entries.get(at, (None, None))
+    def ttl(self, entry: Names) -> tuple[dict[str, Any] | None, float | None]:
+        value, expires_at = self._entries.get(entry, (None, None))
         if expires_at is None:
             return value, None
         remaining = (expires_at - self._clock.now()).total_seconds()
         return (value, remaining) if remaining > 0 else (None, None)
 
-    def at_least(self) -> set[Names]:
-        return {at for at in self._entries if self.get(at) is not None}
+    def required_entries(self) -> set[Names]:
+        return {entry for entry in self._entries if self.get(entry) is not None}
 
-    def at_most(self) -> set[Names]:
-        # A backend that expires entries by its own clock still has those that only the fake clock expired.
-        return set(self._entries) if self._native_expiry else self.at_least()
+    def possible_entries(self) -> set[Names]:
+        # A backend with native expiry still has entries that expired only by the fake clock.
+        return set(self._entries) if self._native_expiry else self.required_entries()
 
-    def forget(self, entries: Iterable[Names]) -> range:
-        """Remove the entries; the numbers of them that a store may have had."""
+    def remove(self, entries: Iterable[Names]) -> range:
+        """Remove the entries; return how many of them a store may report as removed."""
         removed = set(entries)
-        numbers = range(len(removed & self.at_least()), len(removed & self.at_most()) + 1)
-        self._entries = {at: entry for at, entry in self._entries.items() if at not in removed}
+        numbers = range(len(removed & self.required_entries()), len(removed & self.possible_entries()) + 1)
+        self._entries = {entry: stored for entry, stored in self._entries.items() if entry not in removed}
         return numbers

@@ -37,7 +37,7 @@ NASTY_NAMES: list[str] = [
         "~",
         "a/../b",
     ),
-    # what separates a collection from a key, in stored format v1 and in wrappers
+    # separators of collection and key, in stored format v1 and in wrappers
     *(
         "a",
         "a:",
@@ -56,13 +56,13 @@ NASTY_NAMES: list[str] = [
         "mcp:oauth",
         "mcpoauth",
     ),
-    # what escapes
+    # escape sequences
     *("%", "%%", "%3A", "%253A", "a%3A%3Ab", "a%2Fb", "\\", "\\x00", "&amp;", "+", "a+b", "a b"),
     # globs, patterns, queries
     *("*", "?", "[a]", "[^a]", "{a}", "a*", ".*", "$a", "^a", "'", '"', "`", ";", "' OR 1=1 --", "%s", "{}", "{0}"),
-    # what is invisible
+    # invisible characters
     *("\0", "a\0b", "\n", "a\nb", "\r\n", "\t", " ", " a", "a ", "\x7f", "\ufeff", "\u200b", "\u2028"),
-    # what a file system or a database folds together
+    # names that a file system or a database may treat as equal
     *(
         "A",
         "\u0131",
@@ -79,10 +79,10 @@ NASTY_NAMES: list[str] = [
     ),
     # beyond the basic plane
     *("🌍", "👩\u200d👩\u200d👧", "\U0010ffff", "עברית", "日本語"),
-    # what a platform or a library reserves
+    # names that a platform or a library reserves
     *("CON", "con", "NUL.txt", "a.", "a.json", "a-info.json", "H_a", "S_a", "H_", "default_collection", "None", "null"),
     *("0", "-1", "1e5", "-", "--help", "id", "key", "_id", "kv_entries"),
-    # longer than a file name may be, and alike to the end
+    # longer than a file name may be, and equal except at the end
     *(_LONG, _LONG + "m", "é" * 200, "é" * 199 + "e\u0301"),
 ]
 
@@ -107,7 +107,7 @@ CALLS: dict[str, Call] = {
     "put_many": lambda store, key, collection, good: store.put_many([good, key], [{"a": 1}] * 2, collection=collection),
     "delete_many": lambda store, key, collection, good: store.delete_many([good, key], collection=collection),
 }
-"""The eight methods, each with a key and a collection to try, and a good key for a batch."""
+"""The eight methods, called with the key and collection under test, and a valid key for a batch."""
 
 each_call: Decorator = for_each("call", CALLS)
 each_invalid_name: Decorator = for_each("name", INVALID_NAMES)
@@ -127,12 +127,12 @@ class NameTests(StoreContract[StoreT]):
 
     async def test_deleting_a_key_touches_no_key_that_looks_alike(self, store: StoreT) -> None:
         await store.put_many(NASTY_NAMES, list(_numbered(NASTY_NAMES).values()))
-        left = _numbered(NASTY_NAMES)
+        remaining = _numbered(NASTY_NAMES)
         for key in NASTY_NAMES[::2]:
             assert await store.delete(key) is True
-            del left[key]
+            del remaining[key]
         found = dict(zip(NASTY_NAMES, await store.get_many(NASTY_NAMES), strict=True))
-        assert {key: value for key, value in found.items() if value is not None} == left
+        assert {key: value for key, value in found.items() if value is not None} == remaining
 
     @needs(AsyncEnumerateKeysProtocol)
     async def test_keys_come_back_from_enumeration_unchanged(self, store: StoreT) -> None:

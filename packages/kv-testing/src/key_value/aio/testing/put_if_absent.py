@@ -1,4 +1,4 @@
-"""Writing where nothing is: one of any number of writers, and never over an entry."""
+"""put_if_absent: stores a value only if there is no entry, and never replaces one."""
 
 import time
 from collections.abc import Callable
@@ -96,9 +96,9 @@ class PutIfAbsentTests(StoreContract[StoreT], needs=(AsyncPutIfAbsentProtocol,))
         async def stores() -> bool:
             return await absent.put_if_absent("key", {"a": 2})
 
-        # From the moment on at which a reader sees nothing.
+        # It must store as soon as reads find the entry expired.
         assert await eventually(stores, within=0.5 + self.native_expiry_wait)
-        # The two clocks are not the same one.
+        # Tolerance for the difference between the two clocks.
         assert time.monotonic() - start >= 0.5 - 0.005
         assert await store.ttl("key") == ({"a": 2}, None)
 
@@ -118,10 +118,10 @@ class PutIfAbsentTests(StoreContract[StoreT], needs=(AsyncPutIfAbsentProtocol,))
     @needs(conditional)
     async def test_a_key_that_looks_alike_is_another(self, store: StoreT) -> None:
         absent = ability(store, AsyncPutIfAbsentProtocol)
-        answers = [await absent.put_if_absent(name, {"key": name}, collection="shelf") for name in NASTY_NAMES]
-        assert answers == [True] * len(NASTY_NAMES)
-        answers = [await absent.put_if_absent(name, {"key": "other"}, collection="shelf") for name in NASTY_NAMES]
-        assert answers == [False] * len(NASTY_NAMES)
+        results = [await absent.put_if_absent(name, {"key": name}, collection="shelf") for name in NASTY_NAMES]
+        assert results == [True] * len(NASTY_NAMES)
+        results = [await absent.put_if_absent(name, {"key": "other"}, collection="shelf") for name in NASTY_NAMES]
+        assert results == [False] * len(NASTY_NAMES)
         assert await store.get_many(NASTY_NAMES, collection="shelf") == [{"key": name} for name in NASTY_NAMES]
 
     @needs(conditional, helper("corrupt_stored"))

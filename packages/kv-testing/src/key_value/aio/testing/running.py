@@ -1,4 +1,4 @@
-"""Async tests that need no plugin: each runs in an event loop of its own."""
+"""Async tests without a plugin: each test runs in its own event loop."""
 
 import asyncio
 import functools
@@ -21,14 +21,14 @@ class Closable(Protocol):
 
 
 class AsyncTests:
-    """Turns every `async def test_*` of a subclass into a test that pytest runs by itself.
+    """Turns every `async def test_*` of a subclass into a plain test that pytest runs without a plugin.
 
-    Plugins such as pytest-asyncio see plain functions and leave them alone. Arguments of a test that have a `close` are
-    closed in its event loop.
+    Plugins such as pytest-asyncio see plain functions and ignore them. Arguments of a test that have a `close` method
+    are closed in its event loop.
     """
 
     time_limit: ClassVar[float] = 120.0
-    """Seconds after which an unfinished test, or row of its table, fails, showing where it waits."""
+    """Seconds after which an unfinished test, or an unfinished row of its table, fails with a stack trace."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -41,13 +41,13 @@ class AsyncTests:
         return self.run_in_loop(bounded(coroutine, self.time_limit))
 
     def run_in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run the coroutine in a new event loop, and return its result. Override it if the store belongs to a loop."""
+        """Run the coroutine in a new event loop, and return its result. Override it if the store needs a given loop."""
         return asyncio.run(coroutine)
 
 
 @asynccontextmanager
 async def closing(*stores: object) -> AsyncGenerator[None, None]:
-    """Close the stores in this event loop, those that can be closed."""
+    """Close the stores that have a `close` method, in this event loop."""
     try:
         yield
     finally:
@@ -63,10 +63,10 @@ async def closed_after(store: object, use: Awaitable[T]) -> T:
 
 
 def _synchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    # pytest reads the names of the fixtures from the signature, which `wraps` passes on.
+    # pytest reads the names of the fixtures from the signature, which `wraps` preserves.
     @functools.wraps(test)
     def run(self: AsyncTests, **fixtures: Any) -> None:
-        # The time limit is that of a row, where a test has a table.
+        # For a test with a table, the time limit applies to each row.
         seconds = self.time_limit * max(1, len(getattr(test, "__rows__", ())))
         self.run_in_loop(bounded(_closing_afterwards(test(self, **fixtures), fixtures.values()), seconds))
 
@@ -79,9 +79,9 @@ async def _closing_afterwards(test: Coroutine[Any, Any, None], fixtures: Iterabl
 
 
 async def bounded(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
-    """The result of the coroutine; fails the test, and shows where it waits, if it takes longer."""
+    """Return the result of the coroutine; fail the test with a stack trace if it takes longer."""
     task = asyncio.ensure_future(coroutine)
-    # Unlike wait_for, this tells a test that is late from one that raises TimeoutError.
+    # Unlike wait_for, this distinguishes a timeout from a TimeoutError of the test.
     done, _ = await asyncio.wait([task], timeout=seconds)
     if not done:
         stack = _stack_of(coroutine)
@@ -91,7 +91,7 @@ async def bounded(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
 
 
 def _stack_of(coroutine: object) -> str:
-    """Where a suspended coroutine waits; Task.get_stack() ends at its outermost frame."""
+    """Return the stack of a suspended coroutine. Task.get_stack() has only the outermost frame."""
     frames: list[traceback.FrameSummary] = []
     while inspect.iscoroutine(coroutine) and coroutine.cr_frame is not None:
         code = coroutine.cr_code

@@ -1,4 +1,4 @@
-"""Pages of keys: every live key, in any number of pages, whoever asks for the next one and whatever is written."""
+"""Pages of keys: a scan finds every live key, with any page size, across store objects and concurrent writes."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from key_value.aio.testing.tables import for_each
 
 __all__ = ["PREFIXES", "ScanTests", "pages", "scanned"]
 
-# Empty pages are allowed: a backend may look at much that is not of this collection.
-_MOST_PAGES = 10_000
+# Empty pages are allowed: a backend may read many keys of other collections.
+_MAX_PAGES = 10_000
 
-_ALIKE = [
+_SIMILAR_NAMES = [
     "a",
     "a*",
     "a%",
@@ -90,10 +90,10 @@ Make = Callable[[int], str]
 
 
 async def pages(store: AsyncScanProtocol, collection: str | None = "shelf", **options: Any) -> list[KeyPage]:
-    """All pages of a scan, the first without a cursor and the last without the next one."""
+    """Return all pages of a scan."""
     found = [await store.scan(collection, **options)]
     while found[-1].cursor is not None:
-        assert len(found) < _MOST_PAGES, f"the scan has not ended after {_MOST_PAGES} pages"
+        assert len(found) < _MAX_PAGES, f"the scan has not ended after {_MAX_PAGES} pages"
         found.append(await store.scan(collection, cursor=found[-1].cursor, **options))
     return found
 
@@ -157,15 +157,15 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
 
     async def test_a_scan_takes_no_collection_for_a_pattern(self, store: StoreT) -> None:
         scannable = ability(store, AsyncScanProtocol)
-        for collection in _ALIKE:
+        for collection in _SIMILAR_NAMES:
             await store.put(f"of {collection}", {"n": 1}, collection=collection)
-        found = {collection: await scanned(scannable, collection) for collection in _ALIKE}
-        assert found == {collection: {f"of {collection}"} for collection in _ALIKE}
+        found = {collection: await scanned(scannable, collection) for collection in _SIMILAR_NAMES}
+        assert found == {collection: {f"of {collection}"} for collection in _SIMILAR_NAMES}
 
     @for_each("prefix", PREFIXES)
     async def test_a_prefix_is_taken_for_what_it_is(self, store: StoreT, prefix: str) -> None:
         scannable = ability(store, AsyncScanProtocol)
-        keys = list(dict.fromkeys([*_ALIKE, *self.enumerable(store, NASTY_NAMES)]))
+        keys = list(dict.fromkeys([*_SIMILAR_NAMES, *self.enumerable(store, NASTY_NAMES)]))
         await store_keys(store, keys, "shelf")
         expected = {key for key in keys if key.startswith(prefix)}
         assert await scanned(scannable, prefix=prefix) == expected
@@ -173,8 +173,8 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
 
     async def test_an_empty_prefix_is_that_of_every_key(self, store: StoreT) -> None:
         scannable = ability(store, AsyncScanProtocol)
-        await store_keys(store, _ALIKE, "shelf")
-        assert await scanned(scannable, prefix="") == set(_ALIKE)
+        await store_keys(store, _SIMILAR_NAMES, "shelf")
+        assert await scanned(scannable, prefix="") == set(_SIMILAR_NAMES)
 
     @needs(helper("reopen"))
     async def test_another_object_goes_on_where_a_page_ended(self, store: StoreT) -> None:
@@ -185,7 +185,7 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
         async with closing(other):
             objects = [ability(other, AsyncScanProtocol), scannable]
             found = [await scannable.scan("shelf", limit=7)]
-            while found[-1].cursor is not None and len(found) < _MOST_PAGES:
+            while found[-1].cursor is not None and len(found) < _MAX_PAGES:
                 found.append(await objects[len(found) % 2].scan("shelf", cursor=found[-1].cursor, limit=7))
         assert {key for page in found for key in page.keys} == keys
 
@@ -233,7 +233,7 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
     async def test_a_key_of_64_kib_has_a_prefix_like_any_other(self, store: StoreT) -> None:
         limit = capabilities_of(store).max_key_bytes
         if self.max_name_bytes < MAX_NAME_BYTES or (limit is not None and limit < MAX_NAME_BYTES):
-            pytest.skip(f"{type(store).__name__} does not store such a name as it is: max_key_bytes, max_name_bytes")
+            pytest.skip(f"{type(store).__name__} limits max_key_bytes or max_name_bytes to less than {MAX_NAME_BYTES}")
         scannable = ability(store, AsyncScanProtocol)
         longest = "n" * MAX_NAME_BYTES
         await store_keys(store, ["n", longest], "shelf")
@@ -305,7 +305,7 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
         found: set[str] = set()
         cursor = None
         try:
-            for _ in range(_MOST_PAGES):
+            for _ in range(_MAX_PAGES):
                 keys, cursor = await scannable.scan(shelf, cursor=cursor, limit=limit)
                 found.update(keys)
                 if cursor is None:
@@ -319,9 +319,9 @@ class ScanTests(StoreContract[StoreT], needs=(AsyncScanProtocol,)):
         assert found <= {*staying, *passing}
 
     async def _cursor(self, store: StoreT, prefix: str) -> str:
-        """One that a scan of the prefix on the shelf gave."""
+        """Return a cursor of a scan for the prefix in the collection "shelf"."""
         await store_keys(store, [f"{prefix} {number}" for number in range(50)], "shelf")
         page = await ability(store, AsyncScanProtocol).scan("shelf", prefix=prefix, limit=1)
         if page.cursor is None:
-            pytest.skip("needs a store that gives its keys in several pages")
+            pytest.skip("needs a store that returns keys in several pages")
         return page.cursor

@@ -1,4 +1,4 @@
-"""Selects the tests that apply to a store when their class is created: pytest collects no others."""
+"""Selection of the tests that apply to a store, at class creation: pytest does not collect the others."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -28,21 +28,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Need(NamedTuple):
-    """A requirement of a test on the store or its author: a description, and a check."""
+    """A requirement of a test: a description, and a check of the test class and the store."""
 
     sentence: str
     is_met: Callable[[type[Any], Any], bool]
-    """Given the class of the tests and the store: an object, a class where that tells, None where nothing is known."""
+    """Takes the test class, and the store object, the store class or None (unknown)."""
 
 
 class NotSelected(NamedTuple):
-    """Replaces a test that does not apply. It is not callable, so that pytest does not collect it."""
+    """Replaces a test that does not apply. It is not callable, so pytest does not collect it."""
 
     needed: tuple[Need, ...]
 
 
 def implements(*protocols: type[Any]) -> Need:
-    """The need for a store that implements one of the protocols."""
+    """Return the need for a store that implements one of the protocols."""
 
     def is_met(_: type[Any], store: Any) -> bool:
         if isinstance(store, type):
@@ -54,20 +54,20 @@ def implements(*protocols: type[Any]) -> Need:
 
 def declares(capability: str) -> Need:
     def is_met(_: type[Any], store: Any) -> bool:
-        return _declared(store, capability, unknown=True)
+        return _is_declared(store, capability, unknown=True)
 
     return Need(f"a store that declares {capability}", is_met)
 
 
 def declares_no(capability: str) -> Need:
     def is_met(_: type[Any], store: Any) -> bool:
-        return not _declared(store, capability, unknown=False)
+        return not _is_declared(store, capability, unknown=False)
 
     return Need(f"a store that does not declare {capability}", is_met)
 
 
 def helper(name: str) -> Need:
-    """The need for a method that the store's author overrides."""
+    """Return the need for a helper method that the store's author overrides."""
 
     def is_met(tests: type[Any], _: Any) -> bool:
         return not hasattr(getattr(tests, name), "__kit_default__")
@@ -76,41 +76,41 @@ def helper(name: str) -> Need:
 
 
 def knob(name: str) -> Need:
-    """The need for a class attribute that is set."""
+    """Return the need for a class attribute that is true."""
 
     def is_met(tests: type[Any], _: Any) -> bool:
         return bool(getattr(tests, name))
 
-    return Need(f"{name} in the class of tests", is_met)
+    return Need(f"{name} to be set in the test class", is_met)
 
 
 def no_knob(name: str) -> Need:
-    """The need for a class attribute that is unset."""
+    """Return the need for a class attribute that is false."""
 
     def is_met(tests: type[Any], _: Any) -> bool:
         return not getattr(tests, name)
 
-    return Need(f"{name} to be unset in the class of tests", is_met)
+    return Need(f"{name} to be unset in the test class", is_met)
 
 
 def needs(*needed: Need | type[Any]) -> Callable[[F], F]:
     """Mark a test with its needs; a protocol means a store that implements it."""
-    asked = tuple(each if isinstance(each, Need) else implements(each) for each in needed)
+    converted = tuple(each if isinstance(each, Need) else implements(each) for each in needed)
 
     def mark(test: F) -> F:
-        vars(test)["__needs__"] = (*_needs_of(test), *asked)
+        vars(test)["__needs__"] = (*_needs_of(test), *converted)
         return test
 
     return mark
 
 
 def select_tests(tests: type[Any]) -> None:
-    """Take out of the class what does not apply to its store, and put back what a base took out and does."""
+    """Remove the tests that do not apply to the store, and restore those that apply but that a base class removed."""
     store = getattr(tests, "example", None)
     if store is None:
         store = store_class_of(tests)
     for name in [name for name in dir(tests) if name.startswith("test")]:
-        test = _written(tests, name)
+        test = _original_test(tests, name)
         needed = _needs_of(test)
         if not all(need.is_met(tests, store) for need in needed):
             setattr(tests, name, NotSelected(needed))
@@ -119,7 +119,7 @@ def select_tests(tests: type[Any]) -> None:
 
 
 def check_selection(tests: type[Any], test: object, store: object) -> None:
-    """Skip the test if the store itself does not meet its needs; fail if one that it does meet was not selected."""
+    """Skip the test if the store object does not meet its needs; fail if an applicable test was not selected."""
     for need in _needs_of(test):
         if not need.is_met(tests, store):
             pytest.skip(f"needs {need.sentence}")
@@ -132,7 +132,7 @@ def check_selection(tests: type[Any], test: object, store: object) -> None:
 
 
 def store_class_of(tests: type[Any]) -> type[Any] | None:
-    """The class that `StoreTests[MyStore]` names, if that tells what a store implements: a wrapper's does not."""
+    """Return the class in `StoreTests[MyStore]`, unless its protocols depend on the object, as with a wrapper."""
     for argument in _arguments(tests):
         if isinstance(argument, type) and issubclass(argument, BaseStore):
             return argument
@@ -140,7 +140,7 @@ def store_class_of(tests: type[Any]) -> type[Any] | None:
 
 
 def expecting(test: F, contract: str) -> F:
-    """The test, with failures that name the contract and the expectation."""
+    """Wrap the test so that failures state the contract and the expectation."""
     expected = f"{contract} Expected: {test.__name__.removeprefix('test_').replace('_', ' ')}."
 
     @functools.wraps(test)
@@ -155,43 +155,43 @@ def expecting(test: F, contract: str) -> F:
             failure.msg = f"{expected}\n{failure.msg}"
             raise
 
-    return run  # pyright: ignore[reportReturnType] — of the same signature
+    return run  # pyright: ignore[reportReturnType] — has the same signature
 
 
 _checked: dict[tuple[type[Any], type[Any], Capabilities | None], list[str]] = {}
 
 
 def _missed(tests: type[Any], kind: type[Any], capabilities: Capabilities | None, store: object) -> list[str]:
-    known = (tests, kind, capabilities)
-    if known not in _checked:
-        _checked[known] = [
+    cache_key = (tests, kind, capabilities)
+    if cache_key not in _checked:
+        _checked[cache_key] = [
             name
             for name in dir(tests)
-            if isinstance(left_out := getattr(tests, name), NotSelected)
-            and all(need.is_met(tests, store) for need in left_out.needed)
+            if isinstance(unselected := getattr(tests, name), NotSelected)
+            and all(need.is_met(tests, store) for need in unselected.needed)
         ]
-    return _checked[known]
+    return _checked[cache_key]
 
 
 def _needs_of(test: object) -> tuple[Need, ...]:
     return getattr(test, "__needs__", ())
 
 
-def _declared(store: Any, capability: str, *, unknown: bool) -> bool:
-    # Many stores learn a limit in their constructor, so that a class does not tell.
+def _is_declared(store: Any, capability: str, *, unknown: bool) -> bool:
+    # Unknown for a class: many stores set limits in their constructor.
     if store is None or isinstance(store, type):
         return unknown
     return bool(getattr(getattr(store, "capabilities", Capabilities()), capability))
 
 
-def _written(tests: type[Any], name: str) -> object:
-    """The test as it was written, in the class closest to this one."""
+def _original_test(tests: type[Any], name: str) -> object:
+    """Return the original test, from the first class in the MRO that has it."""
     found = (vars(base)[name] for base in tests.__mro__ if name in vars(base))
     return next(test for test in found if not isinstance(test, NotSelected))
 
 
 def _arguments(tests: type[Any]) -> Iterator[object]:
-    """The type arguments of a test class's bases, the closest first."""
+    """Yield the type arguments of a test class's bases, in MRO order."""
     for base in tests.__mro__:
         for generic in vars(base).get("__orig_bases__", ()):
             origin = get_origin(generic)

@@ -70,19 +70,19 @@ _families = st.lists(
     max_size=2,
 ).map(lambda families: list(dict.fromkeys(chain.from_iterable(families))))
 
-# The rules choose among a few names by number, so that they meet.
+# The rules choose among a few names by number, so that they often use the same name.
 _number = st.integers(0, 5)
 _numbers = st.lists(_number, max_size=8)
-# Seconds, and how often the smallest difference that the backend keeps is added to them. A backend that expires
-# entries itself outlasts the run by its own clock.
+# Seconds, and a number of times to add the smallest difference that the backend keeps. Long enough that a backend with
+# native expiry, by its own clock, expires nothing during a run.
 _ttls = st.none() | st.tuples(st.sampled_from([1000, 2000, 1_000_000]), st.integers(0, 2))
 _waits = st.tuples(st.sampled_from([0, 500, 1000, 1_000_000]), st.integers(0, 2))
 
 
 def check_against_dict(make_store: Callable[[], AsyncKeyValue], *, ttl_granularity: float = 0.0) -> None:
-    """Compare a store with a dict in many runs; with `KV_TEST_FUZZ_SECONDS` set, for that time.
+    """Compare a store with a dict in many runs; with `KV_TEST_FUZZ_SECONDS` set, for that many seconds.
 
-    `make_store` returns a new, empty store for each run. `ttl_granularity` is as in StoreTests.
+    `make_store` returns a new, empty store for each run. `ttl_granularity` is in seconds, as in StoreTests.
     """
     fuzzed(run_state_machine_as_test)(store_machine(make_store, ttl_granularity=ttl_granularity), settings=_SETTINGS)
 
@@ -90,7 +90,7 @@ def check_against_dict(make_store: Callable[[], AsyncKeyValue], *, ttl_granulari
 def store_machine(
     make_store: Callable[[], AsyncKeyValue], *, ttl_granularity: float = 0.0
 ) -> type[RuleBasedStateMachine]:
-    """The state machine of `check_against_dict`, for tests with their own settings or additional rules."""
+    """Return the state machine of `check_against_dict`, for tests with their own settings or additional rules."""
 
     class Machine(_StoreMachine):
         def __init__(self) -> None:
@@ -100,7 +100,7 @@ def store_machine(
 
 
 def fuzzed(test: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a hypothesis test with new examples for `KV_TEST_FUZZ_SECONDS`; without it, run the test once."""
+    """Repeat a hypothesis test with new examples for `KV_TEST_FUZZ_SECONDS` seconds; if unset, run it once."""
 
     @functools.wraps(test)
     def repeat(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -116,8 +116,8 @@ def fuzzed(test: Callable[P, T]) -> Callable[P, T]:
 class _StoreMachine(RuleBasedStateMachine):
     def __init__(self, store: AsyncKeyValue, ttl_granularity: float) -> None:
         super().__init__()
-        # No runs end between an expiry and what the backend rounds it up to.
-        self.least_seconds = ttl_granularity or 1e-6
+        # A multiple of the granularity, so that no step ends between an expiry time and its rounded value.
+        self.min_seconds = ttl_granularity or 1e-6
         self.clock = FakeClock(datetime.now(timezone.utc).replace(microsecond=0))
         self.clock.__enter__()
         self.store: Any = store
@@ -141,14 +141,14 @@ class _StoreMachine(RuleBasedStateMachine):
         self.keys = keys
         self.collections = collections
 
-    def at(self, collection: int, key: int) -> Names:
+    def entry(self, collection: int, key: int) -> Names:
         return self.collections[collection % len(self.collections)], self.keys[key % len(self.keys)]
 
     def batch(self, collection: int, keys: Iterable[int]) -> tuple[str, list[Names]]:
-        return self.at(collection, 0)[0], [self.at(collection, key) for key in keys]
+        return self.entry(collection, 0)[0], [self.entry(collection, key) for key in keys]
 
     def seconds(self, ttl: tuple[int, int] | None) -> float | None:
-        return None if ttl is None else ttl[0] + ttl[1] * self.least_seconds
+        return None if ttl is None else ttl[0] + ttl[1] * self.min_seconds
 
     @rule(wait=_waits)
     def let_time_pass(self, wait: tuple[int, int]) -> None:
@@ -156,85 +156,87 @@ class _StoreMachine(RuleBasedStateMachine):
 
     @rule(collection=_number, key=_number, value=json_objects, ttl=_ttls)
     def put(self, collection: int, key: int, value: dict[str, Any], ttl: tuple[int, int] | None) -> None:
-        at = self.at(collection, key)
-        self.let_a_moment_pass()
-        self.run(self.store.put(at[1], value, collection=at[0], ttl=self.seconds(ttl)))
-        self.model.put(at, value, self.seconds(ttl))
+        entry = self.entry(collection, key)
+        self.advance_minimally()
+        self.run(self.store.put(entry[1], value, collection=entry[0], ttl=self.seconds(ttl)))
+        self.model.put(entry, value, self.seconds(ttl))
 
     @rule(collection=_number, pairs=st.lists(st.tuples(_number, json_objects), max_size=6), ttl=_ttls)
     def put_many(self, collection: int, pairs: list[tuple[int, dict[str, Any]]], ttl: tuple[int, int] | None) -> None:
         owner, entries = self.batch(collection, (key for key, _ in pairs))
         values = [value for _, value in pairs]
-        self.let_a_moment_pass()
+        self.advance_minimally()
         self.run(self.store.put_many([key for _, key in entries], values, collection=owner, ttl=self.seconds(ttl)))
-        for at, value in zip(entries, values, strict=True):
-            self.model.put(at, value, self.seconds(ttl))
+        for entry, value in zip(entries, values, strict=True):
+            self.model.put(entry, value, self.seconds(ttl))
 
     @rule(collection=_number, key=_number)
     def get(self, collection: int, key: int) -> None:
-        at = self.at(collection, key)
-        assert exact(self.run(self.store.get(at[1], collection=at[0]))) == exact(self.model.get(at))
+        entry = self.entry(collection, key)
+        assert exact(self.run(self.store.get(entry[1], collection=entry[0]))) == exact(self.model.get(entry))
 
     @rule(collection=_number, key=_number)
     def ttl(self, collection: int, key: int) -> None:
-        at = self.at(collection, key)
-        assert _rounded(self.run(self.store.ttl(at[1], collection=at[0]))) == _rounded(self.model.ttl(at))
+        entry = self.entry(collection, key)
+        assert _rounded(self.run(self.store.ttl(entry[1], collection=entry[0]))) == _rounded(self.model.ttl(entry))
 
     @rule(collection=_number, keys=_numbers)
     def get_many(self, collection: int, keys: list[int]) -> None:
         owner, entries = self.batch(collection, keys)
         found = self.run(self.store.get_many([key for _, key in entries], collection=owner))
-        assert exact(found) == exact([self.model.get(at) for at in entries])
+        assert exact(found) == exact([self.model.get(entry) for entry in entries])
 
     @rule(collection=_number, keys=_numbers)
     def ttl_many(self, collection: int, keys: list[int]) -> None:
         owner, entries = self.batch(collection, keys)
         found = self.run(self.store.ttl_many([key for _, key in entries], collection=owner))
-        assert [_rounded(each) for each in found] == [_rounded(self.model.ttl(at)) for at in entries]
+        assert [_rounded(each) for each in found] == [_rounded(self.model.ttl(entry)) for entry in entries]
 
     @rule(collection=_number, key=_number)
     def delete(self, collection: int, key: int) -> None:
-        at = self.at(collection, key)
-        assert int(self.run(self.store.delete(at[1], collection=at[0]))) in self.model.forget([at])
+        entry = self.entry(collection, key)
+        assert int(self.run(self.store.delete(entry[1], collection=entry[0]))) in self.model.remove([entry])
 
     @rule(collection=_number, keys=_numbers)
     def delete_many(self, collection: int, keys: list[int]) -> None:
         owner, entries = self.batch(collection, keys)
         deleted = self.run(self.store.delete_many([key for _, key in entries], collection=owner))
-        assert deleted in self.model.forget(entries)
+        assert deleted in self.model.remove(entries)
 
     @precondition(lambda self: isinstance(self.store, AsyncScanProtocol))
     @rule(collection=_number, key=_number, length=st.integers(0, 2), limit=st.integers(1, 3))
     def scan(self, collection: int, key: int, length: int, limit: int) -> None:
-        owner, name = self.at(collection, key)
+        owner, name = self.entry(collection, key)
         prefix = name[:length]
         found = {key for page in self.run(pages(self.store, owner, prefix=prefix, limit=limit)) for key in page.keys}
-        least, most = (_keys(owner, entries) for entries in (self.model.at_least(), self.model.at_most()))
-        assert {key for key in least if key.startswith(prefix)} <= found
-        assert found <= {key for key in most if key.startswith(prefix)}
+        required, possible = (
+            _keys(owner, entries) for entries in (self.model.required_entries(), self.model.possible_entries())
+        )
+        assert {key for key in required if key.startswith(prefix)} <= found
+        assert found <= {key for key in possible if key.startswith(prefix)}
 
     @precondition(lambda self: isinstance(self.store, AsyncPutIfAbsentProtocol))
     @rule(collection=_number, key=_number, value=json_objects, ttl=_ttls)
     def put_if_absent(self, collection: int, key: int, value: dict[str, Any], ttl: tuple[int, int] | None) -> None:
-        at = self.at(collection, key)
-        self.let_a_moment_pass()
-        stored = self.run(self.store.put_if_absent(at[1], value, collection=at[0], ttl=self.seconds(ttl)))
-        assert stored in self.model.may_be(at, None)
+        entry = self.entry(collection, key)
+        self.advance_minimally()
+        stored = self.run(self.store.put_if_absent(entry[1], value, collection=entry[0], ttl=self.seconds(ttl)))
+        assert stored in self.model.allowed_results(entry, None)
         if stored:
-            self.model.put(at, value, self.seconds(ttl))
+            self.model.put(entry, value, self.seconds(ttl))
 
     @precondition(lambda self: isinstance(self.store, AsyncVersionedProtocol))
     @rule(collection=_number, key=_number)
     def get_versioned(self, collection: int, key: int) -> None:
-        at = self.at(collection, key)
-        found = self.run(self.store.get_versioned(at[1], collection=at[0]))
-        assert _rounded(found[:2]) == _rounded(self.model.ttl(at))
-        write = self.model.write_of(at)
+        entry = self.entry(collection, key)
+        found = self.run(self.store.get_versioned(entry[1], collection=entry[0]))
+        assert _rounded(found[:2]) == _rounded(self.model.ttl(entry))
+        write = self.model.live_write_number(entry)
         assert (found.version is None) is (write is None)
         if found.version is not None and write is not None:
-            known = self.versions.setdefault(at, [])
+            known = self.versions.setdefault(entry, [])
             known.append((found.version, write))
-            # The same version exactly while nothing is written.
+            # Versions are equal if and only if they are of the same write.
             assert all((version == found.version) is (number == write) for version, number in known)
 
     @precondition(lambda self: isinstance(self.store, AsyncVersionedProtocol))
@@ -242,62 +244,64 @@ class _StoreMachine(RuleBasedStateMachine):
     def put_if_version(
         self, collection: int, key: int, age: int | None, value: dict[str, Any], ttl: tuple[int, int] | None
     ) -> None:
-        at = self.at(collection, key)
-        version, write = self.version(at, age)
-        self.let_a_moment_pass()
-        stored = self.run(self.store.put_if_version(at[1], value, version, collection=at[0], ttl=self.seconds(ttl)))
-        assert stored in self.model.may_be(at, write)
+        entry = self.entry(collection, key)
+        version, write = self.version(entry, age)
+        self.advance_minimally()
+        stored = self.run(
+            self.store.put_if_version(entry[1], value, version, collection=entry[0], ttl=self.seconds(ttl))
+        )
+        assert stored in self.model.allowed_results(entry, write)
         if stored:
-            self.model.put(at, value, self.seconds(ttl))
+            self.model.put(entry, value, self.seconds(ttl))
 
     @precondition(lambda self: isinstance(self.store, AsyncVersionedProtocol))
     @rule(collection=_number, key=_number, age=st.integers(1, 3))
     def delete_if_version(self, collection: int, key: int, age: int) -> None:
-        at = self.at(collection, key)
-        version, write = self.version(at, age)
+        entry = self.entry(collection, key)
+        version, write = self.version(entry, age)
         if version is not None:
-            deleted = self.run(self.store.delete_if_version(at[1], version, collection=at[0]))
-            assert deleted in self.model.may_be(at, write)
+            deleted = self.run(self.store.delete_if_version(entry[1], version, collection=entry[0]))
+            assert deleted in self.model.allowed_results(entry, write)
             if deleted:
-                self.model.forget([at])
+                self.model.remove([entry])
 
-    def version(self, at: Names, age: int | None) -> tuple[str | None, int | None]:
-        """One of the last versions that were read, and the write that it is of; both None for no version."""
-        known = self.versions.get(at, [])
+    def version(self, entry: Names, age: int | None) -> tuple[str | None, int | None]:
+        """Return the `age`-th last version that was read, and the number of its write; both None if there is none."""
+        known = self.versions.get(entry, [])
         return (None, None) if age is None or len(known) < age else known[-age]
 
-    def let_a_moment_pass(self) -> None:
-        # Where a version is a digest of what is stored, it is the moment of the write that tells equal ones apart.
-        self.clock.advance(self.least_seconds)
+    def advance_minimally(self) -> None:
+        # If versions are digests of stored data, equal values have different versions only by the time of the write.
+        self.clock.advance(self.min_seconds)
 
     @precondition(lambda self: isinstance(self.store, AsyncEnumerateKeysProtocol))
     @rule(collection=_number)
     def list_keys(self, collection: int) -> None:
-        owner, _ = self.at(collection, 0)
+        owner, _ = self.entry(collection, 0)
         found = self.run(self.store.keys(owner))
         assert len(set(found)) == len(found)
-        assert _keys(owner, self.model.at_least()) <= set(found) <= _keys(owner, self.model.at_most())
+        assert _keys(owner, self.model.required_entries()) <= set(found) <= _keys(owner, self.model.possible_entries())
 
     @precondition(lambda self: isinstance(self.store, AsyncEnumerateCollectionsProtocol))
     @rule()
     def list_collections(self) -> None:
         found = self.run(self.store.collections())
         assert len(set(found)) == len(found)
-        assert {owner for owner, _ in self.model.at_least()} <= set(found)
-        assert set(found) <= {owner for owner, _ in self.model.at_most()}
+        assert {owner for owner, _ in self.model.required_entries()} <= set(found)
+        assert set(found) <= {owner for owner, _ in self.model.possible_entries()}
 
     @precondition(lambda self: isinstance(self.store, AsyncDestroyCollectionProtocol))
     @rule(collection=_number)
     def destroy_collection(self, collection: int) -> None:
         owner, entries = self.batch(collection, range(len(self.keys)))
-        held = self.model.forget(entries)
-        assert self.run(self.store.destroy_collection(owner)) in {bool(number) for number in held}
+        removable = self.model.remove(entries)
+        assert self.run(self.store.destroy_collection(owner)) in {bool(number) for number in removable}
 
     @precondition(lambda self: isinstance(self.store, AsyncDestroyStoreProtocol))
     @rule()
     def destroy(self) -> None:
         assert self.run(self.store.destroy()) is True
-        self.model.forget(self.model.at_most())
+        self.model.remove(self.model.possible_entries())
 
     @precondition(lambda self: isinstance(self.store, AsyncCullProtocol))
     @rule()
@@ -309,8 +313,8 @@ def _keys(collection: str, entries: set[Names]) -> set[str]:
     return {key for owner, key in entries if owner == collection}
 
 
-def _rounded(answer: tuple[dict[str, Any] | None, float | None]) -> tuple[str, float | None]:
-    value, remaining = answer
+def _rounded(result: tuple[dict[str, Any] | None, float | None]) -> tuple[str, float | None]:
+    value, remaining = result
     return exact(value), None if remaining is None else round(remaining, 6)
 
 

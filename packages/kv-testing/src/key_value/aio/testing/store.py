@@ -1,4 +1,4 @@
-"""Tests of every contract of a store, for its author to run."""
+"""Tests of the complete contract of a store, to be run by its author."""
 
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.testing.batches import BatchTests
@@ -40,7 +40,7 @@ class StoreTests(
     ErrorTests[StoreT],
     ConcurrencyTests[StoreT],
 ):
-    """Subclass it as `TestMyStore(StoreTests[MyStore])`; see `StoreContract` for the members to define."""
+    """Subclass it as `TestMyStore(StoreTests[MyStore])`. `StoreContract` describes the members to define."""
 
     def test_a_store_declares_its_capabilities(self, store: StoreT) -> None:
         capabilities = getattr(store, "capabilities", None)

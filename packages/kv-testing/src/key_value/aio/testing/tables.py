@@ -1,4 +1,4 @@
-"""Tables: a test that runs for each row, and names every row that fails."""
+"""Tables: tests that run for each row of a table, and report every row that fails."""
 
 import asyncio
 import functools
@@ -17,11 +17,11 @@ __all__ = ["Decorator", "Row", "for_each", "rows_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FRESH = ("key", "shelf")
+_GENERATED_NAMES = ("key", "shelf")
 
 
 class Decorator(Protocol):
-    """Makes one test of another."""
+    """A decorator of a test."""
 
     def __call__(self, test: F, /) -> F: ...
 
@@ -34,34 +34,34 @@ class Row(NamedTuple):
 def for_each(
     names: str | Sequence[str], table: Mapping[str, Any] | Iterable[Any], *, at_once: bool = False
 ) -> Decorator:
-    """Run the test for each row of the table: in one event loop, with one store, and to the end.
+    """Run the test for each row of the table, in one event loop and with one store, even after a row has failed.
 
-    `at_once` runs all rows concurrently, for an async test that mostly waits; such a test opens a store for each row.
+    `at_once` runs the rows of an async test concurrently, for a test that mostly waits and opens a store of its own.
 
-    Names and tables are those of `pytest.mark.parametrize`, and several tables multiply; a mapping names its rows. A
-    test that takes `key` or `shelf` gets names that no other row has, of letters and digits, which any raw client takes
-    as they are. It fails if any row fails, and is skipped if all rows are.
+    Names and tables are like those of `pytest.mark.parametrize`, and several tables multiply. The keys of a mapping are
+    the names of its rows. The arguments `key` and `shelf` of a test are unique to each row, and contain only letters
+    and digits, which any client stores unchanged. The test fails if any row fails, and is skipped if all rows are.
     """
     arguments = (names,) if isinstance(names, str) else tuple(names)
 
     def decorate(test: F) -> F:
-        written = vars(test).get("__each_row__", test)
-        further = _rows(arguments, table)
-        # The table closest to the test is first in the name of a row, as pytest has it.
+        original = vars(test).get("__each_row__", test)
+        new_rows = _rows(arguments, table)
+        # As in pytest, the table closest to the test comes first in the name of a row.
         rows = [
             Row("-".join(filter(None, [row.name, more.name])), {**row.arguments, **more.arguments})
-            for row, more in product(rows_of(test) or [Row("", {})], further)
+            for row, more in product(rows_of(test) or [Row("", {})], new_rows)
         ]
         if len({row.name for row in rows}) < len(rows):
-            message = f"{test.__name__} has two rows of one name"
+            message = f"{test.__name__} has two rows of the same name"
             raise ValueError(message)
-        return cast("F", _over(written, rows, at_once=at_once))
+        return cast("F", _over_rows(original, rows, at_once=at_once))
 
     return decorate
 
 
 def rows_of(test: object) -> list[Row]:
-    """The rows of a test, in the order in which they run; none for a test without a table."""
+    """Return the rows of a test in the order in which they run; empty for a test without a table."""
     return getattr(test, "__rows__", [])
 
 
@@ -84,12 +84,12 @@ def _name(value: Any) -> str:
     return value if shows else ascii(value)
 
 
-def _over(test: Callable[..., Any], rows: list[Row], *, at_once: bool) -> Callable[..., Any]:
+def _over_rows(test: Callable[..., Any], rows: list[Row], *, at_once: bool) -> Callable[..., Any]:
     signature = inspect.signature(test)
-    fresh = [name for name in _FRESH if name in signature.parameters and name not in rows[0].arguments]
+    generated = [name for name in _GENERATED_NAMES if name in signature.parameters and name not in rows[0].arguments]
 
     def arguments(number: int) -> dict[str, Any]:
-        return {**rows[number].arguments, **{name: f"{name}{number}" for name in fresh}}
+        return {**rows[number].arguments, **{name: f"{name}{number}" for name in generated}}
 
     @functools.wraps(test)
     async def run_async(self: AsyncTests, **fixtures: Any) -> None:
@@ -97,33 +97,33 @@ def _over(test: Callable[..., Any], rows: list[Row], *, at_once: bool) -> Callab
         outcomes = _Outcomes(rows)
 
         async def try_row(number: int, row: Row) -> None:
-            with outcomes.noted(row):
+            with outcomes.recorded(row):
                 await bounded(test(self, **fixtures, **arguments(number)), self.time_limit)
 
         if at_once:
             await asyncio.gather(*(try_row(number, row) for number, row in enumerate(rows)))
-            outcomes.tell()
+            outcomes.report()
             return
         for number, row in enumerate(rows):
             start = time.monotonic()
             await try_row(number, row)
             if time.monotonic() - start >= self.time_limit:
-                break  # or a store that hangs would take as long for each row
-        outcomes.tell()
+                break  # otherwise a store that hangs would take the time limit for each row
+        outcomes.report()
 
     @functools.wraps(test)
     def run(self: AsyncTests, **fixtures: Any) -> None:
         __tracebackhide__ = True
         outcomes = _Outcomes(rows)
         for number, row in enumerate(rows):
-            with outcomes.noted(row):
+            with outcomes.recorded(row):
                 test(self, **fixtures, **arguments(number))
-        outcomes.tell()
+        outcomes.report()
 
     runs: Any = run_async if inspect.iscoroutinefunction(test) else run
     # pytest reads the names of the fixtures from the signature.
-    ours = {*rows[0].arguments, *fresh}
-    fixtures = [parameter for name, parameter in signature.parameters.items() if name not in ours]
+    from_table = {*rows[0].arguments, *generated}
+    fixtures = [parameter for name, parameter in signature.parameters.items() if name not in from_table]
     runs.__signature__ = signature.replace(parameters=fixtures)
     runs.__each_row__ = test
     runs.__rows__ = rows
@@ -133,30 +133,30 @@ def _over(test: Callable[..., Any], rows: list[Row], *, at_once: bool) -> Callab
 class _Outcomes:
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
-        self._tried = 0
+        self._run_count = 0
         self._failed: dict[str, BaseException] = {}
         self._skipped: dict[str, str] = {}
 
     @contextmanager
-    def noted(self, row: Row) -> Generator[None, None, None]:
-        """Note how the row ends, and let the next one run."""
-        self._tried += 1
+    def recorded(self, row: Row) -> Generator[None, None, None]:
+        """Record the outcome of the row, and suppress its failure or skip."""
+        self._run_count += 1
         try:
             yield
         except pytest.skip.Exception as skip:
             self._skipped[row.name] = str(skip)
-        except (Exception, pytest.fail.Exception) as failure:  # noqa: BLE001 — told below, with all others
+        except (Exception, pytest.fail.Exception) as failure:  # noqa: BLE001 — reported with all others
             self._failed[row.name] = failure
 
-    def tell(self) -> None:
-        """Fail with every row that failed, or skip if all rows did; rows skipped among others are printed."""
+    def report(self) -> None:
+        """Fail if any row failed, or skip if all rows were skipped; print the rows skipped among others."""
         __tracebackhide__ = True
         if self._failed:
             names = ", ".join(f"[{row}]" for row in self._failed)
-            untried = len(self._rows) - self._tried
-            lines = [f"Failed rows, {len(self._failed)} of {self._tried}: {names}"]
-            lines += [f"Rows not tried after that: {untried}"] if untried else []
-            lines += [f"[{row}] {_told(failure)}" for row, failure in self._failed.items()]
+            not_run = len(self._rows) - self._run_count
+            lines = [f"Failed rows, {len(self._failed)} of {self._run_count}: {names}"]
+            lines += [f"Rows not run after that: {not_run}"] if not_run else []
+            lines += [f"[{row}] {_describe(failure)}" for row, failure in self._failed.items()]
             raise AssertionError("\n".join(lines)) from next(iter(self._failed.values()))
         first, *others = dict.fromkeys(self._skipped.values()) or [""]
         reasons = f"{first}; other reasons: {len(others)}" if others else first
@@ -166,7 +166,7 @@ class _Outcomes:
             sys.stdout.write(f"Skipped rows: {', '.join(f'[{row}]' for row in self._skipped)}: {reasons}\n")
 
 
-def _told(failure: BaseException) -> str:
+def _describe(failure: BaseException) -> str:
     if isinstance(failure, (AssertionError, pytest.fail.Exception)):
         return str(failure)
     return f"{type(failure).__name__}: {failure}"

@@ -1,4 +1,4 @@
-"""Threads with an event loop each, that use one store at the same time."""
+"""Threads that use one store at the same time, each with its own event loop."""
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +15,11 @@ T = TypeVar("T")
 def in_threads(
     tests: AsyncTests, store: object, work: Callable[[int], Coroutine[Any, Any, T]], threads: int = 4
 ) -> list[T]:
-    """Run the work in several threads that start together, close the store, and return the results."""
-    together = Barrier(threads, timeout=tests.time_limit)
+    """Run the work in several threads that start together, close the store, and return the result of each thread."""
+    barrier = Barrier(threads, timeout=tests.time_limit)
 
     def run(thread: int) -> T:
-        together.wait()
+        barrier.wait()
         return tests.run(work(thread))
 
     try:

@@ -1,4 +1,4 @@
-"""Values: what a store takes, what it refuses, and that nothing is shared."""
+"""Values: JSON objects are stored unchanged, other values are rejected, and objects are never shared."""
 
 import json
 from collections import OrderedDict, UserDict
@@ -130,7 +130,7 @@ each_refused: Decorator = for_each("make", {name: make for name, (make, _) in RE
 
 
 def exact(value: object) -> str:
-    """A text that, unlike `==`, tells 1 from 1.0 and from True, and 0.0 from -0.0."""
+    """Return a text for comparison that, unlike `==`, distinguishes 1 from 1.0 and True, and 0.0 from -0.0."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Versions: written only if nobody has written in between, whoever that was."""
+"""Versions: a conditional write takes effect only if no other write intervened."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ from key_value.aio.testing.tables import Decorator, for_each
 __all__ = ["VersionedTests", "conditional", "version_of"]
 
 _RACERS = 50
-_NOTHING = Versioned(None, None, None)
+_NO_ENTRY = Versioned(None, None, None)
 
 Write = Callable[[Any, str], Awaitable[object]]
 
@@ -57,7 +57,7 @@ WRITES: dict[str, Write] = {
     "put_if_version of an equal value": _put_if_version,
     "put_if_version where nothing is": _put_if_absent,
 }
-"""Writes that change the version of an entry `{"a": 1}`, and leave an entry."""
+"""Writes that change the version of an entry `{"a": 1}`, after which there still is an entry."""
 
 
 each_write: Decorator = for_each("write", WRITES)
@@ -65,7 +65,7 @@ conditional: Need = declares("conditional_writes")
 
 
 async def version_of(store: object, key: str = "key", *, put: bool = True) -> str:
-    """The version of `{"a": 1}` under the key on the shelf, which is put before unless it is there."""
+    """Return the version of the entry `{"a": 1}` in the collection "shelf"; with `put`, put the entry first."""
     versioned = ability(store, AsyncVersionedProtocol)
     if put:
         await cast("AsyncKeyValue", store).put(key, {"a": 1}, collection="shelf")
@@ -74,8 +74,8 @@ async def version_of(store: object, key: str = "key", *, put: bool = True) -> st
     return version
 
 
-async def _version_of_one_that_ends(store: AsyncKeyValue) -> tuple[str, float]:
-    """The version of `{"a": 1}` under the key on the shelf, and its ttl: longer where it ended before it was read."""
+async def _version_of_expiring_entry(store: AsyncKeyValue) -> tuple[str, float]:
+    """Put an expiring entry `{"a": 1}`; return its version and its ttl, doubled until the entry can be read in time."""
     ttl = 0.5
     while True:
         start = time.monotonic()
@@ -83,7 +83,7 @@ async def _version_of_one_that_ends(store: AsyncKeyValue) -> tuple[str, float]:
         found = await ability(store, AsyncVersionedProtocol).get_versioned("key", collection="shelf")
         if found.version is not None:
             return found.version, ttl
-        # The two clocks are not the same one.
+        # Tolerance for the difference between the two clocks.
         assert time.monotonic() - start >= ttl - 0.005
         ttl *= 2
 
@@ -92,10 +92,10 @@ class VersionedTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)):
     @needs(conditional)
     async def test_without_an_entry_there_is_no_version(self, store: StoreT) -> None:
         versioned = ability(store, AsyncVersionedProtocol)
-        assert await versioned.get_versioned("key") == _NOTHING
+        assert await versioned.get_versioned("key") == _NO_ENTRY
         await store.put("key", {"a": 1})
         await store.delete("key")
-        assert await versioned.get_versioned("key") == _NOTHING
+        assert await versioned.get_versioned("key") == _NO_ENTRY
 
     @needs(conditional)
     async def test_an_entry_has_value_ttl_and_version(self, store: StoreT, clock: FakeClock) -> None:
@@ -239,7 +239,7 @@ class VersionedTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)):
         await store.put("key", {"a": 1}, collection="shelf", ttl=100)
         version = await version_of(store, put=False)
         clock.advance(100 + self.ttl_granularity)
-        assert await versioned.get_versioned("key", collection="shelf") == _NOTHING
+        assert await versioned.get_versioned("key", collection="shelf") == _NO_ENTRY
         assert await versioned.put_if_version("key", {"a": 2}, version, collection="shelf") is False
         assert await versioned.delete_if_version("key", version, collection="shelf") is False
         assert await store.get("key", collection="shelf") is None
@@ -251,10 +251,10 @@ class VersionedTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)):
         versioned = ability(store, AsyncVersionedProtocol)
         # The first use of a backend may take longer than the entry lives.
         await store.get("key", collection="shelf")
-        version, ttl = await _version_of_one_that_ends(store)
+        version, ttl = await _version_of_expiring_entry(store)
 
         async def expired() -> bool:
-            return await versioned.get_versioned("key", collection="shelf") == _NOTHING
+            return await versioned.get_versioned("key", collection="shelf") == _NO_ENTRY
 
         async def is_none() -> bool:
             return await versioned.put_if_version("key", {"a": 3}, None, collection="shelf")
@@ -262,7 +262,7 @@ class VersionedTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)):
         assert await eventually(expired, within=ttl + self.native_expiry_wait)
         assert await versioned.put_if_version("key", {"a": 2}, version, collection="shelf") is False
         assert await versioned.delete_if_version("key", version, collection="shelf") is False
-        # The clock of the backend is another one.
+        # By the clock of the backend, the entry may expire later.
         assert await eventually(is_none, within=self.native_expiry_wait)
         assert await store.ttl("key", collection="shelf") == ({"a": 3}, None)
 
@@ -276,8 +276,8 @@ class VersionedTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)):
             assert found.value == {"key": name}
             assert found.version is not None
             assert await versioned.delete_if_version(name, found.version, collection="shelf") is True
-        left = await store.get_many(NASTY_NAMES, collection="shelf")
-        assert left == [None if n % 2 == 0 else {"key": name} for n, name in enumerate(NASTY_NAMES)]
+        remaining = await store.get_many(NASTY_NAMES, collection="shelf")
+        assert remaining == [None if n % 2 == 0 else {"key": name} for n, name in enumerate(NASTY_NAMES)]
 
     @needs(helper("corrupt_stored"))
     @for_each("data", [b"", b"not JSON", b'{"a": '])

@@ -1,4 +1,4 @@
-"""Bad versions and other bad arguments of conditional writes: a clear error each, before anything is stored."""
+"""Invalid versions and other invalid arguments of conditional writes: each raises an error, and nothing is stored."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -92,13 +92,13 @@ class VersionRefusalTests(StoreContract[StoreT], needs=(AsyncVersionedProtocol,)
     @each_invalid_name
     async def test_a_name_that_is_none_has_no_version(self, store: StoreT, key: str, name: str) -> None:
         versioned = ability(store, AsyncVersionedProtocol)
-        for tried, collection in ((name, None), (key, name)):
+        for tried_key, collection in ((name, None), (key, name)):
             with pytest.raises(InvalidKeyError):
-                await versioned.get_versioned(tried, collection=collection)
+                await versioned.get_versioned(tried_key, collection=collection)
             with pytest.raises(InvalidKeyError):
-                await versioned.put_if_version(tried, {"a": 1}, None, collection=collection)
+                await versioned.put_if_version(tried_key, {"a": 1}, None, collection=collection)
             with pytest.raises(InvalidKeyError):
-                await versioned.delete_if_version(tried, "version", collection=collection)
+                await versioned.delete_if_version(tried_key, "version", collection=collection)
         assert await store.get(key) is None
 
     @for_each("options", WRONG_TYPES)

@@ -1,4 +1,4 @@
-"""Tests of the behaviour that a wrapper must pass through, for its author to run."""
+"""Tests of the behaviour that a wrapper must preserve, to be run by its author."""
 
 from copy import deepcopy
 from typing import Any
@@ -53,8 +53,8 @@ __all__ = [
 class WrapperTests(BoundaryTests):
     """Subclass it as `TestMyWrapper(WrapperTests)` and override `wrap`.
 
-    To check that every contract of a store holds through the wrapper, subclass StoreTests too, with a wrapped store as
-    its fixture. If your wrapper changes a behaviour by design, override its test.
+    To check that a wrapped store still satisfies the contract of a store, subclass StoreTests too, with a wrapped store
+    as its fixture. If your wrapper changes a behaviour by design, override the corresponding test.
     """
 
     @for_each("protocol", PROTOCOLS)
@@ -81,7 +81,7 @@ class WrapperTests(BoundaryTests):
     @for_each("call", EVERY_CALL)
     async def test_an_operation_answers_what_the_inner_store_would(self, call: ExampleCall) -> None:
         if self.read_only and call.name in EVERY_WRITE:
-            pytest.skip(f"{type(self).__name__} says that its wrapper is read_only")
+            pytest.skip(f"{type(self).__name__} sets read_only")
         bare = FullStore()
         await fill(bare)
         expected = await (await call.prepared(bare))(bare)
@@ -260,7 +260,7 @@ class WrapperTests(BoundaryTests):
     @for_each("call", EVERY_WRITE)
     async def test_a_read_only_wrapper_refuses_to_write(self, call: ExampleCall) -> None:
         if not self.read_only:
-            pytest.skip(f"{type(self).__name__} does not say that its wrapper is read_only")
+            pytest.skip(f"{type(self).__name__} does not set read_only")
         inner = FullStore()
         wrapper = await self.filled(inner)
         before = dict(inner.entries)
@@ -279,6 +279,6 @@ class WrapperTests(BoundaryTests):
 
     def test_a_repr_shows_no_secret(self) -> None:
         if not self.secrets:
-            pytest.skip("needs the `secrets` that the wrapper was given")
+            pytest.skip(f"{type(self).__name__} does not set secrets")
         shown = repr(self.wrap(PlainStore()))
         assert [secret for secret in self.secrets if secret in shown] == []

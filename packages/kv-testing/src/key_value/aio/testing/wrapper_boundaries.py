@@ -1,4 +1,4 @@
-"""Things a wrapper must not pass through: others' entries, bare values, and unknown operations."""
+"""Limits of a wrapper: it never exposes other entries, stores unwrapped values or passes on unsafe operations."""
 
 import json
 import random
@@ -22,7 +22,7 @@ from key_value.aio.testing.wrapping import WrapperContract, comparable
 
 __all__ = ["BoundaryTests"]
 
-_MARK = "in plain text"
+_PLAIN_TEXT = "in plain text"
 _TTL = 90
 
 PUTS: dict[str, Callable[[Any, str, Mapping[str, Any]], Awaitable[object]]] = {
@@ -31,7 +31,7 @@ PUTS: dict[str, Callable[[Any, str, Mapping[str, Any]], Awaitable[object]]] = {
     "put_if_absent": lambda store, key, value: store.put_if_absent(key, value, collection="shelf", ttl=_TTL),
     "put_if_version": lambda store, key, value: store.put_if_version(key, value, None, collection="shelf", ttl=_TTL),
 }
-"""Each way to store an entry that is not there yet."""
+"""All operations that can store a new entry."""
 
 LAYERS: list[type[BaseWrapper]] = [BaseWrapper, BaseCallWrapper, BaseNameWrapper, BaseValueWrapper, YieldingStore]
 
@@ -51,7 +51,7 @@ class BoundaryTests(WrapperContract):
     async def test_no_write_stores_what_the_wrapper_refuses(self, put: str) -> None:
         self.require_writes()
         if self.refused_value is None:
-            pytest.skip(f"{type(self).__name__} names no refused_value")
+            pytest.skip(f"{type(self).__name__} does not set refused_value")
         inner = FullStore()
         with suppress(BaseKeyValueError):
             await PUTS[put](self.wrap(inner), "key", self.refused_value)
@@ -62,10 +62,10 @@ class BoundaryTests(WrapperContract):
         inner = FullStore()
         wrapper = self.wrap(inner)
         if self.read_only or "names" not in await self._changes():
-            pytest.skip(f"{type(self).__name__} wraps its store in a wrapper that stores under the names it is given")
+            pytest.skip(f"the wrapper of {type(self).__name__} is read-only or does not change names")
         call = EVERY_CALL[operation]
         empty = self.wrap(FullStore())
-        alone = None if operation == "delete_if_version" else comparable(await (await call.prepared(empty))(empty))
+        expected = None if operation == "delete_if_version" else comparable(await (await call.prepared(empty))(empty))
         for collection, key in product(["shelf", "default_collection", *NASTY_NAMES[::9]], ["key", *NASTY_NAMES[::9]]):
             await inner.put(key, {"of": "others"}, collection=collection)
         others = dict(inner.entries)
@@ -76,17 +76,17 @@ class BoundaryTests(WrapperContract):
                     "key", str(version), collection="shelf"
                 )
         else:
-            assert comparable(await (await call.prepared(wrapper))(wrapper)) == alone
+            assert comparable(await (await call.prepared(wrapper))(wrapper)) == expected
         assert {names: inner.entries.get(names) for names in others} == others
 
     @for_each("row", ROWS)
     async def test_an_operation_that_nobody_has_heard_of_does_no_harm(self, row: dict[str, bool]) -> None:
         changes = await self._changes()
-        with _novel(**row) as (name, protocol, store):
+        with _unknown_operation(**row) as (name, protocol, store):
             wrapper: Any = self.wrap(store)
             carried = changes & {each for each in ("names", "values") if row[each]}
             if not isinstance(wrapper, protocol):
-                # A wrapper that keeps something of its own, such as a cache, need not let an unknown write past it.
+                # A wrapper with its own state, such as a cache, may hide an unknown write.
                 assert carried or row["writes"]
                 assert not hasattr(wrapper, name)
                 return
@@ -94,19 +94,19 @@ class BoundaryTests(WrapperContract):
             if self.read_only and row["writes"]:
                 with pytest.raises(ReadOnlyError):
                     await getattr(wrapper, name)("key", {"a": 1}, collection="shelf")
-                assert store.asked == []
+                assert store.calls == []
             else:
                 assert await getattr(wrapper, name)("key", {"a": 1}, collection="shelf") == "answer"
-                assert store.asked == [("key", {"a": 1}, "shelf")]
+                assert store.calls == [("key", {"a": 1}, "shelf")]
 
     @for_each("seed", range(10))
     async def test_one_layer_of_a_stack_that_must_hide_an_operation_hides_it(self, seed: int) -> None:
-        draw = random.Random(seed)  # noqa: S311 — not for secrets
-        layers: list[Any] = [*draw.choices(LAYERS, k=draw.randint(1, 4)), None]
-        draw.shuffle(layers)
+        rng = random.Random(seed)  # noqa: S311 — not for secrets
+        layers: list[Any] = [*rng.choices(LAYERS, k=rng.randint(1, 4)), None]
+        rng.shuffle(layers)
         changes = await self._changes()
         for row in ROWS:
-            with _novel(**row) as (_, protocol, store):
+            with _unknown_operation(**row) as (_, protocol, store):
                 wrapper: AsyncKeyValue = store
                 hidden = False
                 for layer in layers:
@@ -116,26 +116,26 @@ class BoundaryTests(WrapperContract):
                     assert isinstance(wrapper, protocol) is not hidden
 
     async def _stored(self, put: str) -> list[tuple[Any, ...]]:
-        """Names, ttl and whether the value can be read, of what is stored."""
+        """Return what this call stores: names, ttl, whether the plain text is visible, and fields of the value."""
         inner = FullStore()
-        assert await PUTS[put](self.wrap(inner), "key", {"text": _MARK}) in (None, True)
+        assert await PUTS[put](self.wrap(inner), "key", {"text": _PLAIN_TEXT}) in (None, True)
         return [
-            (names, round(entry.ttl or 0), _MARK in json.dumps(entry.value), entry.value.keys())
+            (names, round(entry.ttl or 0), _PLAIN_TEXT in json.dumps(entry.value), entry.value.keys())
             for names, entry in inner.entries.items()
         ]
 
     async def _changes(self) -> frozenset[str]:
-        """Which of "names" and "values" the wrapper says that it changes, or is seen to change."""
+        """Return which of "names" and "values" the wrapper changes, as declared or as observed."""
         inner = FullStore()
         wrapper = self.wrap(inner)
         changes: frozenset[str] = getattr(wrapper, "changes", frozenset())
         if self.read_only:
             return changes
-        await wrapper.put("key", {"text": _MARK}, collection="shelf")
+        await wrapper.put("key", {"text": _PLAIN_TEXT}, collection="shelf")
         for names, entry in inner.entries.items():
             if names != ("shelf", "key"):
                 changes |= {"names"}
-            if entry.value != {"text": _MARK} or entry.ttl is not None:
+            if entry.value != {"text": _PLAIN_TEXT} or entry.ttl is not None:
                 changes |= {"values"}
         return changes
 
@@ -143,16 +143,16 @@ class BoundaryTests(WrapperContract):
 class _NovelStore(FullStore):
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[str, Mapping[str, Any], str | None]] = []
+        self.calls: list[tuple[str, Mapping[str, Any], str | None]] = []
 
 
 @contextmanager
-def _novel(**row: bool) -> Generator[tuple[str, type[Any], _NovelStore], None, None]:
-    """An operation of such a row, its protocol, and a store that has it."""
+def _unknown_operation(**row: bool) -> Generator[tuple[str, type[Any], _NovelStore], None, None]:
+    """Register an operation with these properties; yield its name, its protocol, and a store that implements it."""
     name = "_".join(["novel", *(each for each in row if row[each])])
 
     async def novel(self: _NovelStore, key: str, value: Mapping[str, Any], *, collection: str | None = None) -> str:
-        self.asked.append((key, value, collection))
+        self.calls.append((key, value, collection))
         return "answer"
 
     make_protocol: Any = type(Protocol)

@@ -1,4 +1,4 @@
-"""Shared parts of the wrapper tests: a wrapper around a filled store, and a comparison of results."""
+"""Shared parts of the wrapper tests: a wrapper around a filled store, and comparison of results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -15,20 +15,20 @@ class WrapperContract(AsyncTests):
     """The members that the author of a wrapper defines."""
 
     read_only: ClassVar[bool] = False
-    """Whether the wrapper refuses every write with ReadOnlyError."""
+    """Whether the wrapper rejects every write with ReadOnlyError."""
 
     secrets: ClassVar[Sequence[str]] = ()
-    """The passwords and keys that `wrap` passes to the wrapper, none of which its repr may show."""
+    """The passwords and keys that `wrap` passes to the wrapper. Its repr must not show any of them."""
 
     refused_value: ClassVar[Mapping[str, Any] | None] = None
-    """A value that the wrapper, as `wrap` creates it, refuses or skips; None if it accepts every value."""
+    """A value that the wrapper, as created by `wrap`, rejects or skips; None if it accepts every value."""
 
     def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
-        """Return the wrapper around the store, with options that accept the values of these tests."""
+        """Return a wrapper around the store, with options that accept the values of these tests."""
         raise NotImplementedError
 
     async def filled(self, store: AsyncKeyValue | None = None, *, layers: int = 1) -> AsyncKeyValue:
-        """Return the wrapper around a store with two entries on a shelf."""
+        """Return `layers` wrappers around a store with two entries in the collection "shelf"."""
         wrapper = store = FullStore() if store is None else store
         for _ in range(layers):
             wrapper = self.wrap(wrapper)
@@ -37,7 +37,7 @@ class WrapperContract(AsyncTests):
 
     def require_writes(self) -> None:
         if self.read_only:
-            pytest.skip(f"{type(self).__name__} says that its wrapper is read_only")
+            pytest.skip(f"{type(self).__name__} sets read_only")
 
 
 async def fill(store: AsyncKeyValue) -> None:
@@ -45,11 +45,11 @@ async def fill(store: AsyncKeyValue) -> None:
     await store.put_many(["other"], [{"a": 2}], collection="shelf")
 
 
-def comparable(answer: Any) -> Any:
-    """The result without the parts that may differ: a version, a cursor, and the order of names."""
-    if isinstance(answer, Versioned):
-        return answer[:2]
-    names = cast("object", answer.keys if isinstance(answer, KeyPage) else answer)
+def comparable(result: Any) -> Any:
+    """Return the result without the parts that may differ: versions, cursors and the order of names."""
+    if isinstance(result, Versioned):
+        return result[:2]
+    names = cast("object", result.keys if isinstance(result, KeyPage) else result)
     if not isinstance(names, list):
         return names
     listed = cast("list[object]", names)

@@ -1,7 +1,7 @@
-"""Processes that write to a store until they are killed, and say what the store has acknowledged.
+"""Processes that write to a store until they are killed, and report the calls that have returned.
 
 `python -m key_value.aio.testing.writers MODULE:CLASS OPTIONS`, with the constructor's keyword arguments as JSON,
-imports the store once and forks each writer that it is asked for on its standard input, which takes a millisecond.
+imports the store once, and forks a writer for each request on standard input, which takes a millisecond.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ COLLECTION = "written"
 _BATCH = 20
 
 Step = dict[str, dict[str, Any] | None]
-"""The changes of one call: key → the value that is put, None for a deleted key."""
+"""The changes made by one call: key → the new value, or None for a deleted key."""
 
 
 def step(writer: str, number: int) -> Step:
-    """The `number`th call of a writer: puts, batches, overwrites and deletes, a tenth with values of up to 30 KB."""
+    """Return the changes of a writer's call: puts, batches, overwrites and deletes, a tenth with values up to 30 KB."""
     if number % 5 == 4 and (number - 1) % 4 != 3:
         return {f"{writer} {number - 1}": None}
     if number % 4 == 3:
@@ -46,7 +46,7 @@ def _value(writer: str, number: int) -> dict[str, Any]:
 
 
 def written(writer: str, steps: int) -> Step:
-    """The entries after the first `steps` calls of a writer."""
+    """Return the entries after the first `steps` calls of a writer."""
     entries: Step = {}
     for number in range(steps):
         entries |= step(writer, number)
@@ -54,7 +54,7 @@ def written(writer: str, steps: int) -> Step:
 
 
 def open_store(path: str, options: Mapping[str, Any]) -> AsyncKeyValue:
-    """The store of a class that is named as `module:class`."""
+    """Return a store of the class `module:class`."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)(**options)
 
@@ -78,16 +78,16 @@ async def _write(store: AsyncKeyValue, writer: str) -> None:
         else:
             await store.put_many(list(changes), [value or {} for value in changes.values()], collection=COLLECTION)
         number += 1
-        _say("written", writer, number)
+        _print_line("written", writer, number)
 
 
-def _say(*words: object) -> None:
-    # One call of write(2), so that the lines of several writers do not mix, and nothing is left in a buffer.
+def _print_line(*words: object) -> None:
+    # A single write(2), so that lines of several writers do not mix and nothing stays in a buffer.
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def _serve(path: str, options: Mapping[str, Any]) -> None:
-    open_store(path, options)  # imports what it needs
+    open_store(path, options)  # imports the store's modules before the fork
     for line in sys.stdin:
         word, argument = line.split()
         if word == "start":
@@ -100,70 +100,70 @@ def _serve(path: str, options: Mapping[str, Any]) -> None:
                 finally:
                     sys.stderr.flush()
                     os._exit(status)
-            _say("started", child)
+            _print_line("started", child)
         else:
-            _say("ended", os.waitstatus_to_exitcode(os.waitpid(int(argument), 0)[1]))
+            _print_line("ended", os.waitstatus_to_exitcode(os.waitpid(int(argument), 0)[1]))
 
 
 class Writers:
-    """The writers of one store, each with a name and keys of its own."""
+    """The writers of one store, each with its own name and keys."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.acknowledged: dict[str, int] = {}
-        """Writer → how many of its calls have returned, as far as is known."""
+        """Writer → number of its calls known to have returned."""
         self._process = process
         self._pids: dict[str, int] = {}
         self._lines: SimpleQueue[list[str]] = SimpleQueue()
-        # Always read, so that no writer waits for the pipe.
+        # Reads continuously, so that no writer blocks on a full pipe.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def start(self, writer: str) -> None:
-        """Return when the first call of the new writer has returned."""
-        self._ask("start", writer)
-        self._pids[writer] = int(self._hear("started"))
+        """Start a writer, and wait until its first call has returned."""
+        self._send("start", writer)
+        self._pids[writer] = int(self._await_line("started"))
         self.wait(writer, calls=1)
 
     def wait(self, writer: str, *, calls: int) -> None:
-        """Return when as many calls of the writer have returned."""
+        """Wait until `calls` calls of the writer have returned."""
         while self.acknowledged.get(writer, 0) < calls:
-            self._hear("written")
+            self._await_line("written")
 
     def kill(self, writer: str) -> None:
-        """End the writer in the middle of what it does."""
+        """Kill the writer, possibly during a call."""
         self._end(writer, signal.SIGKILL, -signal.SIGKILL)
 
     def stop(self, writer: str) -> None:
-        """Let the writer finish its call; none of its calls may have failed."""
+        """Stop the writer after its current call. Fails if any of its calls failed."""
         self._end(writer, signal.SIGTERM, 0)
 
     def close(self) -> None:
-        """Kill the writers that are left, and let the process that started them end."""
+        """Kill the remaining writers, and end the process that started them."""
         for writer in list(self._pids):
             self.kill(writer)
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._reader.join()
 
-    def _end(self, writer: str, how: signal.Signals, status: int) -> None:
-        os.kill(self._pids[writer], how)
-        self._ask("wait", self._pids.pop(writer))
-        ended = int(self._hear("ended"))
-        assert ended == status, f"the writer {writer!r} ended by itself with {ended}; what it raised is on stderr"
+    def _end(self, writer: str, signal_number: signal.Signals, status: int) -> None:
+        os.kill(self._pids[writer], signal_number)
+        self._send("wait", self._pids.pop(writer))
+        ended = int(self._await_line("ended"))
+        assert ended == status, f"the writer {writer!r} exited with {ended}; its traceback is on stderr"
 
-    def _ask(self, *words: object) -> None:
+    def _send(self, *words: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
 
-    def _hear(self, awaited: str) -> str:
-        """Return the rest of the next line with this beginning, and record the acknowledgements before it."""
+    def _await_line(self, awaited: str) -> str:
+        """Return the argument of the next line that starts with this word; record acknowledgements on the way."""
         while words := self._lines.get():
             if words[0] == "written":
                 self.acknowledged[words[1]] = int(words[2])
             if words[0] == awaited:
                 return words[1]
-        message = "the process that starts the writers has ended; what it raised is on stderr"
+        message = "the process that starts the writers has exited; its traceback is on stderr"
         raise RuntimeError(message)
 
     def _read(self) -> None:
@@ -174,7 +174,7 @@ class Writers:
 
 @contextmanager
 def writers_of(path: str, options: Mapping[str, Any]) -> Generator[Writers]:
-    """Writers of the store of a class named `module:class`, constructed with these keyword arguments."""
+    """Provide writers for a store of the class `module:class`, constructed with these keyword arguments."""
     command = [sys.executable, "-m", __name__, path, json.dumps(options)]
     with subprocess.Popen(  # noqa: S603 — this module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"

@@ -1,1 +1,1 @@
-"""Names that applications import from here, though they were private. Import them from `key_value.aio.core`."""
+"""Formerly private names that applications import from here. Import them from `key_value.aio.core` instead."""

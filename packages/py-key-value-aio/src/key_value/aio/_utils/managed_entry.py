@@ -1,4 +1,4 @@
-"""Deprecated: ManagedEntry is in `key_value.aio.stores.base`, and JSON in `key_value.aio.core.codec`."""
+"""Deprecated: use `key_value.aio.stores.base` for ManagedEntry, and `key_value.aio.core.codec` for JSON."""
 
 import warnings
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ warnings.warn(
 
 
 def dump_to_json(obj: Mapping[str, Any]) -> str:
-    """The JSON text of an object. Raises SerializationError, or TypeError for what is no mapping."""
+    """Return the object as JSON. Raises SerializationError, or TypeError if it is not a mapping."""
     encoded = encode_value(obj)
     return encoded if isinstance(encoded, str) else encoded.decode()
 
 
 def load_from_json(json_str: str) -> dict[str, Any]:
-    """The object in a JSON text. Raises DeserializationError."""
+    """Return the object in a JSON text. Raises DeserializationError if the text is not a JSON object."""
     return load_object(json_str, "the text")

@@ -1,4 +1,4 @@
-"""Deprecated: these are in `key_value.aio.core.sanitization`."""
+"""Deprecated: import these names from `key_value.aio.core.sanitization`."""
 
 import warnings
 
