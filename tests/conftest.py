@@ -1,4 +1,4 @@
-"""Real servers, started when a test first asks for one."""
+"""Fixtures of real servers, each started when a test first needs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest.register_assert_rewrite("cluster_cases", "embedded", "embedded_cases", "e
 
 ServerT = TypeVar("ServerT", bound=Server)
 
-# Ordered and without duplicates, which a set is not.
+# A dict as an ordered set.
 USED_SERVERS: pytest.StashKey[dict[str, None]] = pytest.StashKey()
 
 
@@ -32,7 +32,7 @@ class RunServer(Protocol):
 
 @pytest.fixture(scope="session")
 def run_server(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> RunServer:
-    """For the fixtures of further servers: `with run_server(ValkeyServer()) as server: yield server`."""
+    """Return a context manager for other server fixtures: `with run_server(ValkeyServer()) as server: yield server`."""
     used = pytestconfig.stash.setdefault(USED_SERVERS, {})
 
     @contextmanager
@@ -58,7 +58,7 @@ def run_server(pytestconfig: pytest.Config, record_testsuite_property: Callable[
     return run
 
 
-def _fixture_of(server: type[Server], name: str, *, private: bool) -> object:
+def _server_fixture(server: type[Server], name: str, *, private: bool) -> object:
     @pytest.fixture(scope="function" if private else "session", name=name)
     def run(run_server: RunServer) -> Iterator[Server]:
         with run_server(server(private=private)) as running:
@@ -67,17 +67,17 @@ def _fixture_of(server: type[Server], name: str, *, private: bool) -> object:
     return run
 
 
-# A file `valkey.py` in scripts/servers gives `valkey_server` for all tests, or what its class is called, and for one
-# test `private_valkey`, which it may kill, pause and restart.
+# A file `valkey.py` in scripts/servers defines two fixtures: `valkey_server` (or `valkey` if its class is not named
+# …Server), shared by all tests, and `private_valkey`, for one test, which may kill, pause and restart it.
 for _name, _server in discover().items():
     _shared = f"{_name}_server" if _server.__name__.endswith("Server") else _name
-    globals()[_shared] = _fixture_of(_server, _shared, private=False)
-    globals()[f"private_{_name}"] = _fixture_of(_server, f"private_{_name}", private=True)
+    globals()[_shared] = _server_fixture(_server, _shared, private=False)
+    globals()[f"private_{_name}"] = _server_fixture(_server, f"private_{_name}", private=True)
 
 
 @pytest.fixture(scope="session")
 def predecessor_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predecessor]:
-    """Installs py-key-value-aio with the backend of this name, once."""
+    """Return a function that installs py-key-value-aio with the named backend, once per session."""
 
     @cache
     def install(backend: str) -> Predecessor:
@@ -88,7 +88,7 @@ def predecessor_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A copy of what py-key-value-aio 0.5.0 stored, as tests/recorded/README.md describes it."""
+    """Return a copy of the data stored by py-key-value-aio 0.5.0; see tests/recorded/README.md."""
     return shutil.copytree(Path(__file__).with_name("recorded"), tmp_path / "recorded")
 
 

@@ -1,4 +1,4 @@
-"""What a store on a cluster of Redis' kind does: batches across slots, nodes that die, slots that move."""
+"""Tests of a store on a Redis or Valkey cluster: batches across slots, nodes that die, slots that move."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from tests.conftest import RunServer
 
-RawClient: Any = RawCluster  # which leaves its options untyped
+RawClient: Any = RawCluster  # its options are untyped
 
 KEYS = [f"key {number}" for number in range(200)]
 VALUES = [{"key": key} for key in KEYS]
 
 DOOMED = 1
-"""The number of the node that dies."""
+"""The index of the node that is killed."""
 
 StoreT = TypeVar("StoreT", bound=Any)
 
@@ -41,7 +41,7 @@ def keys_of(raw: Any, port: int) -> set[str]:
 
 
 class Migration:
-    """The way of the slot of `key 0` from its node to another."""
+    """The migration of the slot of `key 0` from its node to another."""
 
     def __init__(self, raw: Any) -> None:
         self.name = f"default_collection::{KEYS[0]}"
@@ -54,31 +54,31 @@ class Migration:
         self._source_id, self._target_id = self._source.cluster("MYID"), self._target.cluster("MYID")
 
     def move_keys(self) -> None:
-        """After it, the source answers ASK."""
+        """Move the keys. Then the source replies ASK."""
         self._target.cluster("SETSLOT", self._slot, "IMPORTING", self._source_id)
         self._source.cluster("SETSLOT", self._slot, "MIGRATING", self._target_id)
         names = self._source.cluster("GETKEYSINSLOT", self._slot, 100)
         self._source.migrate(*self._address, names, 0, 5000)
 
     def finish(self) -> None:
-        """After it, the source answers MOVED."""
+        """Assign the slot to the target. Then the source replies MOVED."""
         for node in (self._target, self._source, *self._nodes):
             node.cluster("SETSLOT", self._slot, "NODE", self._target_id)
 
 
 class ClusterCases(Generic[StoreT]):
-    """Needs the fixture `cluster`, and `raw_cluster`, a raw client of it with nothing stored."""
+    """Needs the fixtures `cluster`, and `raw_cluster`: a native client of the empty cluster."""
 
     server: ClassVar[type[RedisCluster]]
     timeout: ClassVar[float] = 3.0
     slack: ClassVar[float] = 20.0
-    """Seconds that a busy machine may add to the timeout."""
+    """Margin in seconds for a busy machine, in addition to the timeout."""
 
     def open(self, cluster: RedisCluster, **options: Any) -> StoreT:
         raise NotImplementedError
 
     async def serves_again(self, store: StoreT, keys: list[str]) -> None:
-        """Return when the store has found the node of the keys again; by default it does so at the first call."""
+        """Wait until the store has found the node of the keys again. By default, the first call is expected to."""
 
     @pytest.fixture
     async def store(self, cluster: RedisCluster, raw_cluster: Any) -> AsyncIterator[StoreT]:
@@ -89,7 +89,7 @@ class ClusterCases(Generic[StoreT]):
     @pytest.fixture(scope="class")
     @classmethod
     def fragile_cluster(cls, run_server: RunServer) -> Iterator[RedisCluster]:
-        """A cluster whose nodes a test may kill, and whose other nodes then go on serving."""
+        """Run a cluster in which a test may kill a node while the other nodes continue to serve their slots."""
         with run_server(cls.server(private=True)) as cluster:
             with raw_client(cluster) as raw:
                 raw.config_set("cluster-require-full-coverage", "no", target_nodes=RawCluster.PRIMARIES)
@@ -122,7 +122,7 @@ class ClusterCases(Generic[StoreT]):
         start = time.time()
         await store.put_many(KEYS, VALUES, ttl=100.9)
         expiries = [raw_cluster.pexpiretime(f"default_collection::{key}") / 1000 for key in KEYS]
-        # A server takes the time once for all that it has received.
+        # A server reads the clock once for all commands that it has received.
         assert start + 100.9 - 0.2 < min(expiries) <= max(expiries) < time.time() + 100.9
 
     async def test_delete_many_counts_what_all_nodes_had(self, store: StoreT, raw_cluster: Any) -> None:
@@ -151,11 +151,11 @@ class ClusterCases(Generic[StoreT]):
     # Nodes that die
 
     async def answer(self, store: StoreT, key: str) -> Any:
-        """What a get gives, or the error that it raises."""
+        """Return the result of a get, or the error that it raises."""
         start = time.monotonic()
         try:
             return await store.get(key)
-        except Exception as error:  # noqa: BLE001 — the test looks at it
+        except Exception as error:  # noqa: BLE001 — the test checks it
             return error
         finally:
             assert time.monotonic() - start < self.timeout + self.slack

@@ -1,7 +1,7 @@
-"""Programs and checks for stores in the files of their process.
+"""Programs and checks for tests of an embedded store.
 
-A program goes behind a beginning that defines `Store`, which takes `path=`, and `given(path)`, a store on a database
-that the caller has opened.
+Prepend code to a program that defines `Store`, with the parameter `path=`, and `given(path)`, which returns a store on a
+database opened by the caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
-# Uses the store before and after a fork; the child's exit code says what it met.
+# Uses the store before and after a fork. Exits with the status of the child: 0 success, 2 a StoreSetupError about the
+# fork, 3 another StoreSetupError.
 FORKING = """
 import asyncio, os, sys
 from key_value.aio.errors import StoreSetupError
@@ -48,7 +49,7 @@ asyncio.run(store.close())
 sys.exit(code)
 """
 
-# Fills a disk of limited size, for this process, and then finds what was acknowledged.
+# Reaches the file size limit of the process, then checks that all acknowledged entries are stored.
 FILLING = """
 import asyncio, resource, signal, sys
 from key_value.aio.errors import KeyValueStoreError
@@ -82,7 +83,7 @@ asyncio.run(main())
 """
 
 
-# Waits for a line, and then writes to a directory that other processes write to as well.
+# Waits for a line of input, then writes to a directory while other processes write to it.
 WORKING = """
 import asyncio, sys
 
@@ -109,7 +110,7 @@ async def main(path, work, number):
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
-# Arguments of the calls that notice a database that was removed.
+# Calls that must notice that the database was removed → their arguments.
 CALLS: dict[str, tuple[Any, ...]] = {
     "put": ("b", {}),
     "get": ("a",),
@@ -127,7 +128,7 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def file_size_limit(octets: int) -> Generator[None]:
-    """Within `with`, no file of this process grows beyond a size."""
+    """Limit the size of every file that this process writes."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -139,7 +140,10 @@ def file_size_limit(octets: int) -> Generator[None]:
 
 
 def check_held_elsewhere(store: Any, opening: str, path: Path, message: str) -> None:
-    """While another process has the path open, by a statement, the store reports it; afterwards the store works."""
+    """Check that the store raises while another process has the path open, and works afterwards.
+
+    `opening` is the statement that opens the path.
+    """
     holder = f"import sys\n{opening}\nprint('open', flush=True)\nsys.stdin.read()"
     command = [sys.executable, "-c", holder, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 — ours

@@ -1,6 +1,6 @@
-"""Entries that py-key-value-aio 0.5.0 and a store of ours write for each other, in one place.
+"""Exchange of entries between py-key-value-aio 0.5.0 and a store of this library, on the same data.
 
-The store is closed while the predecessor is at work, because some databases have room for one process.
+The store is closed while the predecessor runs, because some databases can be open in one process only.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     Call = tuple[str, dict[str, Any]]
     Predecessor = Callable[..., list[Any]]
-    """What makes calls on the predecessor's store."""
+    """A function that makes calls on the predecessor's store and returns the results."""
 
 COLLECTIONS = {"single": None, "mcp:oauth": 1000, "batch": None, "timed batch": 1000}
-"""Their names, and the seconds that their entries live."""
+"""Collection → ttl of its entries in seconds."""
 
 VALUES: dict[str, dict[str, Any]] = {
     "empty": {},
     "leaves": {"null": None, "true": True, "text": "höme é 🌍", "integer": 2**63 - 1, "float": 0.1 + 0.2},
     "nested": {"items": [1, {"b": 2}, "three", [4.0], None], "3e5": "1E9"},
 }
-# Which the predecessor reads, and stores as 1e22 → an integer and -0.0 → 0.0.
+# The predecessor reads these, but stores 1e22 as an integer and -0.0 as 0.0.
 FLOATS = {"floats": {"large": 1e22, "largest": 1.7976931348623157e308, "small": 5e-324, "negative zero": -0.0}}
 
 # For databases in files.
@@ -65,7 +65,7 @@ def reads(values: dict[str, dict[str, Any]]) -> list[Call]:
 
 
 def check_reads(values: dict[str, dict[str, Any]], answers: list[Any]) -> None:
-    """The answers to `reads` are the values to the last digit, and the seconds that are left."""
+    """Check that the results of `reads` are the exact values and plausible remaining ttls."""
     assert answers[:2] == [None, None]
     rest = answers[2:]
     for ttl in COLLECTIONS.values():
@@ -80,12 +80,12 @@ def exact(value: object) -> str:
 
 
 async def made(store: Any, calls: list[Call]) -> list[Any]:
-    """The answers of a store of ours."""
+    """Make the calls on a store of this library, and return the results."""
     return [await getattr(store, method)(**arguments) for method, arguments in calls]
 
 
 async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
-    """The store finds all that the predecessor writes, and replaces and deletes it under the names it has."""
+    """Check that the store reads, replaces and deletes all entries of the predecessor under the same names."""
     await store.close()
     predecessor(*writes(values))
     check_reads(values, await made(store, reads(values)))
@@ -104,14 +104,14 @@ async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[st
 
 
 async def check_predecessor_reads(store: Any, predecessor: Predecessor, values: dict[str, dict[str, Any]]) -> None:
-    """The predecessor finds all that the store writes."""
+    """Check that the predecessor reads all entries of the store."""
     await made(store, writes(values))
     await store.close()
     check_reads(values, predecessor(*reads(values)))
 
 
 async def check_versions(store: Any, predecessor: Predecessor) -> None:
-    """A write of the predecessor, of an equal value too, changes the version."""
+    """Check that a write by the predecessor changes the version, even if the value is equal."""
     await store.put("key", {"n": 1}, collection="single")
     version = (await store.get_versioned("key", collection="single")).version
     assert version is not None

@@ -1,4 +1,4 @@
-"""A service over HTTP that does what a small server never does: refuses, fails, is slow, loses answers, and counts."""
+"""An HTTP proxy that rejects, fails, delays and counts requests and drops replies on request."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-# They belong to one connection, or the other side writes them itself.
-_OF_A_CONNECTION = frozenset(
+# Headers that apply to a single connection, or that the other side sets itself.
+_CONNECTION_HEADERS = frozenset(
     {"connection", "content-length", "date", "expect", "keep-alive", "server", "transfer-encoding"}
 )
 
 
 class Asked(NamedTuple):
-    """A request that came."""
+    """A received request."""
 
     operation: str
     name: str
-    """What it is for: a path, or the name in it."""
+    """The target of the request: a path, or a name in it."""
     headers: dict[str, str]
     body: bytes
 
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 
 class HTTPService:
-    """Forwards requests to a server, unless a rule answers them; knows which requests came."""
+    """Records requests and forwards them to a server, unless a rule answers them."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -56,30 +56,30 @@ class HTTPService:
         return f"http://127.0.0.1:{self.port}"
 
     def hold(self, count: int) -> None:
-        """Answer no request until so many are under way at once; 0 answers all."""
+        """Answer no request until `count` requests are in flight; with 0, answer all."""
         self._together = count
         self._met.clear()
         if self.under_way >= count:
             self._met.set()
 
     async def until_under_way(self, count: int) -> None:
-        """Return once so many requests are, which `hold` keeps there."""
+        """Wait until `count` requests are in flight; call `hold` before."""
         while self.under_way < count:
             self._come.clear()
             await self._come.wait()
 
     def in_order(self) -> list[str]:
-        """What was asked for since the last call."""
+        """Return the operations requested since the last call, in order."""
         operations = [asked.operation for asked in self.requests]
         self.requests.clear()
         return operations
 
     def operations(self) -> dict[str, int]:
-        """How often each operation was asked for since the last call."""
+        """Return the number of requests for each operation since the last call."""
         return dict(Counter(self.in_order()))
 
     def answer(self, make: Callable[[], web.Response], *, times: int = 1000, operation: str = "") -> None:
-        """Answer the next requests, or those for one operation, in place of the server."""
+        """Answer the next `times` requests, or those for one operation, instead of the server."""
         left = times
 
         def rule(asked: Asked) -> web.Response | None:
@@ -92,11 +92,11 @@ class HTTPService:
         self.rule = rule
 
     def operation_of(self, request: web.Request) -> tuple[str, str]:
-        """What a request asks for, and the name it is for."""
+        """Return the operation of a request, and its target name."""
         raise NotImplementedError
 
     def changed(self, asked: Asked, answer: bytes) -> bytes:
-        """What becomes of an answer on its way back."""
+        """Return the reply body to send to the client. Override it to modify replies."""
         del asked
         return answer
 
@@ -104,7 +104,7 @@ class HTTPService:
         self._session = ClientSession(auto_decompress=False)
         application = web.Application(client_max_size=256 * 1024 * 1024)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        # With 0 it would wait for every answer that is held back.
+        # With 0 it would wait for all held requests.
         self._runner = web.AppRunner(application, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -135,8 +135,8 @@ class HTTPService:
         return answer
 
     async def _forward(self, request: web.Request, asked: Asked) -> web.Response:
-        # With the host that was asked, which AWS signs, and the path as it came.
-        headers = {name: value for name, value in asked.headers.items() if name.lower() not in _OF_A_CONNECTION}
+        # Keep the Host header, which AWS signs, and the raw path.
+        headers = {name: value for name, value in asked.headers.items() if name.lower() not in _CONNECTION_HEADERS}
         headers["Accept-Encoding"] = "identity"
         target = URL(self._server + request.raw_path, encoded=True)
         async with self._session.request(
@@ -147,7 +147,7 @@ class HTTPService:
             allow_redirects=False,
         ) as answer:
             body = self.changed(asked, await answer.read())
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_A_CONNECTION}
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _CONNECTION_HEADERS}
         if request.method == "HEAD":
             kept["Content-Length"] = answer.headers.get("Content-Length", "0")
         return web.Response(status=answer.status, body=body, headers=kept)

@@ -1,4 +1,4 @@
-"""What a store on a server does when it closes and when the process forks."""
+"""Tests of a store on a server across event loops, closing and forks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BEGINNING = """
 import asyncio, gc, logging, os, signal, threading, time
 
-# Without the warnings of a slow machine.
+# Hide warnings about slow callbacks.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 """
 
@@ -52,13 +52,13 @@ loop.close()
 
 
 def run_strictly(program: str, *but: str) -> list[str]:
-    """The lines that the program prints, in Python's development mode. A warning is an error, unless told to ignore."""
+    """Run the program in Python's development mode, with warnings as errors except `but`; return the printed lines."""
     ignored = [part for each in but for part in ("-W", f"ignore::{each}")]
     return run(sys.executable, "-X", "dev", "-W", "error", *ignored, "-c", _BEGINNING + program).splitlines()
 
 
 async def check_loops_one_after_another(beginning: str, ending: str, *, strict: bool = True) -> None:
-    """Use `store`, which the beginning makes, in three event loops, each of which ends with `ending`."""
+    """Use `store`, created by the code in `beginning`, in three event loops; run the code in `ending` in each."""
     program = beginning + _LOOPS.replace("ENDING", ending)
     if strict:
         assert await asyncio.to_thread(run_strictly, program) == []
@@ -67,7 +67,10 @@ async def check_loops_one_after_another(beginning: str, ending: str, *, strict: 
 
 
 async def check_forked_child(beginning: str, child_loop: str) -> None:
-    """Use `store`, which the beginning makes, before a fork and after it in both, in the child with `child_loop`."""
+    """Use `store`, created by the code in `beginning`, before a fork, and after it in the parent and in the child.
+
+    `child_loop` is the function with which the child runs a coroutine.
+    """
     program = _BEGINNING + beginning + _CHILD.replace("CHILD_LOOP", child_loop)
     printed = await asyncio.to_thread(run, sys.executable, "-c", program)
     assert printed == "True\nTrue\n0 True {'n': 1}\n"
@@ -101,7 +104,7 @@ async def check_closing_with_calls(store: Any, calls: int, has_none: Callable[[]
 
 
 async def check_closing_under_load(store: Any) -> None:
-    """Every call has its answer, before a close and after it."""
+    """Check that every call returns its result, while the store is closed repeatedly."""
     outcomes: Counter[bool] = Counter()
     done = asyncio.Event()
 
@@ -120,8 +123,8 @@ async def check_closing_under_load(store: Any) -> None:
     assert set(outcomes) == {True}
 
 
-# Behind a beginning with the imports, `store`, and `use()`, which calls it. Prints the exit codes of the children, five
-# forked between calls and `forks` under load.
+# Prepend code with the imports, `store`, and `use()`, which calls it. Prints the exit statuses of the children: five
+# forked between calls, and `forks` forked under load.
 FORKS = """
 def in_child(work):
     child = os.fork()

@@ -1,4 +1,4 @@
-"""chDB without a store."""
+"""Direct access to chDB."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class RawChDB:
-    """A session on a directory, or on `:memory:`."""
+    """A chDB session on a directory or `:memory:`."""
 
     def __init__(self, path: Path | str) -> None:
-        """A process has one directory open at a time: wait for stores that were dropped to close theirs."""
+        """Open the session. Wait for dropped stores to close theirs: a process can open one directory at a time."""
         gc.collect()
         deadline = time.monotonic() + 60
         while True:
@@ -33,7 +33,7 @@ class RawChDB:
             time.sleep(0.05)
 
     def rows(self, sql: str, **parameters: bytes | str) -> list[tuple[Any, ...]]:
-        """What a statement gives. Parameters are in hexadecimal digits, which need no quotes: unhex({name:String})."""
+        """Return the rows of a statement. Parameters are passed in hexadecimal: unhex({name:String})."""
         octets = {
             name: text.hex() if isinstance(text, bytes) else text.encode().hex() for name, text in parameters.items()
         }

@@ -1,4 +1,4 @@
-"""Several stores on the same data of one process, each with a thread and an event loop of its own."""
+"""Concurrent stores on the same data in one process, each with its own thread and event loop."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ RACES = ["put_if_absent", "put_if_version", "delete", "delete_many", "delete_if_
 
 
 def at_once(open_store: Callable[[], Any], times: int, act: Callable[[Any, int], Awaitable[Any]]) -> list[Any]:
-    """What each of so many got."""
-    together = threading.Barrier(times)
+    """Run `act` in `times` concurrent stores, and return the results."""
+    barrier = threading.Barrier(times)
 
-    async def one(number: int) -> Any:
+    async def run(number: int) -> Any:
         async with open_store() as store:
-            together.wait(60)
+            barrier.wait(60)
             return await act(store, number)
 
     with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(asyncio.run, map(one, range(times))))
+        return list(pool.map(asyncio.run, map(run, range(times))))
 
 
 def count_up(open_store: Callable[[], Any], writers: int, increments: int) -> None:
-    """Increment `n` of the entry `a`, each of the writers so many times."""
+    """Increment `n` of the entry `a`: each writer `increments` times."""
 
     async def count(store: Any, _: int) -> None:
         for _ in range(increments):
@@ -40,7 +40,7 @@ def count_up(open_store: Callable[[], Any], writers: int, increments: int) -> No
 
 
 def winners(open_store: Callable[[], Any], times: int, what: str) -> int:
-    """For how many of those that make one of the RACES for the entry `a` it succeeds."""
+    """Run one of the RACES for the entry `a` with `times` concurrent stores, and return how many succeed."""
 
     async def prepare() -> str:
         async with open_store() as store:
@@ -78,7 +78,7 @@ async def version_of(store: Any, key: str) -> str:
 
 
 async def all_keys(store: Any, limit: int, prefix: str = "") -> list[str]:
-    """The keys of all pages."""
+    """Return the keys of all pages."""
     keys: list[str] = []
     cursor = None
     while True:

@@ -1,4 +1,4 @@
-"""How often a call waits for its server."""
+"""Number of round trips of a call to its server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 ROUND_TRIP = 5.0
-"""Seconds by which a proxy delays each answer: more than a busy machine adds to two round trips."""
+"""Seconds by which a proxy delays each reply: more than a busy machine adds to two round trips."""
 
 
 async def round_trips_of(*calls: Awaitable[object]) -> list[int]:
-    """How many round trips each call takes through a proxy that delays by ROUND_TRIP. They are made at once."""
+    """Make the calls concurrently through a proxy that delays by ROUND_TRIP; return the round trips of each."""
     return await asyncio.gather(*map(_round_trips_of, calls))
 
 

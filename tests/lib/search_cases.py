@@ -1,4 +1,4 @@
-"""The contracts of a store on Elasticsearch or OpenSearch, and the raw client that looks into its indices."""
+"""Tests of a store on Elasticsearch or OpenSearch, and direct access to its indices."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ StoreT = TypeVar("StoreT", bound=BaseSearchStore)
 
 
 class Raw(NamedTuple):
-    """The server, by hand, and the prefix of the indices that the test is about."""
+    """The server, and the prefix of the indices of the test."""
 
     server: Any
     prefix: str
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer to what must succeed."""
+        """Send a request that must succeed, and return the response."""
         status, answer = self.server.ask(method, path, body)
         assert status < 300, answer
         return answer
@@ -42,7 +42,7 @@ class Raw(NamedTuple):
         return f"/{quote(f'{self.prefix}-{index}', safe='')}/_doc/{quote(key, safe='')}"
 
     def get(self, index: str, key: str) -> dict[str, Any] | None:
-        """The document; None also where there is no index yet."""
+        """Return the document; None if it or the index does not exist."""
         answer = self.server.ask("GET", self.path(index, key))[1]
         return answer.get("_source")
 
@@ -51,7 +51,7 @@ class Raw(NamedTuple):
 
 
 def raw_of(server: Any) -> Iterator[Raw]:
-    """Indices with nothing stored, which are removed afterwards."""
+    """Provide a new prefix without indices; remove its indices afterwards."""
     raw = Raw(server, f"kv{uuid.uuid4().hex}")
     yield raw
     names = raw.indices()
@@ -62,12 +62,12 @@ def raw_of(server: Any) -> Iterator[Raw]:
 class SearchContract(StoreContract[StoreT]):
     time_limit = 200.0
     stores_envelopes = False
-    # The heap of the test's node has 256 MB.
+    # The test node has a heap of 256 MB.
     largest_value = 8 * 1024 * 1024
     store_type: ClassVar[type[Any]]
     raw: Raw
     place: dict[str, Any]
-    """What the fixture `store` sets."""
+    """The constructor arguments, set by the fixture `store`."""
 
     @pytest.fixture
     def store(self, place: dict[str, Any], raw: Raw) -> StoreT:
@@ -93,7 +93,7 @@ class SearchContract(StoreContract[StoreT]):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            pytest.skip("JSON has no string that is not UTF-8")
+            pytest.skip("a JSON string cannot contain invalid UTF-8")
         document = self.raw.get(collection, key)
         assert document is not None
         self.raw.put(collection, key, {**document, "value": {"json": text}})
@@ -168,7 +168,7 @@ class SearchFaultTests(FaultTests[StoreT]):
         return private_server
 
     async def _create_indices(self, url: str) -> None:
-        """Without the short time limit: it is the node's slowest operation."""
+        """Create the indices without the short timeout, because this is the slowest operation of a node."""
         async with self.store_type(url=url, index_prefix=self.prefix) as store:
             for collection in ("default_collection", "shelf"):
                 await store.setup_collection(collection=collection)
@@ -179,7 +179,7 @@ class SearchFaultTests(FaultTests[StoreT]):
 
 
 def check_search_against_dict(open_store: Callable[..., BaseSearchStore], place: dict[str, Any]) -> None:
-    """With indices of its own for each run."""
+    """Call `check_against_dict` with separate indices for each run."""
     made = 0
 
     def make_store() -> BaseSearchStore:
