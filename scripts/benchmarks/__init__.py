@@ -1,1 +1,1 @@
-"""What scripts/bench measures: one module a section, each with the program in `workers` that does the measuring."""
+"""The benchmarks of scripts/bench: one module per section, and in `workers` the programs that measure."""

@@ -1,4 +1,4 @@
-"""What scripts/bench runs: the sections that are asked for, one after the other."""
+"""The program behind scripts/bench: runs the requested sections one after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = ("memory", "redis", "network", "local", "imports", "frames", "wrapper
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--check", action="store_true", help="exit with 1 when something falls short")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     options = parser.parse_args()
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
@@ -41,7 +41,7 @@ def main() -> int:
             print(f"{section}: {time.monotonic() - started:.0f} s\n", file=sys.stderr)
     print(f"{platform.machine()}, {platform.system()} {platform.release()}")
     for shortfall in shortfalls:
-        print(f"short: {shortfall}")
+        print(f"target missed: {shortfall}")
     if unmeasured:
         print(f"not measured: {', '.join(unmeasured)}")
         return 2

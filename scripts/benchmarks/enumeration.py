@@ -1,4 +1,4 @@
-"""What listing a million keys occupies besides the list itself, and what walking them occupies."""
+"""Memory for listing a million keys, in addition to the list itself, and for iterating over them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["run"]
 
 _KEYS = 1_000_000
 _LIMIT = 1000
-# Pages are far smaller; below this the allocator decides what is measured.
-_ASKED_MEGABYTES = 4
-_ASKED_MEGABYTES_WALKED = 20
+# Pages are far smaller, but below this the allocator dominates the measurement.
+_TARGET_LIST_MEGABYTES = 4
+_TARGET_WALK_MEGABYTES = 20
 
 
 def run(environments: Environments) -> list[Table]:
@@ -46,7 +46,7 @@ def run(environments: Environments) -> list[Table]:
     ]
     return [
         Table(f"keys() of {_KEYS:,} entries: memory beyond the list", ("keys", "time", "the list", "peak"), listed),
-        Table(f"A walk over {_KEYS:,} entries: memory", ("entries", "time", "kept"), walked),
+        Table(f"Iteration over {_KEYS:,} entries: memory", ("entries", "time", "kept"), walked),
     ]
 
 
@@ -54,9 +54,9 @@ def _listed(store: str, measured: dict[str, float], limit: int) -> Row:
     grown, peak = measured["after"] - measured["before"], measured["peak"] - measured["before"]
     cells = [f"{measured['keys']:,.0f}", f"{measured['seconds']:.2f} s", mega(grown), mega(peak)]
     name = f"{store}.keys({f'limit={limit}' if limit else ''})"
-    return at_most(name, cells, _ASKED_MEGABYTES, (peak - grown) / 1e6, " MB")
+    return at_most(name, cells, _TARGET_LIST_MEGABYTES, (peak - grown) / 1e6, " MB")
 
 
 def _walked(name: str, measured: dict[str, float]) -> Row:
     cells = [f"{measured['keys']:,.0f}", f"{measured['seconds']:.2f} s", mega(measured["after"] - measured["before"])]
-    return at_most(name, cells, _ASKED_MEGABYTES_WALKED, (measured["peak"] - measured["before"]) / 1e6, " MB")
+    return at_most(name, cells, _TARGET_WALK_MEGABYTES, (measured["peak"] - measured["before"]) / 1e6, " MB")

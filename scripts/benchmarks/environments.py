@@ -1,4 +1,4 @@
-"""Where the measuring programs run: our packages as wheels, and the predecessor, each alone in an environment."""
+"""The environments of the benchmark programs: one with wheels of our packages, one with the predecessor."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["NETWORK", "Environments", "Worker"]
 _WORKERS = Path(__file__).with_name("workers")
 
 NETWORK = sorted(path.stem.removeprefix("network_") for path in _WORKERS.glob("network_*.py"))
-"""The backends that have a worker for the section network."""
+"""The backends with a worker for the section network."""
 
 _LOCAL = ("memory", "redis", "disk", "filetree", "rocksdb", "duckdb", "chdb")
 _PACKAGES = ("kv-core", "kv-wrappers", *(f"kv-{backend}" for backend in (*_LOCAL, *NETWORK)))
-# What a worker needs beside the driver of the package.
-_BY_HAND = ("aioboto3>=13",)
-_REQUIRED = predecessor_requirement([*_LOCAL, *NETWORK, "wrappers-encryption"])
+# Requirements of workers in addition to the drivers of the packages.
+_EXTRA_REQUIREMENTS = ("aioboto3>=13",)
+_PREDECESSOR_SPEC = predecessor_requirement([*_LOCAL, *NETWORK, "wrappers-encryption"])
 
 
 class Environments:
-    """Both environments, made when they are first asked for and of the same Python."""
+    """Both environments, with the same Python, each created on first use."""
 
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory()
@@ -51,37 +51,37 @@ class Environments:
 
     @functools.cached_property
     def ours(self) -> Path:
-        """The Python with our packages."""
+        """The Python executable of the environment with our packages."""
         print("Building the packages …", file=sys.stderr)
         folder = Path(self._temporary.name)
         wheels: dict[str, Wheel] = {}
         for package in _PACKAGES:
             wheels = build(ROOT, folder / "dist", "--wheel", "--package", package)
         environment = Environment(folder / "venv", self._interpreter)
-        environment.install(*_PACKAGES, "kv-wrappers[encryption]", *_BY_HAND, wheels=wheels)
+        environment.install(*_PACKAGES, "kv-wrappers[encryption]", *_EXTRA_REQUIREMENTS, wheels=wheels)
         return environment.python
 
     @functools.cached_property
     def predecessor(self) -> Path:
-        """The Python with the predecessor, kept between runs."""
+        """The Python executable of the environment with the predecessor, which is kept between runs."""
         folder = ROOT / ".bench/predecessor"
-        made_of = folder / "made-of"
-        wanted = f"{run(self._interpreter, '-c', 'import sys; print(sys.version)').strip()} {_REQUIRED}"
+        stamp = folder / "made-of"
+        expected = f"{run(self._interpreter, '-c', 'import sys; print(sys.version)').strip()} {_PREDECESSOR_SPEC}"
         python = folder / "bin/python"
-        # Written when all of it was installed.
-        if made_of.exists() and made_of.read_text() == wanted:
+        # The stamp is written after the installation is complete.
+        if stamp.exists() and stamp.read_text() == expected:
             return python
         print(f"Installing {PREDECESSOR} …", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         environment = Environment(folder, self._interpreter)
-        environment.install(_REQUIRED)
-        made_of.write_text(wanted)
+        environment.install(_PREDECESSOR_SPEC)
+        stamp.write_text(expected)
         return environment.python
 
 
 def measure(python: Path, worker: str, *arguments: str) -> Any:
-    """The JSON that a worker prints."""
-    # Not `run`, which mixes warnings into the output.
+    """Run a worker and return the JSON that it prints."""
+    # Not `run`, which merges stderr into the output.
     done = subprocess.run([*_command(python, worker), *arguments], capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         message = f"{worker}.py in {python.parent.parent.name}: {done.stderr.strip().splitlines()[-1]}"
@@ -90,7 +90,7 @@ def measure(python: Path, worker: str, *arguments: str) -> Any:
 
 
 class Worker:
-    """A worker that stays, and answers each question with one line of JSON: so that two can take turns."""
+    """A worker that keeps running and answers each question with a line of JSON, so that two can take turns."""
 
     def __init__(self, python: Path, worker: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -110,10 +110,10 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The end of its input ends it.
+        # Closing its input ends it.
         self._process.communicate()
 
 
 def _command(python: Path, worker: str) -> list[str]:
-    # -E and -s: neither variables such as PYTHONDONTWRITEBYTECODE nor the user's packages have a say.
+    # -E and -s: ignore variables such as PYTHONDONTWRITEBYTECODE, and the user's packages.
     return [str(python), "-E", "-s", str(_WORKERS / f"{worker}.py")]

@@ -1,4 +1,4 @@
-"""How many frames of our own a warm call runs in."""
+"""Number of the library's own stack frames that a warm call executes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_ASKED = 8
-_ASKED_OF = ("get", "put")
+_TARGET_FRAMES = 8
+_OPERATIONS_WITH_TARGET = ("get", "put")
 
 
 def run(environments: Environments) -> list[Table]:
@@ -33,4 +33,4 @@ def run(environments: Environments) -> list[Table]:
 
 def _row(name: str, operation: str, own: int, other: int) -> Row:
     cells = [str(own), str(other)]
-    return at_most(name, cells, _ASKED, own) if operation in _ASKED_OF else Row(name, cells)
+    return at_most(name, cells, _TARGET_FRAMES, own) if operation in _OPERATIONS_WITH_TARGET else Row(name, cells)

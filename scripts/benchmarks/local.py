@@ -1,4 +1,4 @@
-"""The stores that keep their entries on this machine, against the predecessor's, which block the event loop."""
+"""Local stores against the predecessor's, which block the event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _ROUNDS = 7
-_ASKED: dict[str, dict[str, float | None]] = {
+_TARGET_RATIOS: dict[str, dict[str, float | None]] = {
     "disk": {
         "get": 0.6,
         "put": 0.8,
@@ -30,15 +30,15 @@ _ASKED: dict[str, dict[str, float | None]] = {
     "duckdb": {"get": 1.2, "put": None, "get_many 100": None, "put_many 100": 10.0},
     "chdb": {"get": None, "put": None, "get_many 100": None, "put_many 100": None},
 }
-_ASKED_LATENESS = 20.0
+_TARGET_DELAY_MILLISECONDS = 20.0
 _SIZES = (1_000, 1_000_000)
-_ASKED_GROWTH = 1.5
-_ASKED_MEGABYTES = 4
+_TARGET_GROWTH = 1.5
+_TARGET_MEGABYTES = 4
 
 
 def run(environments: Environments) -> list[Table]:
-    tables = [_against_the_predecessor(environments, store) for store in _ASKED]
-    return [*tables, _lateness(environments), *_scale(environments)]
+    tables = [_against_the_predecessor(environments, store) for store in _TARGET_RATIOS]
+    return [*tables, _tick_delays(environments), *_scale(environments)]
 
 
 def _against_the_predecessor(environments: Environments, store: str) -> Table:
@@ -47,30 +47,30 @@ def _against_the_predecessor(environments: Environments, store: str) -> Table:
         Worker(environments.ours, "local_store", store, f"{directory}/ours") as ours,
         Worker(environments.predecessor, "local_store", store, f"{directory}/theirs") as theirs,
     ):
-        best = {name: [float("inf"), float("inf")] for name in _ASKED[store]}
+        best = {name: [float("inf"), float("inf")] for name in _TARGET_RATIOS[store]}
         for _ in range(_ROUNDS):
             for name, seconds in best.items():
                 seconds[:] = min(seconds[0], ours.ask(name)), min(seconds[1], theirs.ask(name))
     rows: list[Row] = []
     for name, (own, other) in best.items():
-        asked, cells = _ASKED[store][name], [micro(own), micro(other)]
+        target, cells = _TARGET_RATIOS[store][name], [micro(own), micro(other)]
         ratio = other / own
         rows.append(
-            Row(name, cells, "", f"{ratio:.2f}{TIMES}") if asked is None else at_least(name, cells, asked, ratio)
+            Row(name, cells, "", f"{ratio:.2f}{TIMES}") if target is None else at_least(name, cells, target, ratio)
         )
     return Table(f"{store}", ("ours", PREDECESSOR), rows)
 
 
-def _lateness(environments: Environments) -> Table:
+def _tick_delays(environments: Environments) -> Table:
     rows: list[Row] = []
-    for store in _ASKED:
+    for store in _TARGET_RATIOS:
         with tempfile.TemporaryDirectory() as directory:
-            latest: dict[str, float] = measure(environments.ours, "local_store", store, directory, "late")
+            longest_delays: dict[str, float] = measure(environments.ours, "local_store", store, directory, "late")
         rows += [
-            at_most(f"{store}, 1000 puts {how}", [milli(seconds)], _ASKED_LATENESS, seconds * 1e3, " ms")
-            for how, seconds in latest.items()
+            at_most(f"{store}, 1000 puts {how}", [milli(seconds)], _TARGET_DELAY_MILLISECONDS, seconds * 1e3, " ms")
+            for how, seconds in longest_delays.items()
         ]
-    return Table("How late a tick of 1 ms is", ("latest",), rows)
+    return Table("Delay of a 1 ms timer", ("longest",), rows)
 
 
 def _scale(environments: Environments) -> list[Table]:
@@ -81,9 +81,9 @@ def _scale(environments: Environments) -> list[Table]:
     columns = [f"{size:,}" for size in _SIZES]
     small, large = measured
     growth = large["get"] / small["get"]
-    get = at_most("get of any", [micro(each["get"]) for each in measured], _ASKED_GROWTH, growth, TIMES)
+    get = at_most("get of any", [micro(each["get"]) for each in measured], _TARGET_GROWTH, growth, TIMES)
     beyond = [(each["peak"] - each["after"]) for each in measured]
     listing = at_most(
-        "keys(): memory beyond the list", [mega(each) for each in beyond], _ASKED_MEGABYTES, beyond[1] / 1e6, " MB"
+        "keys(): memory beyond the list", [mega(each) for each in beyond], _TARGET_MEGABYTES, beyond[1] / 1e6, " MB"
     )
     return [Table("disk: one call at a size", columns, [get, listing])]

@@ -1,6 +1,6 @@
-"""Stores on servers against the raw client written by hand, and against the predecessor.
+"""Stores on servers against hand-written code on the native client, and against the predecessor.
 
-A backend is one file: workers/network_NAME.py, whose server is scripts/servers/NAME.py and whose package is kv-NAME.
+Each backend is one file, workers/network_NAME.py, with the server scripts/servers/NAME.py and the package kv-NAME.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_ASKED_OF_ONE, _ASKED_OF_BATCHES = 0.9, 1.0
-_ASKED_OF_PREDECESSOR = {
+_TARGET_SINGLE_CALLS, _TARGET_BATCHES = 0.9, 1.0
+_TARGETS_AGAINST_PREDECESSOR = {
     "postgresql": 5,
     "dynamodb": 5,
     "firestore": 1,
@@ -38,7 +38,7 @@ def run(environments: Environments) -> list[Table]:
 
 def _tables(backend: str, environments: Environments) -> list[Table]:
     with discover()[backend](private=True) as server:
-        # Each with the raw client beside it: {operation: [seconds by the store, seconds by hand]}.
+        # {operation: [seconds with the store, seconds with the native client]}
         ours: dict[str, list[float]] = measure(environments.ours, f"network_{backend}", server.environment_value)
         theirs: dict[str, list[float]] = measure(
             environments.predecessor, f"network_{backend}", server.environment_value
@@ -48,7 +48,7 @@ def _tables(backend: str, environments: Environments) -> list[Table]:
         at_least(
             name,
             [milli(own), milli(raw)],
-            _ASKED_OF_BATCHES if "_many" in name else _ASKED_OF_ONE,
+            _TARGET_BATCHES if "_many" in name else _TARGET_SINGLE_CALLS,
             raw / own,
         )
         for name, (own, raw) in ours.items()
@@ -64,4 +64,4 @@ def _against(backend: str, name: str, own: float, theirs: float) -> Row:
     cells = [milli(own), milli(theirs)]
     if name not in ("get_many", "put_many"):
         return Row(name, cells, measured=f"{theirs / own:.2f}{TIMES}")
-    return at_least(name, cells, _ASKED_OF_PREDECESSOR.get(backend, 1), theirs / own)
+    return at_least(name, cells, _TARGETS_AGAINST_PREDECESSOR.get(backend, 1), theirs / own)

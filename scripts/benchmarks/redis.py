@@ -1,4 +1,4 @@
-"""RedisStore against what an application writes by hand: redis-py with hiredis, json.dumps and json.loads."""
+"""RedisStore against hand-written code: redis-py with hiredis, json.dumps and json.loads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-# Callers at once → how many times as fast as by hand.
-_ASKED_OF_ONE = {1: 1.5, 16: 3.5, 100: 6.0}
-_ASKED_OF_BATCHES = 1.0
-_MOST_SPREAD = 10
+# Number of concurrent callers → speed relative to hand-written code.
+_TARGET_SINGLE_CALLS = {1: 1.5, 16: 3.5, 100: 6.0}
+_TARGET_BATCHES = 1.0
+_MAX_P99_TO_MEDIAN = 10
 _FEWER = "ours with fewer"
 _PERCENTILES = ("p50", "p99")
 
@@ -29,10 +29,10 @@ def run(environments: Environments) -> list[Table]:
         version = server.version
     compared = [_compared(name, result) for name, result in results.items() if "by hand" in result]
     crowded = [row for name, result in results.items() if _FEWER in result for row in _crowded(name, result)]
-    title = f"RedisStore on Redis {version}: call @ callers at once"
+    title = f"RedisStore on Redis {version}: call @ concurrent callers"
     return [
         Table(f"{title}; batches of 100", ("ours", "by hand", *_PERCENTILES), compared),
-        Table(f"{title}, beside those of 100", ("ours", "of 100", *_PERCENTILES), crowded),
+        Table(f"{title}, compared with 100 callers", ("ours", "of 100", *_PERCENTILES), crowded),
     ]
 
 
@@ -42,13 +42,13 @@ def _cells(result: dict[str, float], other: str) -> list[str]:
 
 def _compared(name: str, result: dict[str, float]) -> Row:
     operation, _, callers = name.partition(" @ ")
-    asked = _ASKED_OF_BATCHES if "_many" in operation else _ASKED_OF_ONE[int(callers)]
-    return at_least(name, _cells(result, "by hand"), asked, result["by hand"] / result["ours"])
+    target = _TARGET_BATCHES if "_many" in operation else _TARGET_SINGLE_CALLS[int(callers)]
+    return at_least(name, _cells(result, "by hand"), target, result["by hand"] / result["ours"])
 
 
 def _crowded(name: str, result: dict[str, float]) -> list[Row]:
     cells = _cells(result, _FEWER)
     return [
         at_least(f"{name}: throughput", cells, 1.0, result[_FEWER] / result["ours"]),
-        at_most(f"{name}: p99 in medians", cells, _MOST_SPREAD, result["p99"] / result["p50"]),
+        at_most(f"{name}: p99 in medians", cells, _MAX_P99_TO_MEDIAN, result["p99"] / result["p50"]),
     ]

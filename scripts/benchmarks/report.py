@@ -1,4 +1,4 @@
-"""Tables of what was asked and what was measured."""
+"""Tables of targets and measurements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 @dataclass(frozen=True)
 class Row:
-    """`cells` are the absolute numbers; `ok` is None where nothing is asked."""
+    """`cells` are the absolute numbers; `ok` is None if there is no target."""
 
     name: str
     cells: Sequence[str]
-    asked: str = ""
+    target: str = ""
     measured: str = ""
     ok: bool | None = None
 
@@ -31,9 +31,9 @@ class Table:
     rows: Sequence[Row]
 
     def __str__(self) -> str:
-        verdicts = {True: "ok", False: "short", None: ""}
-        lines = [(self.title, *self.columns, "asked", "measured", "")]
-        lines += [(row.name, *row.cells, row.asked, row.measured, verdicts[row.ok]) for row in self.rows]
+        verdicts = {True: "ok", False: "missed", None: ""}
+        lines = [(self.title, *self.columns, "target", "measured", "")]
+        lines += [(row.name, *row.cells, row.target, row.measured, verdicts[row.ok]) for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         rule = ["-" * width for width in widths]
         return "\n".join(_line(line, widths) for line in (lines[0], rule, *lines[1:]))
@@ -43,12 +43,12 @@ class Table:
         return [f"{self.title}: {row.name}" for row in self.rows if row.ok is False]
 
 
-def at_least(name: str, cells: Sequence[str], asked: float, measured: float, unit: str = TIMES) -> Row:
-    return Row(name, cells, f"≥ {asked:g}{unit}", f"{measured:.2f}{unit}", measured >= asked)
+def at_least(name: str, cells: Sequence[str], target: float, measured: float, unit: str = TIMES) -> Row:
+    return Row(name, cells, f"≥ {target:g}{unit}", f"{measured:.2f}{unit}", measured >= target)
 
 
-def at_most(name: str, cells: Sequence[str], asked: float, measured: float, unit: str = "") -> Row:
-    return Row(name, cells, f"≤ {asked:g}{unit}", f"{measured:.4g}{unit}", measured <= asked)
+def at_most(name: str, cells: Sequence[str], target: float, measured: float, unit: str = "") -> Row:
+    return Row(name, cells, f"≤ {target:g}{unit}", f"{measured:.4g}{unit}", measured <= target)
 
 
 def micro(seconds: float) -> str:

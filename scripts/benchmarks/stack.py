@@ -1,4 +1,4 @@
-"""Stacks of wrappers against the predecessor's."""
+"""Nested wrappers against the predecessor's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _ROUNDS = 9
-_ASKED = {
+_TARGETS = {
     **{f"Compression(Fernet) put {shape}": 3.0 for shape in LARGE},
     **{f"Compression(Fernet) get {shape}": 2.0 for shape in LARGE},
     "Statistics(LimitSize) put small": 6.0,
@@ -26,12 +26,12 @@ _ASKED = {
 
 def run(environments: Environments) -> list[Table]:
     with Worker(environments.ours, "stack") as ours, Worker(environments.predecessor, "stack") as theirs:
-        best = {name: [float("inf"), float("inf")] for name in _ASKED}
+        best = {name: [float("inf"), float("inf")] for name in _TARGETS}
         for _ in range(_ROUNDS):
             for name, seconds in best.items():
                 seconds[:] = min(seconds[0], ours.ask(name)), min(seconds[1], theirs.ask(name))
     rows = [
-        at_least(name, [micro(own), micro(other)], _ASKED[name], other / own) for name, (own, other) in best.items()
+        at_least(name, [micro(own), micro(other)], _TARGETS[name], other / own) for name, (own, other) in best.items()
     ]
     own, other = (measure(each, "stack", "cold") for each in (environments.ours, environments.predecessor))
     cold = at_most("primary reads for 100 cold reads through PassthroughCache", [str(own), str(other)], 1, own)

@@ -1,4 +1,4 @@
-"""What a wrapper that changes nothing adds to a call."""
+"""Time that a pass-through wrapper adds to a call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_ASKED_MICROSECONDS = 1
+_TARGET_MICROSECONDS = 1
 _OUR_MODULE = "key_value.aio.core.wrappers"
 _THEIR_MODULE = "key_value.aio.wrappers.base"
 
@@ -23,7 +23,7 @@ def run(environments: Environments) -> list[Table]:
     theirs = _added(measure(environments.predecessor, "wrapper", _THEIR_MODULE))
     ours = _added(measure(environments.ours, "wrapper", _OUR_MODULE))
     rows = [
-        at_most(name, [micro(own), micro(theirs[name])], _ASKED_MICROSECONDS, own * 1e6, " µs")
+        at_most(name, [micro(own), micro(theirs[name])], _TARGET_MICROSECONDS, own * 1e6, " µs")
         for name, own in ours.items()
     ]
     return [Table("A pass-through wrapper, added to a call", ("ours", PREDECESSOR), rows)]

@@ -20,9 +20,9 @@ def test_a_row_is_short_below_what_was_asked_or_above_it() -> None:
 def test_a_table_lines_its_columns_up() -> None:
     table = Table("speed", ["ours"], [at_least("get", ["1.5 µs"], 12, 16.25), Row("bare", ["10 ms"])])
     assert str(table).splitlines() == [
-        "speed    ours  asked  measured",
-        "-----  ------  -----  --------  --",
-        f"get    1.5 µs  ≥ 12{TIMES}    16.25{TIMES}  ok",
+        "speed    ours  target  measured",
+        "-----  ------  ------  --------  --",
+        f"get    1.5 µs   ≥ 12{TIMES}    16.25{TIMES}  ok",
         "bare    10 ms",
     ]
 

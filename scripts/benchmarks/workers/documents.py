@@ -1,4 +1,4 @@
-"""The values that are stored: what applications keep, small and of about 50 KB of JSON."""
+"""The stored values: typical documents of applications, small and of about 50 KB of JSON."""
 
 from __future__ import annotations
 

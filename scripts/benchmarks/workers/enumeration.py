@@ -1,12 +1,12 @@
-"""Measure what listing keys occupies.
+"""Measure the memory used for listing keys.
 
     enumeration.py fill URL KEYS            store entries
-    enumeration.py keys URL LIMIT           list the keys of that collection; all with a LIMIT of 0
-    enumeration.py memory KEYS LIMIT        the same on a MemoryStore that is filled first
-    enumeration.py iterate URL WHAT         walk the collection with iterate_keys or iterate_entries
+    enumeration.py keys URL LIMIT           list the keys of that collection; a LIMIT of 0 means all
+    enumeration.py memory KEYS LIMIT        the same on a MemoryStore, which is filled first
+    enumeration.py iterate URL FUNCTION     iterate over the collection with iterate_keys or iterate_entries
 
-All but the first print {"keys": how many came, "seconds": …, "before": …, "peak": …, "after": …}, in bytes resident;
-after is with the list still there.
+All but the first print {"keys": number of keys, "seconds": …, "before": …, "peak": …, "after": …}, with resident memory
+in bytes; "after" is measured while the list still exists.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BATCH = 1000
 
 async def fill(store: BaseScanStore, size: int) -> None:
     for start in range(0, size, _BATCH):
-        keys = [f"key-{number}" for number in range(start, min(size, start + _BATCH))]
+        keys = [f"key-{count_keys}" for count_keys in range(start, min(size, start + _BATCH))]
         await store.put_many(keys, [SMALL] * len(keys), collection=_COLLECTION)
 
 
@@ -45,29 +45,29 @@ async def listed(store: BaseScanStore, limit: int) -> dict[str, float]:
     return await measured(lambda: store.keys(_COLLECTION, limit=limit or None), lambda keys: len(set(keys)))
 
 
-async def walked(store: BaseScanStore, what: str) -> dict[str, float]:
-    iterate = {"iterate_keys": iterate_keys, "iterate_entries": iterate_entries}[what]
+async def walked(store: BaseScanStore, function: str) -> dict[str, float]:
+    iterate = {"iterate_keys": iterate_keys, "iterate_entries": iterate_entries}[function]
 
     async def count(collection: str) -> int:
-        number = 0
+        count_keys = 0
         async for _ in iterate(store, collection):
-            number += 1
-        return number
+            count_keys += 1
+        return count_keys
 
     await count("another")
     return await measured(lambda: count(_COLLECTION), int)
 
 
-async def measured(call: Callable[[], Awaitable[T]], number: Callable[[T], int]) -> dict[str, float]:
-    """What the call occupies. Connections and modules do not count: something like it was called before."""
+async def measured(call: Callable[[], Awaitable[T]], count_keys: Callable[[T], int]) -> dict[str, float]:
+    """Measure the memory used by the call. A similar call before excludes connections and modules."""
     gc.collect()
     before, peak, started = resident_bytes(), PeakMemory(), time.perf_counter()
     result = await call()
     seconds = time.perf_counter() - started
-    most = peak.bytes
+    peak_bytes = peak.bytes
     gc.collect()
     after = resident_bytes()
-    return {"keys": number(result), "seconds": seconds, "before": before, "peak": most, "after": after}
+    return {"keys": count_keys(result), "seconds": seconds, "before": before, "peak": peak_bytes, "after": after}
 
 
 async def main() -> None:

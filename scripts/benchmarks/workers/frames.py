@@ -1,4 +1,4 @@
-"""Count the frames of key_value/aio that one warm call runs in.
+"""Count the frames of key_value/aio that one warm call executes.
 
 Argument: the URL of a Redis server. Prints {store: {operation: frames}}.
 """
@@ -25,7 +25,7 @@ _OURS = os.path.join("key_value", "aio") + os.sep  # noqa: PTH118 — part of a 
 async def frames(call: Callable[[], Awaitable[object]]) -> int:
     for _ in range(10):
         await call()
-    # The frames themselves: a coroutine that is resumed is reported again, and is the same frame.
+    # Keep the frame objects: a resumed coroutine is reported again with the same frame.
     seen: dict[int, FrameType] = {}
 
     def note(frame: FrameType, event: str, _: object) -> None:

@@ -1,11 +1,12 @@
-"""Time a store that keeps its entries on this machine, whichever distribution it is from.
+"""Time a local store, of our packages or the predecessor.
 
-    local_store.py STORE DIRECTORY          each line of input names an operation; the answer is the seconds of one call
-    local_store.py STORE DIRECTORY late     the most that a ticker was late while puts ran, by how they ran
-    local_store.py disk DIRECTORY SIZE      for a DiskStore of as many entries, the seconds of a get of any of them, and
-                                            what listing them occupies: {"get": …, "before": …, "peak": …, "after": …}
+    local_store.py STORE DIRECTORY          for each input line with an operation, print the seconds of one call
+    local_store.py STORE DIRECTORY late     print the longest delay of a ticker during puts, one by one and concurrent
+    local_store.py disk DIRECTORY SIZE      for a DiskStore with SIZE entries, print the seconds of a get of a random
+                                            entry and the memory of a listing: {"get": …, "before": …, "peak": …,
+                                            "after": …}
 
-Ends with its input.
+Exits at the end of its input.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from process import PeakMemory, resident_bytes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_SECONDS = 0.1
-_FEW, _MANY = 16, 100
+_MEASURE_SECONDS = 0.1
+_CONCURRENT_GETS, _BATCH_SIZE = 16, 100
 _KEYS = [f"key-{number}" for number in range(1000)]
-_VALUES = [{**SMALL, "n": number} for number in range(_MANY)]
+_VALUES = [{**SMALL, "n": number} for number in range(_BATCH_SIZE)]
 _PUTS = 1000
-_TICK = 0.001
+_TICK_SECONDS = 0.001
 _READS = 5000
-_BATCH = 1000
+_FILL_BATCH = 1000
 
 
 def store_of(name: str, directory: Path) -> Any:
@@ -67,28 +68,28 @@ async def put(store: Any, number: int) -> None:
 
 
 async def concurrent_gets(store: Any, number: int) -> None:
-    await asyncio.gather(*(get(store, number + each) for each in range(_FEW)))
+    await asyncio.gather(*(get(store, number + each) for each in range(_CONCURRENT_GETS)))
 
 
 async def concurrent_puts(store: Any, number: int) -> None:
-    await asyncio.gather(*(put(store, number + each) for each in range(_MANY)))
+    await asyncio.gather(*(put(store, number + each) for each in range(_BATCH_SIZE)))
 
 
 async def get_many(store: Any, _: int) -> None:
-    await store.get_many(_KEYS[:_MANY])
+    await store.get_many(_KEYS[:_BATCH_SIZE])
 
 
 async def put_many(store: Any, _: int) -> None:
-    await store.put_many(_KEYS[:_MANY], _VALUES)
+    await store.put_many(_KEYS[:_BATCH_SIZE], _VALUES)
 
 
 OPERATIONS: dict[str, Callable[[Any, int], Awaitable[None]]] = {
     "get": get,
     "put": put,
-    f"{_FEW} concurrent gets": concurrent_gets,
-    f"{_MANY} concurrent puts": concurrent_puts,
-    f"get_many {_MANY}": get_many,
-    f"put_many {_MANY}": put_many,
+    f"{_CONCURRENT_GETS} concurrent gets": concurrent_gets,
+    f"{_BATCH_SIZE} concurrent puts": concurrent_puts,
+    f"get_many {_BATCH_SIZE}": get_many,
+    f"put_many {_BATCH_SIZE}": put_many,
 }
 
 
@@ -102,32 +103,32 @@ async def time_each(store: Any) -> None:
         if name not in calls:
             started = time.perf_counter()
             await operation(store, 0)
-            calls[name] = max(1, int(_SECONDS / (time.perf_counter() - started)))
+            calls[name] = max(1, int(_MEASURE_SECONDS / (time.perf_counter() - started)))
         started = time.perf_counter()
         for number in range(calls[name]):
             await operation(store, number)
         print(json.dumps((time.perf_counter() - started) / calls[name]), flush=True)
 
 
-async def latest_tick(work: Awaitable[Any]) -> float:
-    """The seconds by which a tick of a millisecond came too late, at most, while the work was done."""
-    latest = 0.0
+async def longest_tick_delay(work: Awaitable[Any]) -> float:
+    """Return the longest delay, in seconds, of a 1 ms ticker while the work is done."""
+    longest_delay = 0.0
 
     async def tick() -> None:
-        nonlocal latest
+        nonlocal longest_delay
         while True:
-            due = time.perf_counter() + _TICK
-            await asyncio.sleep(_TICK)
-            latest = max(latest, time.perf_counter() - due)
+            due = time.perf_counter() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            longest_delay = max(longest_delay, time.perf_counter() - due)
 
     ticker = asyncio.create_task(tick())
-    await asyncio.sleep(10 * _TICK)
+    await asyncio.sleep(10 * _TICK_SECONDS)
     await work
     ticker.cancel()
-    return latest
+    return longest_delay
 
 
-async def lateness(store: Any) -> dict[str, float]:
+async def tick_delays(store: Any) -> dict[str, float]:
     async def one_by_one() -> None:
         for number in range(_PUTS):
             await put(store, number)
@@ -135,14 +136,14 @@ async def lateness(store: Any) -> dict[str, float]:
     await put(store, 0)
     gc.collect()
     return {
-        "one by one": await latest_tick(one_by_one()),
-        "at once": await latest_tick(asyncio.gather(*(put(store, number) for number in range(_PUTS)))),
+        "one by one": await longest_tick_delay(one_by_one()),
+        "at once": await longest_tick_delay(asyncio.gather(*(put(store, number) for number in range(_PUTS)))),
     }
 
 
 async def at_size(store: Any, size: int) -> dict[str, float]:
-    for start in range(0, size, _BATCH):
-        keys = [f"key-{number}" for number in range(start, start + _BATCH)]
+    for start in range(0, size, _FILL_BATCH):
+        keys = [f"key-{number}" for number in range(start, start + _FILL_BATCH)]
         await store.put_many(keys, [SMALL] * len(keys))
     any_order = random.Random(size)  # noqa: S311 — an order, not a secret
     keys = [f"key-{any_order.randrange(size)}" for _ in range(_READS)]
@@ -155,9 +156,9 @@ async def at_size(store: Any, size: int) -> dict[str, float]:
     gc.collect()
     before, peak = resident_bytes(), PeakMemory()
     listed = await store.keys()
-    most = peak.bytes
+    peak_bytes = peak.bytes
     gc.collect()
-    return {"get": best, "keys": len(listed), "before": before, "peak": most, "after": resident_bytes()}
+    return {"get": best, "keys": len(listed), "before": before, "peak": peak_bytes, "after": resident_bytes()}
 
 
 async def main() -> None:
@@ -166,7 +167,7 @@ async def main() -> None:
     if not how:
         await time_each(store)
     elif how == ["late"]:
-        print(json.dumps(await lateness(store)))
+        print(json.dumps(await tick_delays(store)))
     else:
         print(json.dumps(await at_size(store, int(how[0]))))
 

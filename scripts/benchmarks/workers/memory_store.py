@@ -1,7 +1,7 @@
-"""Time operations of a MemoryStore, whichever distribution it is from.
+"""Time operations of a MemoryStore, of our packages or the predecessor.
 
-Each line of input names an operation; the answer is the seconds that one call of it took, on average over a few
-milliseconds. Ends with its input.
+For each input line with an operation, print the seconds of one call, on average over a few milliseconds. Exits at the
+end of its input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from key_value.aio.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_SECONDS = 0.02
+_MEASURE_SECONDS = 0.02
 _BATCH = 100
 _KEYS = [f"key-{number}" for number in range(1000)]
 _TTL = 3600
@@ -94,7 +94,7 @@ async def main() -> None:
         if name not in calls:
             started = time.perf_counter()
             await operation(10)
-            calls[name] = max(1, int(10 * _SECONDS / (time.perf_counter() - started)))
+            calls[name] = max(1, int(10 * _MEASURE_SECONDS / (time.perf_counter() - started)))
         started = time.perf_counter()
         await operation(calls[name])
         print(json.dumps((time.perf_counter() - started) / calls[name]), flush=True)

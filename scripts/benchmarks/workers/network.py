@@ -1,4 +1,4 @@
-"""Time a store on a server and the same work written by hand on its client, taking turns."""
+"""Time a store on a server and the same work written by hand on the native client, taking turns."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["ByHand", "compare"]
 Value = dict[str, Any]
 
 _ROUNDS = 25
-_AT_ONCE = 16
+_CONCURRENT_CALLERS = 16
 _CALLS = 320
 _BATCHES = 4
 _BATCH = 100
 
 
 class ByHand(Protocol):
-    """What an application writes that has no store. Where there are several ways to do a batch, the best counts."""
+    """Hand-written code on the native client. If there are several ways to do a batch, the fastest counts."""
 
     async def get(self, key: str) -> Value | None: ...
 
@@ -39,7 +39,7 @@ class ByHand(Protocol):
 
 
 async def compare(store: Any, by_hand: ByHand) -> None:
-    """Print {operation: [seconds by the store, seconds by hand]}: medians, for a single call or a batch of 100."""
+    """Print {operation: [seconds with the store, seconds by hand]}: medians, for a single call or a batch of 100."""
     keys = [f"key-{number}" for number in range(_CALLS)]
     batch, values = keys[:_BATCH], [{**SMALL, "n": number} for number in range(_BATCH)]
     await store.put_many(batch, values)
@@ -47,11 +47,12 @@ async def compare(store: Any, by_hand: ByHand) -> None:
         await put_many(batch, values)
     for get_many in by_hand.ways_to_get_many():
         if await get_many(batch) != values or await store.get_many(batch) != values:
-            message = "by hand and by the store are not the same work"
+            message = "the store and the hand-written code return different values"
             raise RuntimeError(message)
     results = {
         "put": await _medians(
-            _at_once(lambda key: store.put(key, SMALL), keys), [_at_once(lambda key: by_hand.put(key, SMALL), keys)]
+            _at_once(lambda key: store.put(key, SMALL), keys),
+            [_at_once(lambda key: by_hand.put(key, SMALL), keys)],
         ),
         "get": await _medians(_at_once(store.get, keys), [_at_once(by_hand.get, keys)]),
         "put_many": await _medians(
@@ -70,7 +71,7 @@ async def _medians(ours: Callable[[], Awaitable[float]], by_hand: list[Callable[
     samples: list[list[float]] = [[] for _ in (ours, *by_hand)]
     for number in range(_ROUNDS):
         turns = list(enumerate([ours, *by_hand]))
-        # Who goes first would otherwise always find the caches as the others left them.
+        # Alternate the order, so that caches favour neither side.
         for who, take_turn in turns if number % 2 else reversed(turns):
             samples[who].append(await take_turn())
     own, *others = map(statistics.median, samples)
@@ -84,7 +85,7 @@ def _at_once(call: Callable[[str], Awaitable[object]], keys: Sequence[str]) -> C
 
     async def run() -> float:
         started = time.perf_counter()
-        await asyncio.gather(*(use(keys[user::_AT_ONCE]) for user in range(_AT_ONCE)))
+        await asyncio.gather(*(use(keys[user::_CONCURRENT_CALLERS]) for user in range(_CONCURRENT_CALLERS)))
         return (time.perf_counter() - started) / len(keys)
 
     return run

@@ -1,4 +1,4 @@
-"""Time AerospikeStore and the C client by hand, in as many threads. Argument: the URL of a fake that nobody uses."""
+"""Time AerospikeStore and the C client in threads. Argument: the URL of a fake that nothing else uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Driver: Any = aerospike
 Operations: Any = operations
 
-_AT_ONCE = 16
+_THREADS = 16
 _SEND_KEY = {"key": aerospike.POLICY_KEY_SEND}
 
 
@@ -32,7 +32,7 @@ class ByHand:
     def __init__(self, client: Any, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
-        self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._pool = ThreadPoolExecutor(_THREADS)
 
     async def get(self, key: str) -> Value | None:
         return await self._in_thread(self._get, key)

@@ -1,4 +1,4 @@
-"""Time AzureTablesStore and azure-data-tables by hand. Argument: the connection string of an account of its own."""
+"""Time AzureTablesStore and azure-data-tables. Argument: the connection string of an account that nothing else uses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-Client: Any = TableClient  # which leaves parts of its methods untyped
+Client: Any = TableClient  # parts of its methods are untyped
 
 _TABLE = "benchmark"
-_AT_ONCE = 100
+_MAX_TRANSACTION = 100
 
 
 class ByHand:
-    """In the table of the store, whose entities it writes alike."""
+    """Writes similar entities to the table of the store."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -49,8 +49,8 @@ class ByHand:
 
     async def _put_many(self, keys: Sequence[str], values: Sequence[Value]) -> None:
         entities = [_entity(key, value) for key, value in zip(keys, values, strict=True)]
-        for start in range(0, len(entities), _AT_ONCE):
-            operations = [("upsert", each, {"mode": "replace"}) for each in entities[start : start + _AT_ONCE]]
+        for start in range(0, len(entities), _MAX_TRANSACTION):
+            operations = [("upsert", each, {"mode": "replace"}) for each in entities[start : start + _MAX_TRANSACTION]]
             await self._client.submit_transaction(operations)
 
     async def _put_each(self, keys: Sequence[str], values: Sequence[Value]) -> None:

@@ -1,4 +1,4 @@
-"""Time DynamoDBStore and aiobotocore by hand. Argument: the URL of a server that nothing else uses."""
+"""Time DynamoDBStore and aiobotocore. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-Session: Any = AioSession  # which is untyped
+Session: Any = AioSession  # untyped
 
 _TABLE = "benchmark"
-_MOST_READS, _MOST_WRITES = 100, 25
+_MAX_BATCH_READS, _MAX_BATCH_WRITES = 100, 25
 
 
 class ByHand:
-    """In the table of the store, whose items it writes alike."""
+    """Writes similar items to the table of the store."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -43,9 +43,9 @@ class ByHand:
 
     async def _get_many(self, keys: Sequence[str]) -> list[Value | None]:
         found: dict[str, Value] = {}
-        for start in range(0, len(keys), _MOST_READS):
-            asked = {"Keys": [_key(key) for key in keys[start : start + _MOST_READS]], "ConsistentRead": True}
-            answer = await self._client.batch_get_item(RequestItems={_TABLE: asked})
+        for start in range(0, len(keys), _MAX_BATCH_READS):
+            request = {"Keys": [_key(key) for key in keys[start : start + _MAX_BATCH_READS]], "ConsistentRead": True}
+            answer = await self._client.batch_get_item(RequestItems={_TABLE: request})
             found |= {item["key"]["S"]: json.loads(item["value"]["S"]) for item in answer["Responses"][_TABLE]}
         return [found.get(key) for key in keys]
 
@@ -77,7 +77,7 @@ def _item(key: str, value: Value) -> Any:
 
 def _batches(keys: Sequence[str], values: Sequence[Value]) -> list[list[Any]]:
     items = [_item(key, value) for key, value in zip(keys, values, strict=True)]
-    return [items[start : start + _MOST_WRITES] for start in range(0, len(items), _MOST_WRITES)]
+    return [items[start : start + _MAX_BATCH_WRITES] for start in range(0, len(items), _MAX_BATCH_WRITES)]
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Time ElasticsearchStore and elasticsearch-py by hand. Argument: the URL of a server that nothing else uses."""
+"""Time ElasticsearchStore and elasticsearch-py. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class ByHand(SearchByHand):
     def __init__(self, client: AsyncElasticsearch) -> None:
         super().__init__(client, "flattened")
-        # Options make a client of their own, which is worth keeping.
+        # `options` creates a new client, so create it once.
         self._without_error = client.options(ignore_status=404)
 
     async def read(self, id_: str) -> Any:

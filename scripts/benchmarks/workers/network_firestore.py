@@ -1,4 +1,4 @@
-"""Time FirestoreStore and Google's AsyncClient by hand. Argument: the URL of an emulator that nothing else uses."""
+"""Time FirestoreStore and Google's AsyncClient. Argument: the URL of an emulator that nothing else uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-# They leave types out.
+# Partially untyped.
 AsyncClient: Any = firestore.AsyncClient
 Credentials: Any = AnonymousCredentials
 
@@ -27,7 +27,7 @@ _CREATED_AT = "2026-11-23T09:03:14.464348+00:00"
 
 
 class ByHand:
-    """In the database of the store, whose documents it writes alike."""
+    """Writes similar documents to the database of the store."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Time MemcachedStore and aiomcache by hand. Argument: the URL of a server that nothing else uses."""
+"""Time MemcachedStore and aiomcache. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-# As many as there are calls at once: by itself the client has two, and waits for them.
+# One per concurrent call: by default the client has two connections and waits for a free one.
 _CONNECTIONS = 16
 
 

@@ -1,4 +1,4 @@
-"""Time MongoDBStore and pymongo by hand. Argument: the URL of a server that nothing else uses."""
+"""Time MongoDBStore and pymongo. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def main() -> None:
     url = sys.argv[1]
     async with AsyncMongoClient[Any](url) as client, MongoDBStore(url=url) as store:
         collection = client["by_hand"]["entries"]
-        # The same indexes, for the same work.
+        # The same indexes as the store's.
         await collection.create_index("key", unique=True)
         await collection.create_index("expires_at", expireAfterSeconds=0)
         await compare(store, ByHand(collection))

@@ -1,4 +1,4 @@
-"""Time OpenSearchStore and opensearch-py by hand. Argument: the URL of a server that nothing else uses."""
+"""Time OpenSearchStore and opensearch-py. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time PostgreSQLStore and asyncpg by hand. Argument: the URL of a server that nothing else uses."""
+"""Time PostgreSQLStore and asyncpg. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
-# The same columns and indexes, for the same work.
+# The same columns and indexes as the store's.
 _CREATE = "CREATE TABLE IF NOT EXISTS by_hand (LIKE kv_store INCLUDING ALL)"
 _GET = "SELECT value FROM by_hand WHERE collection = 'c' AND key = $1 AND (expires_at IS NULL OR expires_at > now())"
 _GET_MANY = """
@@ -65,13 +65,13 @@ class ByHand:
         await self._pool.executemany(_PUT, [(key, json.dumps(value)) for key, value in zip(keys, values, strict=True)])
 
 
-async def _leave_as_it_is(_: object) -> None:
-    """In place of the statements by which asyncpg's pool resets a connection after each use."""
+async def _skip_reset(_: object) -> None:
+    """Replaces the statements with which asyncpg's pool resets a connection after each use."""
 
 
 async def main() -> None:
     url = sys.argv[1]
-    async with Driver.create_pool(url, reset=_leave_as_it_is) as pool, PostgreSQLStore(url=url) as store:
+    async with Driver.create_pool(url, reset=_skip_reset) as pool, PostgreSQLStore(url=url) as store:
         await pool.execute(_CREATE)
         await compare(store, ByHand(pool))
 

@@ -1,4 +1,4 @@
-"""Time S3Store and aioboto3 by hand.
+"""Time S3Store and aioboto3.
 
 Argument: http://access-key:secret@host:port of a server that nothing else uses.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-Session: Any = aioboto3.Session  # which leaves its methods untyped
+Session: Any = aioboto3.Session  # its methods are untyped
 Config: Any = AioConfig
 
 _BUCKET = "by-hand"

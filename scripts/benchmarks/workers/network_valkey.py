@@ -1,4 +1,4 @@
-"""Time ValkeyStore and valkey-glide by hand. Argument: the URL of a server that nothing else uses."""
+"""Time ValkeyStore and valkey-glide. Argument: the URL of a server that nothing else uses."""
 
 from __future__ import annotations
 

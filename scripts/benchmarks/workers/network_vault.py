@@ -1,4 +1,4 @@
-"""Time VaultStore and hvac by hand, in threads.
+"""Time VaultStore and hvac in threads.
 
 Argument: vault+http://:token@host:port of a server that nothing else uses.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-Client: Any = hvac.Client  # which leaves its methods untyped
+Client: Any = hvac.Client  # its methods are untyped
 
 _THREADS = 50
 
@@ -64,7 +64,7 @@ async def main() -> None:
     store: Any = VaultStore(url=url, token=token)
     with ThreadPoolExecutor(_THREADS) as threads:
         await compare(store, ByHand(Client(url, token=token), threads))
-    # The predecessor's has nothing to close.
+    # The predecessor's store has no `close`.
     if hasattr(store, "close"):
         await store.close()
 

@@ -1,4 +1,4 @@
-"""What this process occupies."""
+"""Memory usage of this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def resident_bytes() -> int:
 
 
 class PeakMemory:
-    """The most that the process occupied since this was created."""
+    """The peak resident memory of the process since this object was created."""
 
     def __init__(self) -> None:
         _CLEAR.write_text("5")  # proc(5): resets the peak to what is resident now

@@ -1,8 +1,8 @@
 """Time a RedisStore and the same work written by hand on redis-py, taking turns.
 
-Argument: the URL of a Redis server that nothing else uses. Prints {"operation @ callers at once": {"ours": seconds from
-one answer to the next, "by hand": the same, "p50" and "p99": seconds that a call of ours took}}. A thousand callers
-take turns with a hundred, "ours with fewer", in place of "by hand".
+Argument: the URL of a Redis server that nothing else uses. Prints {"operation @ concurrent callers": {"ours": seconds
+between results, "by hand": the same, "p50" and "p99": seconds of our calls}}. A thousand callers are compared with a
+hundred, "ours with fewer", instead of "by hand".
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     Prepare = Callable[[], Awaitable[object]]
 
 _ROUNDS = 15
-# Callers at once → calls in a round.
+# Number of concurrent callers → calls in a round.
 _CALLS = {1: 100, 16: 480, 100: 1500}
-# redis-py's pool has a hundred connections, and then raises. As many calls for each caller as of the hundred.
+# Callers. redis-py's pool raises beyond a hundred connections. A caller makes as many calls among many as among fewer.
 _MANY, _FEWER, _CALLS_OF_MANY = 1000, 100, 15_000
 _BATCH_CALLS = 32
 _BATCH = 100
@@ -37,7 +37,7 @@ _MEDIUM: dict[str, Any] = {"items": LARGE["rows of four fields"]["items"][:60]}
 
 
 class ByHand:
-    """What an application writes that has no store."""
+    """Hand-written code on redis-py."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -69,7 +69,7 @@ class ByHand:
 
 
 class Load:
-    """Callers that go on calling, so many at once."""
+    """Concurrent callers that each make one call after another."""
 
     def __init__(self, call: Callable[[str], Awaitable[object]], keys: Sequence[str], callers: int, calls: int) -> None:
         self._call = call
@@ -79,14 +79,14 @@ class Load:
         self.latencies: list[float] = []
 
     async def run(self) -> float:
-        """Seconds from one answer to the next."""
-        left = iter(range(self._calls))
+        """Make the calls, and return the average seconds between results."""
+        remaining = iter(range(self._calls))
         started = time.perf_counter()
-        await asyncio.gather(*(self._use(left) for _ in range(self._callers)))
+        await asyncio.gather(*(self._use(remaining) for _ in range(self._callers)))
         return (time.perf_counter() - started) / self._calls
 
-    async def _use(self, left: Iterator[int]) -> None:
-        for _ in left:
+    async def _use(self, remaining: Iterator[int]) -> None:
+        for _ in remaining:
             started = time.perf_counter()
             await self._call(next(self._keys))
             self.latencies.append(time.perf_counter() - started)
@@ -98,7 +98,7 @@ async def compare(
     loads = [("ours", ours), (name_of_other, other)]
     samples: dict[str, list[float]] = {name: [] for name, _ in loads}
     for number in range(_ROUNDS):
-        # Who goes first would otherwise always find the caches as the other left them.
+        # Alternate the order, so that caches favour neither side.
         for name, load in loads[:: 1 if number % 2 else -1]:
             if prepare is not None:
                 await prepare()
@@ -118,7 +118,7 @@ class Comparison:
         self._values = [{**SMALL, "n": number} for number in range(_BATCH)]
 
     async def measure(self) -> dict[str, dict[str, float]]:
-        """Operation and callers at once, as "get @ 16" → seconds for each call."""
+        """Return, for each operation and number of concurrent callers such as "get @ 16", the seconds of a call."""
         await self._fill()
         results = await self._single() | await self._batches()
         await self._fill(_MEDIUM)
@@ -142,7 +142,10 @@ class Comparison:
             for callers, calls in _CALLS.items()
         }
         for name, (ours, _) in pairs.items():
-            many, fewer = Load(ours, keys, _MANY, _CALLS_OF_MANY), Load(ours, keys, _FEWER, _CALLS[_FEWER])
+            many, fewer = (
+                Load(ours, keys, _MANY, _CALLS_OF_MANY),
+                Load(ours, keys, _FEWER, _CALLS[_FEWER]),
+            )
             results[f"{name} @ {_MANY}"] = await compare(many, fewer, name_of_other="ours with fewer")
         delete = Load(store.delete, keys, 1, _BATCH), Load(hand.delete, keys, 1, _BATCH)
         results["delete @ 1"] = await compare(*delete, self._fill)
@@ -166,7 +169,7 @@ class Comparison:
             for name, (ours, by_hand) in pairs.items()
             for callers in (1, 16)
         }
-        # Of those that are there, which is once.
+        # A single call per round: afterwards the entries are gone.
         results["delete_many @ 1"] = await compare(
             Load(lambda _: store.delete_many(keys), keys, 1, 1),
             Load(lambda _: hand.delete_many(keys), keys, 1, 1),

@@ -1,7 +1,9 @@
-"""Fill MemoryStores of a thousand to a million entries; then put a million that expire after a second, twice.
+"""Measure MemoryStores with a thousand to a million entries. Argument: times, memory or expiring.
 
-Prints {"seconds": {entries: {operation: seconds for one call}}, "bytes_per_entry": …, "expiring": [one a round:
-{"before": …, "peak": …, "after": …, "blocks_before": …, "blocks_after": …, "keys": …}]}.
+times       print {entries: {operation: seconds of one call}}
+memory      print the bytes per entry
+expiring    put a million entries that expire after a second, twice, and print for each round {"before": …,
+            "peak": …, "after": …, "blocks_before": …, "blocks_after": …, "keys": …}
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
-_LEAST_CALLS = 100_000
-_LEAST_ROUNDS = 2
+_MIN_CALLS = 100_000
+_MIN_ROUNDS = 2
 _MILLION = 1_000_000
 _EXPIRING_ROUNDS = 2
-_WITHIN_SECONDS = 15
-_TICK = 0.2
+_MAX_WAIT_SECONDS = 15
+_POLL_SECONDS = 0.2
 
 
 async def seconds_for(calls: Iterable[Awaitable[object]]) -> float:
@@ -39,7 +41,7 @@ async def seconds_for(calls: Iterable[Awaitable[object]]) -> float:
 
 
 class PlainDict:
-    """The least there could be: what becomes slower here, the processor's caches make slower."""
+    """A minimal store as the baseline: if it slows down, the processor's caches are the cause."""
 
     def __init__(self) -> None:
         self._texts: dict[str, bytes] = {}
@@ -52,11 +54,11 @@ class PlainDict:
 
 
 async def seconds_at(size: int) -> dict[str, float]:
-    """Of one call: filling a store, reading all of it in the order it was filled and in any, filling with a ttl."""
+    """Return the seconds of one call: puts, gets in the same and in random order, and puts with a ttl."""
     keys = [f"key-{number}" for number in range(size)]
     shuffled = random.Random(size).sample(keys, size)  # noqa: S311 — an order, not a secret
     best: defaultdict[str, float] = defaultdict(lambda: float("inf"))
-    for _ in range(max(_LEAST_ROUNDS, _LEAST_CALLS // size)):
+    for _ in range(max(_MIN_ROUNDS, _MIN_CALLS // size)):
         store, expiring, plain = MemoryStore(), MemoryStore(), PlainDict()
         rounds: dict[str, Iterable[Awaitable[object]]] = {
             "put": (store.put(key, SMALL) for key in keys),
@@ -85,12 +87,12 @@ async def put_expiring(store: MemoryStore) -> dict[str, int]:
     for number in range(_MILLION):
         await store.put(f"key-{number}", SMALL, ttl=1)
         if number % 1000 == 0:
-            await asyncio.sleep(0)  # as any program that does something between two puts
-    # Waits, and touches nothing: entries must go by themselves.
-    for _ in range(int(_WITHIN_SECONDS / _TICK)):
+            await asyncio.sleep(0)  # like any program that does other work between puts
+    # Wait without any call: entries must be removed without one.
+    for _ in range(int(_MAX_WAIT_SECONDS / _POLL_SECONDS)):
         if sys.getallocatedblocks() <= blocks_before + _MILLION // 100:
             break
-        await asyncio.sleep(_TICK)
+        await asyncio.sleep(_POLL_SECONDS)
     return {
         "before": before,
         "peak": peak.bytes,
@@ -104,7 +106,7 @@ async def put_expiring(store: MemoryStore) -> dict[str, int]:
 async def main() -> None:
     if sys.argv[1] == "expiring":
         store = MemoryStore()
-        await store.keys()  # what it imports at its first call is not what is measured
+        await store.keys()  # exclude imports of the first call from the measurement
         print(json.dumps([await put_expiring(store) for _ in range(_EXPIRING_ROUNDS)]))
     elif sys.argv[1] == "memory":
         print(json.dumps(await bytes_per_entry()))

@@ -1,4 +1,4 @@
-"""What an application writes on a client of Elasticsearch or OpenSearch, but for the spelling of the calls."""
+"""Hand-written code on an Elasticsearch or OpenSearch client; subclasses make the actual calls."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ INDEX = f"{PREFIX}-default_collection"
 
 
 class SearchByHand(ABC):
-    """In the index of the store, whose documents it writes alike."""
+    """Writes similar documents to the index of the store."""
 
     def __init__(self, client: Any, field: str) -> None:
-        """`field` is the one under `value` that has the value."""
+        """`field` is the name of the field under `value` that contains the value."""
         self._client = client
         self._field = field
 
     @abstractmethod
     async def read(self, id_: str) -> Any:
-        """The answer for a document, also where there is none."""
+        """Return the response for a document, also if it does not exist."""
 
     @abstractmethod
     async def write(self, id_: str, document: Value) -> None: ...
@@ -59,7 +59,7 @@ class SearchByHand(ABC):
         for key, value in zip(keys, values, strict=True):
             lines += [{"index": {"_id": _id(key)}}, self._document(key, value)]
         if (await self.write_many(lines))["errors"]:
-            message = "not everything was stored"
+            message = "some documents were not stored"
             raise RuntimeError(message)
 
     def _value(self, answer: Any) -> Value | None:

@@ -1,7 +1,7 @@
-"""Time stacks of wrappers, whichever distribution they are from.
+"""Time stacks of wrappers, of our packages or the predecessor.
 
-Each line of input is a stack, a method and a value; the answer is the seconds of one call. Ends with its input.
-With the argument "cold": how many reads of the primary a hundred concurrent reads through an empty cache cost.
+For each input line with a stack, a method and a value, print the seconds of one call. Exits at the end of its input.
+With the argument "cold", print how many reads of the primary a hundred concurrent reads through an empty cache cause.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from key_value.aio.wrappers.limit_size import LimitSizeWrapper
 from key_value.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
 from key_value.aio.wrappers.statistics import StatisticsWrapper
 
-_SECONDS = 0.05
+_MEASURE_SECONDS = 0.05
 _COLD_READS = 100
 
 
@@ -51,7 +51,7 @@ async def time_each() -> None:
         if line not in calls:
             started = time.perf_counter()
             await call(store, method, value)
-            calls[line] = max(1, int(_SECONDS / (time.perf_counter() - started)))
+            calls[line] = max(1, int(_MEASURE_SECONDS / (time.perf_counter() - started)))
         started = time.perf_counter()
         for _ in range(calls[line]):
             await call(store, method, value)

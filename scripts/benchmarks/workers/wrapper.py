@@ -1,7 +1,7 @@
-"""Time calls of a NullStore, and of a wrapper around it that passes everything through.
+"""Time calls of a NullStore, and of a pass-through wrapper around it.
 
-Argument: the module that has BaseWrapper. Prints {operation: [seconds direct, seconds wrapped]} for one call, the best
-of many rounds that take turns.
+Argument: the module with BaseWrapper. Prints {operation: [seconds direct, seconds wrapped]} for one call, the best of
+many rounds that take turns.
 """
 
 from __future__ import annotations
