@@ -1,6 +1,6 @@
-"""The predecessor, py-key-value-aio, in an environment of its own, because it has our import paths.
+"""The predecessor, py-key-value-aio, in a separate environment, because it has the same import paths as our packages.
 
-A module for the programs and the tests. It changes nothing but the folder it is told to write to. Needs uv on PATH.
+A module for scripts and tests. It changes only the given folder. Needs uv on PATH.
 """
 
 import json
@@ -15,7 +15,7 @@ __all__ = ["PREDECESSOR", "Predecessor", "predecessor_requirement"]
 
 PREDECESSOR = "py-key-value-aio 0.5.0"
 
-# The answers come first: DuckDB prints more when it is closed.
+# The results come first: DuckDB prints more when it is closed.
 _PROGRAM = """
 import asyncio, importlib, json, sys
 
@@ -30,13 +30,13 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def predecessor_requirement(extras: Iterable[str]) -> str:
-    """What to ask an installer for."""
+    """Return the requirement specifier of the predecessor with these extras."""
     name, version = PREDECESSOR.split()
     return f"{name}[{','.join(extras)}]=={version}"
 
 
 class Predecessor:
-    """One of its backends, installed into the folder."""
+    """The predecessor with one backend, installed into the folder."""
 
     def __init__(self, folder: Path, backend: str) -> None:
         self.environment = Environment(folder)
@@ -44,13 +44,13 @@ class Predecessor:
         self._module = f"key_value.aio.stores.{backend}"
 
     def call(self, store: str, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
-        """Make the calls, each a method and its keyword arguments, one after the other in a process; their answers.
+        """Make the calls, each a method and its keyword arguments, in order in one process; return the results.
 
-        `store` is an expression in the names of the backend's module, such as `RedisStore(url='redis://host')`.
+        `store` is an expression evaluated in the backend's module, such as `RedisStore(url='redis://host')`.
         """
-        # In a file: an argument ends at 128 KiB.
-        with NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as asked:
-            json.dump(calls, asked)
-            asked.flush()
-            printed = self.environment.run("-W", "ignore", "-c", _PROGRAM, self._module, store, asked.name)
+        # Passed in a file: command-line arguments are limited to 128 KiB.
+        with NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as request_file:
+            json.dump(calls, request_file)
+            request_file.flush()
+            printed = self.environment.run("-W", "ignore", "-c", _PROGRAM, self._module, store, request_file.name)
         return json.loads(printed.partition("\n")[0])

@@ -1,6 +1,6 @@
-"""The workspace as its scripts and tests see it: the packages, their wheels, and empty environments to try them in.
+"""The workspace for scripts and tests: packages, wheels, and empty environments to test them in.
 
-A module for the programs beside it. It changes nothing but the folders it is told to write to. Needs uv on PATH.
+A module for the scripts next to it. It changes only the given folders. Needs uv on PATH.
 """
 
 import functools
@@ -22,20 +22,20 @@ NAMESPACE_DIRECTORIES = frozenset({"key_value", "key_value/aio", "key_value/aio/
 
 _PREFERRED_PYTHON = (3, 11)
 
-# Both would let the surrounding environment, and with it the source tree, into an empty one.
-_INHERITED = ("PYTHONPATH", "VIRTUAL_ENV")
+# These would make the surrounding environment, and with it the source tree, visible in an empty one.
+_REMOVED_VARIABLES = ("PYTHONPATH", "VIRTUAL_ENV")
 
 
 class CommandError(RuntimeError):
-    """A command failed; the message is what it printed."""
+    """A command failed; the message contains its output."""
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
-    """What the command prints, with these environment variables. Raises CommandError when it fails."""
+    """Run the command with additional environment variables; return its output. Raises CommandError if it fails."""
     completed = subprocess.run(
         command,
         cwd=cwd,
-        env={**{name: value for name, value in os.environ.items() if name not in _INHERITED}, **variables},
+        env={**{name: value for name, value in os.environ.items() if name not in _REMOVED_VARIABLES}, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -48,18 +48,18 @@ def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
 
 
 def packages(tree: Path = ROOT) -> list[str]:
-    """The names of the distributions, in order."""
+    """Return the names of the distributions, sorted."""
     return sorted(path.parent.name for path in tree.glob("packages/*/pyproject.toml"))
 
 
 def tree_files(tree: Path = ROOT) -> list[Path]:
-    """The files that are or would be under version control, relative to the tree."""
+    """Return the files that are not ignored by git, relative to the tree."""
     listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=tree)
     return sorted(path for name in set(listing.split("\0")) if name and (tree / (path := Path(name))).is_file())
 
 
 def copy_tree(destination: Path, tree: Path = ROOT, *, only: Collection[str] | None = None) -> None:
-    """Copy the tree as it stands, committed or not, without what git ignores; of the packages, `only` these."""
+    """Copy the working tree without files ignored by git; with `only`, only these packages."""
     for path in tree_files(tree):
         if only is not None and path.parts[0] == "packages" and path.parts[1] not in only:
             continue
@@ -70,13 +70,13 @@ def copy_tree(destination: Path, tree: Path = ROOT, *, only: Collection[str] | N
 
 
 def build(tree: Path, dist: Path, *options: str, **variables: str) -> dict[str, "Wheel"]:
-    """Build with `uv build`, which needs `--all-packages` or `--package NAME`; the wheels in `dist` by package."""
+    """Run `uv build` with `--all-packages` or `--package NAME`; return the wheels in `dist`, by package."""
     run("uv", "build", "--no-create-gitignore", *options, "--out-dir", dist, cwd=tree, **variables)
     return {wheel.name: wheel for wheel in map(Wheel, sorted(dist.glob("*.whl")))}
 
 
 class Wheel:
-    """A built wheel: its metadata and its files, apart from the dist-info."""
+    """A built wheel: its metadata, and its files without the dist-info."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,7 +111,7 @@ class Wheel:
 
     @property
     def modules(self) -> list[str]:
-        """Every module, as `import` names it."""
+        """The names of all modules."""
         paths = (PurePosixPath(name) for name in self.files if name.endswith(".py"))
         return sorted(
             ".".join((path.parent if path.stem == "__init__" else path.with_suffix("")).parts) for path in paths
@@ -119,14 +119,14 @@ class Wheel:
 
     @property
     def leaves(self) -> list[str]:
-        """The directories it owns: those right below a namespace directory."""
+        """The directories that belong to the wheel alone: those directly below a namespace directory."""
         directories = {str(parent) for name in self.files for parent in PurePosixPath(name).parents} - {"."}
         below = (PurePosixPath(directory) for directory in directories - NAMESPACE_DIRECTORIES)
         return sorted(str(path) for path in below if str(path.parent) in NAMESPACE_DIRECTORIES | {"."})
 
 
 class Environment:
-    """A virtual environment, empty at first. What runs in it sees nothing of the tree."""
+    """A virtual environment, initially empty. Programs in it cannot import from the source tree."""
 
     def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
         run("uv", "venv", "--quiet", "--no-project", "--python", python, folder)
@@ -134,19 +134,19 @@ class Environment:
         self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     def install(self, *arguments: str | Path, wheels: dict[str, Wheel] | None = None) -> None:
-        """Install requirements; where one names a package of `wheels`, that wheel."""
-        # A direct reference as a constraint: `--find-links` lets an index win with a newer package of the same name.
+        """Install requirements. Packages in `wheels` are installed from these wheels."""
+        # Direct references as constraints: with `--find-links`, a newer package of the same name on an index would win.
         constraints = self.folder / "constraints.txt"
         references = (f"{name} @ {wheel.path.resolve().as_uri()}\n" for name, wheel in (wheels or {}).items())
         constraints.write_text("".join(references), encoding="utf-8")
         run("uv", "pip", "install", "--quiet", "--python", self.python, "--constraints", constraints, *arguments)
 
     def run(self, *arguments: str | Path, cwd: Path | None = None) -> str:
-        """What Python prints for the arguments, with nothing on its path but the environment."""
+        """Run Python in isolated mode with the arguments, and return its output."""
         return run(self.python, "-I", *arguments, cwd=cwd)
 
     def import_modules(self, modules: list[str]) -> None:
-        """Import each module from the environment, except what needs Windows elsewhere. Raises CommandError."""
+        """Import each module in the environment; skip Windows modules on other platforms. Raises CommandError."""
         program = (
             "import importlib, sys\n"
             "for name in sys.argv[1:]:\n"
@@ -161,14 +161,14 @@ class Environment:
         self.run("-c", program, *modules)
 
     def distributions(self) -> list[str]:
-        """The names of what is installed."""
+        """Return the names of the installed distributions."""
         listing = run("uv", "pip", "list", "--quiet", "--format", "json", "--python", self.python)
         return sorted(distribution["name"] for distribution in json.loads(listing))
 
 
 @functools.cache
 def interpreters() -> dict[tuple[int, int], Path]:
-    """A release of CPython for each minor version found, oldest first: pyenv's, then those that uv knows."""
+    """Return a CPython release for each minor version found, oldest first: from pyenv, or else found by uv."""
     found: dict[tuple[int, int], Path] = {}
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for path in sorted(pyenv.glob("versions/*/bin/python3.*"), key=_patch, reverse=True):
@@ -177,19 +177,19 @@ def interpreters() -> dict[tuple[int, int], Path]:
     listing = subprocess.run(
         ["uv", "python", "list", "--only-installed", "--output-format", "json"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # a warning for every pyenv shim that is switched off
+        stderr=subprocess.DEVNULL,  # warnings about inactive pyenv shims
         check=True,
     )
     for python in json.loads(listing.stdout):
         release = re.fullmatch(r"[\d.]+", python["version"]) and python["variant"] == "default"
-        # A pyenv shim runs whichever version is switched on where it is called, or none.
+        # A pyenv shim runs the version selected in the current directory, or none.
         if release and python["implementation"] == "cpython" and "shims" not in Path(python["path"]).parts:
             found.setdefault(_minor(python["version"]), Path(python["path"]))
     return {minor: found[minor] for minor in sorted(found) if minor >= OLDEST_PYTHON}
 
 
 def preferred_interpreter() -> Path:
-    """That of Python 3.11, else the newest there is."""
+    """Return the interpreter of Python 3.11, or else the newest."""
     found = interpreters()
     return found.get(_PREFERRED_PYTHON) or found[max(found)]
 

@@ -1,1 +1,1 @@
-"""A small framework that catalogues installed distributions, and the program that runs it on a store."""
+"""A small framework that catalogues installed distributions, and a program that runs it on a store."""

@@ -1,4 +1,4 @@
-"""What scripts/quickstart runs: chooses the store, hands it to the framework, and shows what comes of it."""
+"""The program behind scripts/quickstart: opens the store, passes it to the framework, and prints the results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from catalog.framework import Catalog, D, Documents
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TTL = 3600
-_VISIT_TTL = 2
-_TICK = 0.5
+_TTL_SECONDS = 3600
+_VISIT_TTL_SECONDS = 2
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,18 @@ class Timing:
 
 
 async def show_earlier_run(documents: Documents[D], found: Mapping[str, D]) -> None:
-    """Tell what an earlier run left, in this store or in another process."""
+    """Report the entries that an earlier run left in the store."""
     age = await documents.age(found)
     if age is None:
         print("The store is empty: this is the first run, or the last one was over an hour ago\n")
         return
     kept = await documents.get_many(found)
     same = sum(document == found[key] for key, document in zip(found, kept, strict=True))
-    print(
-        f"Found what a run stored {age:.0f} s ago: {same} of {len(found)} {documents.collection} are as they are now\n"
-    )
+    print(f"Found the data of a run {age:.0f} s ago: {same} of {len(found)} {documents.collection} are unchanged\n")
 
 
 async def fill_and_read(documents: Documents[D], found: Mapping[str, D]) -> Timing:
-    """Store what was found, read it back in batches and one by one, and compare. Raises AssertionError."""
+    """Store the documents, read them back in batches and one by one, and compare. Raises AssertionError."""
     started = time.perf_counter()
     await documents.put_many(found)
     stored = time.perf_counter()
@@ -55,13 +53,13 @@ async def fill_and_read(documents: Documents[D], found: Mapping[str, D]) -> Timi
     singly = [await documents.get(key) for key in found]
     ended = time.perf_counter()
     if not together == singly == list(found.values()):
-        message = f"{documents.collection} does not give back what was stored"
+        message = f"{documents.collection} does not return the stored documents"
         raise AssertionError(message)
     return Timing(documents.collection, len(found), stored - started, batched - stored, ended - batched)
 
 
 async def show_one(catalog: Catalog, name: str) -> None:
-    """Look one distribution up, as a user of the catalogue would."""
+    """Look up one distribution, like a user of the catalogue."""
     distribution = await catalog.distributions.get(name)
     dependents = await catalog.dependents.get(name)
     if distribution is None:
@@ -73,16 +71,16 @@ async def show_one(catalog: Catalog, name: str) -> None:
 
 
 async def show_expiry(catalog: Catalog, name: str) -> None:
-    """Watch an entry until it is gone."""
-    await catalog.remember_visit(name, ttl=_VISIT_TTL)
-    for _ in range(1 + int(2 * _VISIT_TTL / _TICK)):
+    """Watch an entry until it expires."""
+    await catalog.remember_visit(name, ttl=_VISIT_TTL_SECONDS)
+    for _ in range(1 + int(2 * _VISIT_TTL_SECONDS / _POLL_SECONDS)):
         remaining = await catalog.visit_expires_in(name)
         if remaining is None:
-            print("  gone")
+            print("  expired")
             return
-        print(f"  {remaining:.2f} s left", flush=True)
-        await asyncio.sleep(min(_TICK, remaining))
-    message = f"an entry stored for {_VISIT_TTL} s is still there"
+        print(f"  {remaining:.2f} s remaining", flush=True)
+        await asyncio.sleep(min(_POLL_SECONDS, remaining))
+    message = f"an entry stored for {_VISIT_TTL_SECONDS} s has not expired"
     raise AssertionError(message)
 
 
@@ -104,7 +102,7 @@ def show_summary(timings: list[Timing]) -> None:
 
 async def run(url: str) -> None:
     async with open_store(url) as store:
-        catalog = Catalog(store, prefix="quickstart", ttl=_TTL)
+        catalog = Catalog(store, prefix="quickstart", ttl=_TTL_SECONDS)
         modules = installed.modules()
         await show_earlier_run(catalog.modules, modules)
         timings = [
@@ -116,7 +114,7 @@ async def run(url: str) -> None:
         print(f"Indexed {timings[0].documents} distributions of Python {version} in {store!r}\n")
         name = "beartype"
         await show_one(catalog, name)
-        print(f"\nAn entry that lives for {_VISIT_TTL} seconds:")
+        print(f"\nAn entry that lives for {_VISIT_TTL_SECONDS} seconds:")
         await show_expiry(catalog, name)
     print("\nEvery document came back equal to what was stored:")
     show_summary(timings)

@@ -1,4 +1,4 @@
-"""A catalogue of installed distributions. Of where it is kept this module knows the interface, and nothing else."""
+"""A catalogue of installed distributions. It depends only on the interface of stores, not on any backend."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "Dependents", "Distribution", "DocumentError", "Documents", "Module"]
 
-# Large enough that round trips do not count, small enough that a batch stays below a few megabytes.
+# Large enough to make round trips negligible, small enough to keep a batch below a few megabytes.
 _BATCH = 200
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What the metadata of an installed distribution says, and what its record lists."""
+    """The metadata of an installed distribution, and the size of its files."""
 
     name: str
     version: str
@@ -45,13 +45,13 @@ class Module:
 
 @dataclass(frozen=True)
 class Dependents:
-    """Who requires a distribution."""
+    """The distributions that require a distribution."""
 
     names: list[str]
 
 
 class DocumentError(Exception):
-    """What is stored is not the document that is read."""
+    """The stored value is not a document of the expected type."""
 
 
 class _Dataclass(Protocol):
@@ -77,18 +77,18 @@ class Documents(Generic[D]):
             await self._store.put_many(keys, values, collection=self.collection, ttl=self._ttl)
 
     async def get(self, key: str) -> D | None:
-        """The document; None when there is none. Raises DocumentError."""
+        """Return the document, or None if there is none. Raises DocumentError."""
         return self._read(await self._store.get(key, collection=self.collection))
 
     async def get_many(self, keys: Iterable[str]) -> list[D | None]:
-        """A document or None for each key, in their order. Raises DocumentError."""
+        """Return a document or None for each key, in order. Raises DocumentError."""
         values = [
             value for batch in _batches(keys) for value in await self._store.get_many(batch, collection=self.collection)
         ]
         return [self._read(value) for value in values]
 
     async def age(self, keys: Iterable[str]) -> float | None:
-        """The seconds since the first of the keys that is stored was put; None when none of them is."""
+        """Return the age in seconds of the first key that is stored; None if none is stored."""
         for batch in _batches(keys):
             for _, remaining in await self._store.ttl_many(batch, collection=self.collection):
                 if remaining is not None:
@@ -101,14 +101,14 @@ class Documents(Generic[D]):
         wrong = [field for field, hint in self._fields.items() if not _is(value.get(field), hint)]
         if wrong or len(value) != len(self._fields):
             message = (
-                f"a document of {self.collection} is no {self._type.__name__}: {', '.join(wrong) or 'more fields'}"
+                f"a document of {self.collection} is not a {self._type.__name__}: {', '.join(wrong) or 'more fields'}"
             )
             raise DocumentError(message)
         return self._type(**value)
 
 
 class Catalog:
-    """Distributions by name, modules by path, and who requires whom. Every document lives for `ttl` seconds."""
+    """Distributions by name, modules by path, and dependents by name. Documents expire after `ttl` seconds."""
 
     def __init__(self, store: AsyncKeyValue, *, prefix: str, ttl: float) -> None:
         self._store = store
@@ -118,11 +118,11 @@ class Catalog:
         self.dependents = Documents(store, f"{prefix}-dependents", Dependents, ttl=ttl)
 
     async def remember_visit(self, name: str, *, ttl: float) -> None:
-        """Note that a distribution was looked at, for `ttl` seconds."""
+        """Record a visit to a distribution for `ttl` seconds."""
         await self._store.put(name, {"visited": name}, collection=self._visits, ttl=ttl)
 
     async def visit_expires_in(self, name: str) -> float | None:
-        """The seconds until the visit is forgotten; None once it is."""
+        """Return the seconds until the visit expires; None if it has expired."""
         _, remaining = await self._store.ttl(name, collection=self._visits)
         return remaining
 

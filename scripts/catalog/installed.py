@@ -1,4 +1,4 @@
-"""What is installed in the environment this runs in, as documents."""
+"""The distributions installed in the current environment, as documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def distributions() -> dict[str, Distribution]:
 
 
 def modules() -> dict[str, Module]:
-    """Every Python file that a distribution's record lists, by its path."""
+    """Return every Python file listed in the record of a distribution, by path."""
     return {
         str(file): Module(
             distribution=name, path=str(file), bytes=file.size or 0, sha256=file.hash.value if file.hash else ""
@@ -28,7 +28,7 @@ def modules() -> dict[str, Module]:
 
 
 def dependents() -> dict[str, Dependents]:
-    """Who requires what, by the name of what is required, whether or not it is installed."""
+    """Return the dependents of each required distribution, by name, whether it is installed or not."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name, distribution in _installed().items():
         for requirement in distribution.requires or ():

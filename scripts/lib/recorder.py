@@ -1,6 +1,6 @@
-"""Writes entries with every store and wrapper of the predecessor, in whose environment it runs.
+"""Write entries with every store and wrapper of the predecessor. Run it in the predecessor's environment.
 
-Arguments: the directory to write to, which it makes, and the URL of an empty Redis.
+Arguments: the directory to create and write to, and the URL of an empty Redis server.
 """
 
 import asyncio
@@ -61,9 +61,9 @@ async def write_stores(directory: Path, redis_url: str) -> None:
     await write(DiskStore(directory=directory / "disk"))
     await write(MultiDiskStore(base_directory=directory / "multi_disk"))
     await write(RocksDBStore(path=directory / "rocksdb"))
-    # Its DuckDBStore refuses lists of both numbers and objects.
-    alike = [entry for entry in ENTRIES if "nested" not in entry[2]]
-    await write(DuckDBStore(database_path=directory / "duckdb.db"), alike)
+    # The predecessor's DuckDBStore rejects lists that contain both numbers and objects.
+    compatible_entries = [entry for entry in ENTRIES if "nested" not in entry[2]]
+    await write(DuckDBStore(database_path=directory / "duckdb.db"), compatible_entries)
     await write(
         FileTreeStore(
             data_directory=tree,
@@ -86,7 +86,7 @@ def redis_entries(url: str) -> dict[str, Any]:
 
 
 async def wrapper_entries() -> dict[str, Any]:
-    """What a store behind a wrapper holds, by the wrapper as it is created and by `collection | key`."""
+    """Return the contents of a store behind each wrapper, by the expression that creates it and `collection | key`."""
     wrappers: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "CompressionWrapper()": (CompressionWrapper, "col", "k1"),
         "FernetEncryptionWrapper(fernet=)": (

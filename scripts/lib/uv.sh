@@ -1,14 +1,14 @@
-# Sourced by the scripts that need uv, from the root of the repository: puts a uv that serves it on PATH.
+# Puts a suitable uv on PATH. Source it from the root of the repository in scripts that need uv.
 #
-# The first of: uv on PATH, .tools from an earlier run, pip in a venv there, pip without one, and as root a venv once
-# apt-get has installed python3-venv. Inputs: Python 3.10 or newer. Changes: .tools and, in the last case, the machine.
-# Ends the script with exit code 2 when none works.
+# Tries in order: uv on PATH; .tools of an earlier run; pip in a new venv in .tools; pip without a venv; and, as root, a
+# venv after installing python3-venv with apt-get. Inputs: Python 3.10 or newer. Changes: .tools and, in the last case,
+# the machine. Exits the script with code 2 if nothing works.
 
-# Nothing but packages is downloaded: a Python that is missing is an error.
+# Download packages only: a missing Python is an error.
 export UV_PYTHON_DOWNLOADS=never
-# Behind a proxy with a certificate of its own, only the system knows it.
+# The certificate of a TLS-intercepting proxy is only in the system's store.
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=true; fi
-# The environment of whoever calls is not the one these scripts work in.
+# The caller's virtual environment must not be used.
 unset VIRTUAL_ENV
 
 find_python() {
@@ -23,8 +23,8 @@ find_python() {
   return 1
 }
 
-# A uv that is older than pyproject.toml requires answers nothing here; `uv --version` would.
-uv_serves() { uv cache dir >/dev/null 2>&1; }
+# Fails if uv is older than pyproject.toml requires, unlike `uv --version`.
+uv_is_suitable() { uv cache dir >/dev/null 2>&1; }
 
 install_into_venv() {
   rm -rf .tools/venv
@@ -46,14 +46,14 @@ install_venv_module() {
 
 ensure_uv() {
   local python
-  if uv_serves; then return; fi
+  if uv_is_suitable; then return; fi
   PATH="$PWD/.tools/bin:$PATH"
-  if uv_serves; then return; fi
+  if uv_is_suitable; then return; fi
   python="$(find_python)" || return
   mkdir -p .tools/bin
   install_into_venv "$python" || install_without_venv "$python" ||
     { install_venv_module && install_into_venv /usr/bin/python3; } || true
-  if ! uv_serves; then
+  if ! uv_is_suitable; then
     echo "uv cannot be installed with $python: it needs venv or pip, and access to a package index" >&2
     return 1
   fi

@@ -1,4 +1,4 @@
-"""Real servers for the tests: one file each, found by looking into this folder."""
+"""Real servers for the tests: one module for each in this folder, found by `discover`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def discover() -> dict[str, type[Server]]:
-    """Every server by the name of its file: that file's public class, which takes no required argument."""
+    """Return, by module name, the public server class of each module. It can be created without arguments."""
     found: dict[str, type[Server]] = {}
     for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
         module = importlib.import_module(f"{__name__}.{file.stem}")

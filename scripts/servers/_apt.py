@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# Debian starts a daemon as soon as it is installed, unless this file says 101, "forbidden".
+# Debian starts a daemon when it is installed, unless this script exits with 101 ("forbidden").
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def apt_install(package: str) -> None:
-    """Install the package, or several, named with spaces between, without starting anything.
+    """Install one or several packages, separated by spaces, without starting daemons.
 
-    :raises OSError: or CalledProcessError, when that fails.
+    :raises OSError: or CalledProcessError, if the installation fails.
     """
-    with _one_at_a_time(), _autostart_forbidden():
+    with _exclusive_lock(), _autostart_forbidden():
         _update()
         _apt_get("install", "-y", "--no-install-recommends", *package.split())
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Generator[None]:
-    """Parallel test runs share dpkg and the policy file."""
+def _exclusive_lock() -> Generator[None]:
+    """Prevent concurrent use of dpkg and the policy file by parallel test runs."""
     folder = os.open(_POLICY.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -48,7 +48,7 @@ def _apt_get(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def _autostart_forbidden() -> Generator[None]:
-    # One that exists is the administrator's (container images come with it).
+    # An existing file is the administrator's (container images include one).
     if _POLICY.exists():
         yield
         return

@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 
 
 def cache_root(project: str, version: str) -> Path:
-    """Where a version of a server is installed: in the user's cache, outside of any tree and environment."""
+    """Return the install folder of a server version, in the user's cache, shared by all working trees."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache, "key-value-servers", f"{project}-{version}")
 
 
 def install_once(
-    root: Path, tool: str, where: str, *arguments: str | Path, environment: Mapping[str, str] | None = None
+    root: Path, tool: str, advice: str, *arguments: str | Path, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run a tool that installs into the root, for all trees and test runs; `where` one finds the tool.
+    """Run a tool that installs into `root`, shared by all working trees and test runs.
 
-    Calls wait for each other. The tool must end soon, and well, where it has installed before.
+    Concurrent calls wait for each other, and then run the tool again: it must return quickly and successfully if it has
+    already installed. `advice` is where to get the tool.
 
-    :raises ServerUnavailableError: there is no such tool, or it fails.
+    :raises ServerUnavailableError: the tool is not installed, or it fails.
     """
     program = shutil.which(tool)
     if program is None:
-        msg = f"{tool} is not installed ({where})"
+        msg = f"{tool} is not installed ({advice})"
         raise ServerUnavailableError(msg)
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:

@@ -13,9 +13,9 @@ def cargo_root(crate: str, version: str) -> Path:
 
 
 def cargo_install(crate: str, version: str, *options: str) -> None:
-    """Build the crate, which takes minutes.
+    """Build and install the crate, which takes minutes.
 
-    :raises ServerUnavailableError: there is no cargo, or it fails.
+    :raises ServerUnavailableError: cargo is not installed, or it fails.
     """
     root = cargo_root(crate, version)
     command = ("install", crate, "--version", version, *options, "--root", root)

@@ -1,4 +1,4 @@
-"""A child process in a temporary directory; both are gone when we are, however we end."""
+"""A child process in a temporary directory; both are removed when this process ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ HOST = "127.0.0.1"
 _GRACE_SECONDS = 5
 _CLUSTER_BUS_OFFSET = 10_000
 
-# The leash outlives us and learns of our end, SIGKILL included, because its input ends. PR_SET_PDEATHSIG needs no
-# process, but only Linux has it, it spares grandchildren, and it fires when the *thread* that started the server ends.
-_LEASH = """
+# The watchdog outlives this process, and detects its end, even by SIGKILL, by the end of its input. PR_SET_PDEATHSIG
+# needs no process, but exists only on Linux, does not affect grandchildren, and fires when the *thread* that started
+# the server ends.
+_WATCHDOG = """
 while read -r pid; do group=$pid; done
 [ -z "$group" ] || kill -s KILL -- "-$group"
 rm -rf -- "$1"
@@ -25,11 +26,12 @@ rm -rf -- "$1"
 
 
 def free_port() -> int:
-    """A port below the ephemeral ones (from 32768 on Linux, 49152 on macOS), together with its cluster bus.
+    """Return a port that is free together with its cluster bus port.
 
-    Among those, the port of a stopped server can go to any outgoing connection, even to the one that dials it.
+    It is below the ephemeral ports (from 32768 on Linux, 49152 on macOS): one of those could be given to any outgoing
+    connection while the server is stopped, even to a connection to this port.
     """
-    # Not the shared generator: a test that seeds it would get the same ports again and again.
+    # Not the shared generator: a test that seeds it would get the same ports again.
     for port in random.SystemRandom().sample(range(10_000, 22_768), 100):
         with contextlib.suppress(OSError), socket.socket() as first, socket.socket() as bus:
             first.bind((HOST, port))
@@ -44,8 +46,8 @@ class Child:
         self.directory = Path(tempfile.mkdtemp(prefix=f"kv-{name}-", dir=parent))
         self._log = self.directory / "output.log"
         self._child: subprocess.Popen[bytes] | None = None
-        self._leash = subprocess.Popen(
-            ["/bin/sh", "-c", _LEASH, "leash", self.directory],
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHDOG, "watchdog", self.directory],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -59,7 +61,7 @@ class Child:
 
     def run(self, command: list[str]) -> None:
         with self._log.open("ab") as log:
-            # A session of its own: Ctrl-C is for us, and signals reach what the server forks.
+            # A separate session, so that Ctrl-C does not reach the server, and signals reach its child processes.
             self._child = subprocess.Popen(
                 command,
                 cwd=self.directory,
@@ -68,24 +70,24 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._tell_leash(str(self._child.pid))
+        self._notify_watchdog(str(self._child.pid))
 
     def send_signal(self, number: signal.Signals) -> None:
         if self._child is None or self._child.poll() is not None:
             return
         os.killpg(self._child.pid, number)
         if number is signal.SIGSTOP:
-            # Until the last of its threads has stopped it answers: a server of MongoDB did, in one run of many.
+            # Wait until all threads have stopped. Until then a server may still answer, as a MongoDB server once did.
             os.waitid(os.P_PID, self._child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         elif number is signal.SIGKILL:
             self._child.wait()
-            self._tell_leash("")
+            self._notify_watchdog("")
 
     def end(self, number: signal.Signals) -> None:
-        """Signal the process, and SIGKILL what is left of its group when it or the grace period ends."""
+        """Signal the process. After its end or the grace period, SIGKILL the remaining processes of its group."""
         if self._child is None:
             return
-        # The number of one that ended long ago can be another's by now.
+        # The id of a process that ended long ago may have been reused.
         if self._child.poll() is None:
             self._child.send_signal(number)
             self.send_signal(signal.SIGCONT)
@@ -94,15 +96,15 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
-        self._tell_leash("")
+        self._notify_watchdog("")
 
     def discard(self) -> None:
-        """Remove the directory, which is the last thing that the leash does."""
-        self._leash.communicate()
+        """End the watchdog, which removes the directory."""
+        self._watchdog.communicate()
 
     def output(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
 
-    def _tell_leash(self, pid: str) -> None:
-        if self._leash.stdin:
-            self._leash.stdin.write(f"{pid}\n".encode())
+    def _notify_watchdog(self, pid: str) -> None:
+        if self._watchdog.stdin:
+            self._watchdog.stdin.write(f"{pid}\n".encode())

@@ -1,4 +1,4 @@
-"""Presents an OpenSearch to the client of Elasticsearch. Arguments: its own port, and that of the OpenSearch."""
+"""A proxy that makes OpenSearch look like Elasticsearch. Arguments: its own port, and the port of OpenSearch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
-_ANSWERED = "application/vnd.elasticsearch+json;compatible-with=9"
-# Of fields; a value may hold the same text in `flattened`, where it is the name.
-_THEIRS, _ITS = b'"type":"flattened"', b'"type":"flat_object"'
+_RESPONSE_CONTENT_TYPE = "application/vnd.elasticsearch+json;compatible-with=9"
+# Replaced only in requests about indices, because values may contain the same text.
+_ELASTICSEARCH_FIELD_TYPE, _OPENSEARCH_FIELD_TYPE = b'"type":"flattened"', b'"type":"flat_object"'
 _VERSION = {"number": "9.0.0", "build_flavor": "default"}
 
 
@@ -28,21 +28,21 @@ class Handler(BaseHTTPRequestHandler):
         kind = "application/x-ndjson" if "ndjson" in self.headers.get("Content-Type", "") else "application/json"
         about_indices = self.path.partition("?")[0].count("/") == 1 or "/_mapping" in self.path
         if about_indices:
-            body = body.replace(_THEIRS, _ITS)
+            body = body.replace(_ELASTICSEARCH_FIELD_TYPE, _OPENSEARCH_FIELD_TYPE)
         status, answer = self._ask(body or None, {"Content-Type": kind} if body else {})
         if about_indices:
-            answer = answer.replace(_ITS, _THEIRS)
+            answer = answer.replace(_OPENSEARCH_FIELD_TYPE, _ELASTICSEARCH_FIELD_TYPE)
         if self.path == "/":
             answer = json.dumps({**json.loads(answer), "version": _VERSION, "tagline": "You Know, for Search"}).encode()
         self.send_response(status)
         self.send_header("X-Elastic-Product", "Elasticsearch")
-        self.send_header("Content-Type", _ANSWERED)
+        self.send_header("Content-Type", _RESPONSE_CONTENT_TYPE)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815 — the names that the base looks for
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815 — names required by the base class
 
     def _has_length(self) -> bool:
         return "chunked" not in self.headers.get("Transfer-Encoding", "")
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             self.upstreams.connection = None
             raise
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the base's name
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — name of the base class
         pass
 
 
@@ -77,7 +77,7 @@ class Proxy(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """The connection ends, as it does when a server is killed."""
+        """Close the connection silently, as if the server were killed."""
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ def go_root(module: str, version: str) -> Path:
 
 
 def go_install(module: str, version: str) -> None:
-    """Build the program, which takes minutes.
+    """Build and install the program, which takes minutes.
 
-    :raises ServerUnavailableError: there is no Go, or it fails.
+    :raises ServerUnavailableError: Go is not installed, or it fails.
     """
     root = go_root(module, version)
     environment = {"CGO_ENABLED": "0", "GOBIN": str(root)}

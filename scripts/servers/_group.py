@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ServerGroup(Server):
-    """Several servers that are one to the client, started in order."""
+    """Several servers that the client sees as one, started in order."""
 
     def __init__(self, *parts: Server, private: bool = False) -> None:
         super().__init__(private=private)

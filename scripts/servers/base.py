@@ -1,4 +1,4 @@
-"""What a test may do with a server, whatever it is made of."""
+"""The interface of a server for tests, independent of how it runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 
 class ServerUnavailableError(RuntimeError):
-    """The server is not installed; the message says what to install."""
+    """The server is not installed; the message says how to install it."""
 
 
 class ServerStartError(RuntimeError):
-    """The server is installed, or named by its environment variable, and does not answer."""
+    """The server is installed, or set in its environment variable, but does not respond."""
 
 
 class Server(ABC):
-    """A real server: one of our own or, when `environment_variable` holds a URL, one that runs already.
+    """A real server: started here or, if `environment_variable` is set to a URL, already running.
 
-    The latter is used as it is and never stopped, killed, paused or restarted. `private` asks for our own in any case.
+    A running server is used as it is, and never stopped, killed, paused or restarted. With `private`, the server is
+    always started here.
     """
 
     environment_variable: ClassVar[str]
@@ -43,33 +44,33 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients connect, with the password if there is one."""
+        """The URL for clients, including the password if there is one."""
 
     @property
     def environment_value(self) -> str:
-        """What `environment_variable` must hold for another process to use this server."""
+        """The value of `environment_variable` with which another process uses this server."""
         return self.url
 
     @abstractmethod
     def installed_version(self) -> str:
-        """The version found on this machine.
+        """Return the version installed on this machine.
 
-        :raises ServerUnavailableError: there is none.
+        :raises ServerUnavailableError: the server is not installed.
         """
 
     @abstractmethod
     def install(self) -> None:
-        """Install it for the whole machine.
+        """Install the server for the machine or the user.
 
-        :raises ServerUnavailableError: that is not possible here.
+        :raises ServerUnavailableError: it cannot be installed here.
         """
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether requests are answered; an OSError means not yet."""
+        """Return whether requests are answered; an OSError means not yet."""
 
     def running_version(self) -> str:
-        """The version that the server reports; a server that reports none is taken for the installed one."""
+        """Return the version that the server reports; by default, the installed version or "unknown"."""
         return self.installed_version() if self.external_url is None else "unknown"
 
     def ensure_installed(self) -> None:
@@ -79,7 +80,7 @@ class Server(ABC):
         self.install()
 
     def start(self) -> None:
-        """Return once requests are answered; installs the server if it is missing.
+        """Start the server and wait until it answers requests; install it if it is missing.
 
         :raises ServerUnavailableError: it is missing and cannot be installed here.
         :raises ServerStartError: it does not answer.
@@ -95,23 +96,23 @@ class Server(ABC):
             raise
 
     def stop(self) -> None:
-        """Terminate the server and remove its data; harmless when it does not run."""
+        """Terminate the server and remove its data. Does nothing if it is not running."""
         if self.external_url is None:
             self._stop()
 
     def restart(self) -> None:
-        """Stop and start on the same port and directory; after `kill`, start there."""
+        """Stop the server and start it with the same port and directory. After `kill`, only start it."""
         self.require_ours("restarted")
         self._restart()
         self.wait_until_ready()
 
     def kill(self) -> None:
-        """SIGKILL, at once; port and directory are kept for `restart`."""
+        """Send SIGKILL. Port and directory are kept for `restart`."""
         self.require_ours("killed")
         self.send_signal(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: connections are accepted by the kernel and nothing is answered."""
+        """Send SIGSTOP: the kernel still accepts connections, but nothing is answered."""
         self.require_ours("paused")
         self.send_signal(signal.SIGSTOP)
 
@@ -120,8 +121,9 @@ class Server(ABC):
         self.send_signal(signal.SIGCONT)
 
     def wait_until_ready(self) -> None:
-        """
-        :raises ServerStartError: it ended, or does not answer within `start_timeout` seconds.
+        """Wait until requests are answered.
+
+        :raises ServerStartError: the server ended, or does not answer within `start_timeout` seconds.
         """
         deadline = time.monotonic() + self.start_timeout
         reason = "not ready"
@@ -143,7 +145,7 @@ class Server(ABC):
 
     @abstractmethod
     def send_signal(self, number: signal.Signals) -> None:
-        """Signal everything the server consists of; after SIGKILL, return once it is gone."""
+        """Signal all processes of the server; for SIGKILL, wait until they have ended."""
 
     @abstractmethod
     def _start(self) -> None: ...
@@ -155,7 +157,7 @@ class Server(ABC):
     def _restart(self) -> None: ...
 
     def _failure(self) -> str:
-        """Why it is useless to wait any longer; empty when it is not."""
+        """Return why waiting any longer is useless; empty if the server may still start."""
         return ""
 
     def __enter__(self) -> Self:

@@ -66,7 +66,7 @@ exec radosgw $config -f -n client.rgw
 
 
 class CephGateway(ProcessServer):
-    """A radosgw before a Ceph of one node, whose data is gone when it stops: another server of S3.
+    """A second S3 implementation: radosgw in front of a single-node Ceph, with all data in memory.
 
     The URL is `http://access-key:secret@host:port`.
     """

@@ -15,9 +15,9 @@ _FEATURES = ("--no-default-features", "--features", "native-sqlite,http-server,c
 
 
 class DynamoDBServer(ProcessServer):
-    """An emulator of DynamoDB, dynoxide: nothing of it is Amazon's. It takes any credentials and any region.
+    """dynoxide, a third-party emulator of DynamoDB. It accepts any credentials and any region.
 
-    A private one keeps its data on disk, and so over a restart.
+    A private server keeps its data on disk, and so across restarts.
     """
 
     environment_variable = "KV_TEST_DYNAMODB_URL"
@@ -50,7 +50,7 @@ class DynamoDBServer(ProcessServer):
     def installed_version(self) -> str:
         if not self.program.is_file():
             raise ServerUnavailableError(self.advice)
-        # What the program says of itself is another number.
+        # `--version` prints a different number.
         return f"emulator {_CRATE} {_VERSION}"
 
     def install(self) -> None:
@@ -65,13 +65,13 @@ class DynamoDBServer(ProcessServer):
         return [*serve, "--db-path", str(self.directory / "tables.db")] if self._private else serve
 
     def ready(self) -> bool:
-        return bool(self._answering())
+        return bool(self._server_header())
 
     def running_version(self) -> str:
-        return self.installed_version() if self.external_url is None else self._answering()
+        return self.installed_version() if self.external_url is None else self._server_header()
 
-    def _answering(self) -> str:
-        """What answers HTTP, by its own words."""
+    def _server_header(self) -> str:
+        """Return the `Server` header of a response."""
         kind = http.client.HTTPSConnection if self.url.startswith("https:") else http.client.HTTPConnection
         connection = kind(*self.address, timeout=5)
         try:

@@ -11,9 +11,9 @@ _OK = 200
 
 
 class ElasticsearchServer(ServerGroup):
-    """A node of OpenSearch behind a proxy that translates: nothing of it is Elastic's.
+    """An OpenSearch node behind a translating proxy, without any code of Elastic.
 
-    One that is named by the variable is taken for the real one.
+    A server named by the environment variable is assumed to be a real Elasticsearch.
     """
 
     environment_variable = "KV_TEST_ELASTICSEARCH_URL"
@@ -57,9 +57,9 @@ class _Proxy(ProcessServer):
     environment_variable = ""
     binary = "python"
 
-    def __init__(self, behind: OpenSearchServer) -> None:
+    def __init__(self, upstream: OpenSearchServer) -> None:
         super().__init__(private=True)
-        self._behind = behind
+        self._upstream = upstream
 
     @property
     def url(self) -> str:
@@ -70,7 +70,7 @@ class _Proxy(ProcessServer):
 
     def command(self) -> list[str]:
         program = Path(__file__).with_name("_elasticsearch_proxy.py")
-        return [sys.executable, str(program), str(self.port), str(self._behind.port)]
+        return [sys.executable, str(program), str(self.port), str(self._upstream.port)]
 
     def ready(self) -> bool:
         return ask(self.url, "GET", "/")[0] == _OK

@@ -14,9 +14,9 @@ _MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 
 
 class FirestoreServer(ProcessServer):
-    """Google's emulator of Firestore, which keeps everything in memory. It takes any credentials and any project.
+    """Google's emulator of Firestore, with all data in memory. It accepts any credentials and any project.
 
-    Further `arguments` are as on its command line.
+    `arguments` are added to its command line.
     """
 
     environment_variable = "KV_TEST_FIRESTORE_URL"
@@ -33,7 +33,7 @@ class FirestoreServer(ProcessServer):
 
     @property
     def address(self) -> str:
-        """Host and port, as FIRESTORE_EMULATOR_HOST has them."""
+        """Host and port, in the form of FIRESTORE_EMULATOR_HOST."""
         return self.external_url.partition("://")[2] if self.external_url else f"{self.host}:{self.port}"
 
     @property
@@ -69,10 +69,10 @@ class FirestoreServer(ProcessServer):
 
     def _program(self) -> list[str]:
         java, gcloud = shutil.which(self.binary), shutil.which("gcloud")
-        # Where the program is, so is the rest of the SDK.
+        # The emulator is in the folder of the SDK.
         jar = Path(gcloud).resolve().parents[1] / _JAR if gcloud else None
         if java is None or jar is None or not jar.is_file():
             raise ServerUnavailableError(self.advice)
-        # It tells errors apart by their texts, which are in the language of the machine. And what it compiles for
-        # speed takes a second longer to start.
+        # The emulator distinguishes errors by their messages, which depend on the locale. The full JIT compiler delays
+        # the start by a second.
         return [java, "-Duser.language=en", "-XX:TieredStopAtLevel=1", "-cp", str(jar), _MAIN]

@@ -10,8 +10,8 @@ from servers import ProcessServer, ServerGroup
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Without a directory of services, nothing is started on the bus by itself: neither a second keyring after the first
-# was killed, nor a window that asks for a password.
+# Without a service directory, the bus activates no services: neither a second keyring after the first is killed, nor a
+# password prompt.
 _CONFIGURATION = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -29,7 +29,7 @@ _CONFIGURATION = """\
 
 
 class KeyringServer(ServerGroup):
-    """A gnome-keyring, unlocked, on a D-Bus session bus of its own; `url` is the address of the bus."""
+    """An unlocked gnome-keyring on a separate D-Bus session bus; `url` is the address of the bus."""
 
     environment_variable = "KV_TEST_KEYRING_URL"
 
@@ -118,7 +118,7 @@ def _has_default_collection(address: str) -> bool:
 
 
 def _ask(address: str, method: str, argument: str) -> str:
-    """What answers one call on the bus, as text; empty when nobody does."""
+    """Make one call on the bus and return the reply as text; empty if there is no reply."""
     interface = method.rpartition(".")[0]
     secrets = interface == "org.freedesktop.Secret.Service"
     name, path = ("org.freedesktop.secrets", "/org/freedesktop/secrets") if secrets else (interface, "/")

@@ -7,7 +7,7 @@ from servers import ProcessServer
 
 
 class MemcachedServer(ProcessServer):
-    """A single Memcached; further `arguments` as on its command line, the last one of a name wins."""
+    """A single Memcached. `arguments` are added to its command line; of repeated options the last takes effect."""
 
     environment_variable = "KV_TEST_MEMCACHED_URL"
     binary = "memcached"
@@ -22,7 +22,7 @@ class MemcachedServer(ProcessServer):
         return self.external_url or f"memcached://{self.host}:{self.port}"
 
     def command(self) -> list[str]:
-        # As root it changes to a user; otherwise it does not look at -u.
+        # -u takes effect only as root.
         return [self.binary, "-u", "nobody", "-l", self.host, "-p", str(self.port), "-U", "0", *self._arguments]
 
     def ready(self) -> bool:
@@ -33,9 +33,9 @@ class MemcachedServer(ProcessServer):
 
 
 def ask(url: str, command: str) -> str:
-    """The line that answers a command; by hand because the scripts run without a driver.
+    """Send a command and return the reply line. Implemented without a driver, because scripts run without one.
 
-    :raises OSError: nothing answers.
+    :raises OSError: the server does not answer.
     """
     address = urlsplit(url)
     with socket.create_connection((address.hostname or "", address.port or 11211), timeout=5) as connection:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PROJECT = ("secantusdb", "0.7.0b3")
 
-# Its command sweeps expired documents once a minute, and takes no other number.
+# Not its own command, which removes expired documents only once a minute.
 _PROGRAM = """
 import signal, sys, threading
 from secantus.server import SecantusDBServer
@@ -41,10 +41,10 @@ _PING = b"\x1e\0\0\0\x10ping\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0"
 
 
 class MongoDBServer(ProcessServer):
-    """A SecantusDB: a server of MongoDB's protocol by other people, which keeps data with WiredTiger as MongoDB does.
+    """SecantusDB, a third-party server for MongoDB's protocol with the storage engine of MongoDB, WiredTiger.
 
-    With `auth` it asks for a user and password, of users that were made before without; with `tls` its certificate is
-    in its directory.
+    With `auth` it requires a user and password; create the users before, without `auth`. With `tls` it uses the
+    certificate in its directory.
     """
 
     environment_variable = "KV_TEST_MONGODB_URL"
@@ -85,7 +85,7 @@ class MongoDBServer(ProcessServer):
 
     def ready(self) -> bool:
         with socket.create_connection(self.address, timeout=5) as connection:
-            # What speaks TLS is ready when it listens.
+            # With TLS, listening is enough.
             return self.tls or self.external_url is not None or b"ok\0" in _answer(connection)
 
     @property
@@ -94,14 +94,14 @@ class MongoDBServer(ProcessServer):
 
 
 def _answer(connection: socket.socket) -> bytes:
-    """To a ping.
+    """Send a ping and return the reply.
 
-    :raises OSError: there is none.
+    :raises OSError: there is no valid reply.
     """
     body = struct.pack("<i", 0) + b"\0" + _PING
     connection.sendall(_HEADER.pack(_HEADER.size + len(body), 1, 0, _OP_MSG) + body)
     answer = connection.recv(65536)
     if not re.search(rb"ok\0|errmsg\0", answer):
-        msg = "what answers is no MongoDB"
+        msg = "the server that answers is not MongoDB"
         raise ConnectionError(msg)
     return answer

@@ -49,14 +49,14 @@ _OK = 200
 
 
 class OpenSearchServer(ProcessServer):
-    """A node of OpenSearch, from Maven, without its plugin for security: it takes any credentials."""
+    """An OpenSearch node, from Maven, without the security plugin: it accepts any credentials."""
 
     environment_variable = "KV_TEST_OPENSEARCH_URL"
     binary = "opensearch"
-    # Nothing is to be kept, and it takes seconds to say goodbye.
+    # A clean shutdown takes seconds, and the data is not needed.
     stop_signal = signal.SIGKILL
     start_timeout = 240
-    # An index is 0.1 s of writing in memory, and 0.4 s on a disk.
+    # Creating an index takes 0.1 s in memory and 0.4 s on a disk.
     in_memory = True
 
     @property
@@ -99,7 +99,7 @@ class OpenSearchServer(ProcessServer):
         (self.directory / "conf/opensearch.yml").write_text("")
         (self.directory / "conf/log4j2.properties").write_text(_LOGGING)
         if os.geteuid() == 0:
-            # Where nobody, as whom it runs then, can read it.
+            # The process runs as the user nobody, who cannot read the cache of root.
             shutil.copytree(self.home, self.directory / "home", copy_function=_link)
             for path in (self.directory, *(self.directory / name for name in _OWN_FOLDERS)):
                 shutil.chown(path, "nobody")
@@ -122,8 +122,8 @@ class OpenSearchServer(ProcessServer):
             "path.data": f"{directory}/data",
             "path.logs": f"{directory}/logs",
             "cluster.routing.allocation.disk.threshold_enabled": "false",
-            # It takes garbage for memory in use, which this collector leaves until the heap is full, and refuses
-            # requests with 429: once in a run, when the deletion of many indices followed their creation.
+            # The breaker counts garbage as used memory, which this collector keeps until the heap is full, and rejects
+            # requests with 429. This happened once, when many indices were deleted right after their creation.
             "indices.breaker.total.use_real_memory": "false",
         }
         return [*_as_nobody(), *java, *(f"-E{name}={value}" for name, value in settings.items())]
@@ -140,9 +140,9 @@ class OpenSearchServer(ProcessServer):
 
 
 def ask(url: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """Status and answer; by hand because the scripts run without a driver.
+    """Return the status and body of a response. Implemented without a driver, because scripts run without one.
 
-    :raises OSError: nothing answers with JSON.
+    :raises OSError: there is no response with JSON.
     """
     kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
     connection = kind(*address_of(url), timeout=120)
@@ -175,7 +175,7 @@ def _fill(home: Path) -> None:
     module = home / "modules/reindex"
     maven_jars(_PLUGIN, "reindex-client", _VERSION, module)
     for jar in module.glob("*.jar"):
-        # One that the server has already is refused as jar hell.
+        # The server rejects duplicates of its own jars ("jar hell").
         if (home / "lib" / jar.name).exists():
             jar.unlink()
     (module / "plugin-descriptor.properties").write_text(_REINDEX)
@@ -189,7 +189,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _as_nobody() -> list[str]:
-    """What stands before the command, which refuses to run as root."""
+    """Return the prefix of the command that runs it as nobody instead of root, which OpenSearch rejects."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PgBouncer(ServerGroup):
-    """A pooler in front of a PostgreSQL of its own, which gives each transaction another of a few connections."""
+    """A PgBouncer with transaction pooling over a few connections to its own PostgreSQL."""
 
     environment_variable = "KV_TEST_PGBOUNCER_URL"
 

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 _USER = "kv"
 _ACCOUNT = "postgres"
 _PROTOCOL_3 = 196_608
-_LONGEST_MESSAGE = 100_000
+_MAX_MESSAGE_BYTES = 100_000
 
-# Whoever is not the superuser shows a password.
-_RIGHTS_TO_CONNECT = f"""
+# All users except the superuser need a password.
+_HOST_BASED_AUTHENTICATION = f"""
 host all {_USER} 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 
 
 class PostgreSQLServer(ProcessServer):
-    """One PostgreSQL without fsync, whose superuser `kv` needs no password; other roles do.
+    """A PostgreSQL without fsync. The superuser `kv` needs no password; other roles do.
 
-    Further `arguments` are as on its command line.
+    `arguments` are added to its command line.
     """
 
     environment_variable = "KV_TEST_POSTGRESQL_URL"
@@ -58,8 +58,8 @@ class PostgreSQLServer(ProcessServer):
         psql = shutil.which("psql")
         if self.external_url is None or psql is None:
             return super().running_version()
-        asked = [psql, "-X", "-A", "-t", "-c", "SHOW server_version", self.url]
-        answer = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=120)
+        command = [psql, "-X", "-A", "-t", "-c", "SHOW server_version", self.url]
+        answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
         return (answer.stdout.split() or ["unknown"])[0]
 
     def prepare(self) -> None:
@@ -69,7 +69,7 @@ class PostgreSQLServer(ProcessServer):
         initdb = [self._program("initdb"), "-D", str(data), "-U", _USER, "--auth=trust", "--no-sync"]
         initdb += ["-E", "UTF8", "--locale=C"]
         subprocess.run([*as_account(), *initdb], check=True, capture_output=True, cwd=self.directory)
-        (data / "pg_hba.conf").write_text(_RIGHTS_TO_CONNECT)
+        (data / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION)
 
     def command(self) -> list[str]:
         return [
@@ -82,7 +82,7 @@ class PostgreSQLServer(ProcessServer):
         return greets(self.url)
 
     def send_signal(self, number: signal.Signals) -> None:
-        # Those that serve a connection are in sessions of their own.
+        # Backend processes, which serve connections, are in separate sessions.
         serving = self._serving()
         super().send_signal(number)
         for pid in serving:
@@ -90,7 +90,7 @@ class PostgreSQLServer(ProcessServer):
                 os.kill(pid, number)
         deadline = time.monotonic() + self.start_timeout
         while number is signal.SIGKILL and any(map(_exists, serving)) and time.monotonic() < deadline:
-            # A successor does not start while one is left.
+            # The server cannot be started again while a backend process is running.
             time.sleep(0.01)
 
     def _serving(self) -> list[int]:
@@ -99,7 +99,7 @@ class PostgreSQLServer(ProcessServer):
         return [int(pid) for pid, of in map(str.split, listed.stdout.splitlines()) if of == parent]
 
     def _program(self, name: str) -> str:
-        """Debian keeps them away from PATH."""
+        """Return the path of a program; Debian does not install them on PATH."""
         found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
         program = str(found[-1]) if found else shutil.which(name)
         if program is None:
@@ -108,16 +108,16 @@ class PostgreSQLServer(ProcessServer):
 
 
 def as_account() -> list[str]:
-    """What stands before a command that does not run as root."""
+    """Return the prefix of a command that refuses to run as root."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={_ACCOUNT}", f"--regid={_ACCOUNT}", "--init-groups", "--"]
 
 
 def greets(url: str) -> bool:
-    """Whether a server begins to authenticate a user; by hand because the scripts run without a driver.
+    """Return whether a server starts to authenticate a user. Implemented without a driver, because scripts have none.
 
-    :raises OSError: nothing answers.
+    :raises OSError: the server does not answer.
     """
     address = urlsplit(url)
     names = {"user": unquote(address.username or _USER), "database": unquote(address.path[1:]) or "postgres"}
@@ -125,13 +125,13 @@ def greets(url: str) -> bool:
     with socket.create_connection((address.hostname or "", address.port or 5432), timeout=5) as connection:
         connection.sendall(struct.pack("!ii", len(text) + 8, _PROTOCOL_3) + text)
         with connection.makefile("rwb") as stream:
-            return _answered(stream) == b"R"
+            return _message_type(stream) == b"R"
 
 
-def _answered(stream: BufferedRWPair) -> bytes:
+def _message_type(stream: BufferedRWPair) -> bytes:
     kind, length = stream.read(1), stream.read(4)
-    if kind and int.from_bytes(length, "big") > _LONGEST_MESSAGE:
-        msg = "what answers is no PostgreSQL"
+    if kind and int.from_bytes(length, "big") > _MAX_MESSAGE_BYTES:
+        msg = "the server that answers is not PostgreSQL"
         raise ConnectionError(msg)
     return kind
 

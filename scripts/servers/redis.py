@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class RedisServer(ProcessServer):
-    """A single Redis without persistence; further `arguments` as on its command line, the last one of a name wins.
+    """A single Redis without persistence. `arguments` are added to its command line; of repeated options the last
+    takes effect.
 
-    A `password` alone is `requirepass`; with a `username` it is that of the only ACL user.
+    `password` alone sets `requirepass`; with `username`, it sets the password of the only ACL user.
     """
 
     environment_variable = "KV_TEST_REDIS_URL"
@@ -65,14 +66,16 @@ def version_of(url: str) -> str:
 
 
 def facts_of(url: str) -> dict[str, str]:
-    """What the server tells of itself."""
+    """Return the fields of INFO's section "server"."""
     return dict(line.split(":", 1) for line in ask(url, "INFO", "server").splitlines() if ":" in line)
 
 
 def ask(url: str, *words: str) -> str:
-    """The text that answers one command, empty for a missing key; by hand because the scripts run without a driver.
+    """Send one command and return the reply as text; empty for a missing key.
 
-    :raises OSError: nothing answers, or the answer is an error.
+    Implemented without a driver, because scripts run without one.
+
+    :raises OSError: the server does not answer, or replies with an error.
     """
     address = urlsplit(url)
     host = address.hostname or ""

@@ -10,7 +10,7 @@ _CLUSTER_NODE = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.con
 
 
 class RedisCluster(ServerGroup):
-    """Three masters and no replica; `KV_TEST_REDIS_CLUSTER_URL` holds one URL per node, separated by spaces."""
+    """Three masters without replicas; `KV_TEST_REDIS_CLUSTER_URL` has one URL per node, separated by spaces."""
 
     environment_variable = "KV_TEST_REDIS_CLUSTER_URL"
     node: ClassVar[type[RedisServer]] = RedisServer
@@ -42,7 +42,7 @@ class RedisCluster(ServerGroup):
         self.nodes[index].kill()
 
     def restart_node(self, index: int) -> None:
-        """Return once every node serves its slots again."""
+        """Restart the node, and wait until all nodes serve their slots."""
         self.require_ours("restarted")
         self.nodes[index].restart()
         self.wait_until_ready()
@@ -52,9 +52,9 @@ class RedisCluster(ServerGroup):
         self.create()
 
     def create(self) -> None:
-        """Make a cluster of the nodes.
+        """Join the nodes to a cluster.
 
-        :raises ServerStartError: that is not possible.
+        :raises ServerStartError: the cluster cannot be created.
         """
         addresses = [node.address for node in self.nodes]
         create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes"]

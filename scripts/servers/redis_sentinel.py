@@ -47,7 +47,7 @@ class _Sentinel(RedisServer):
         self._master = master
 
     def prepare(self) -> None:
-        # A file and not arguments: Sentinel keeps its state by rewriting it.
+        # A file instead of arguments: Sentinel stores its state by rewriting the file.
         (self.directory / "sentinel.conf").write_text(
             f"port {self.port}\n"
             f"bind {self.host}\n"

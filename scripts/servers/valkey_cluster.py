@@ -8,7 +8,7 @@ _SLOTS = 16384
 
 
 class ValkeyCluster(RedisCluster):
-    """Three primaries and no replica; `KV_TEST_VALKEY_CLUSTER_URL` holds one URL per node, separated by spaces."""
+    """Three primaries without replicas; `KV_TEST_VALKEY_CLUSTER_URL` has one URL per node, separated by spaces."""
 
     environment_variable = "KV_TEST_VALKEY_CLUSTER_URL"
     node = ValkeyServer
@@ -17,7 +17,7 @@ class ValkeyCluster(RedisCluster):
         return valkey_version_of(self.url)
 
     def create(self) -> None:
-        # By hand: the wheel has no valkey-cli.
+        # With single commands: the wheel has no valkey-cli.
         for number, node in enumerate(self.nodes):
             first, end = (_SLOTS * each // len(self.nodes) for each in (number, number + 1))
             ask(node.url, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))

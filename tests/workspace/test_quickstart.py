@@ -45,7 +45,7 @@ def test_a_second_run_finds_on_disk_what_the_first_stored(tmp_path: Path) -> Non
         assert (done.returncode, done.stderr) == (0, "")
         assert f"in DiskStore('{tmp_path}/index')" in done.stdout
     assert first.stdout.startswith("The store is empty")
-    found = re.match(r"Found what a run stored \d+ s ago: (\d+) of (\d+) quickstart-modules are as", second.stdout)
+    found = re.match(r"Found the data of a run \d+ s ago: (\d+) of (\d+) quickstart-modules are", second.stdout)
     assert found, second.stdout
     assert found[1] == found[2]
     with closing(sqlite3.connect(tmp_path / "index/key-value.db")) as connection:
@@ -68,7 +68,7 @@ def test_it_indexes_some_hundred_documents_in_memory() -> None:
 
 
 def test_an_entry_expires_before_the_readers_eyes() -> None:
-    remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s left", quickstart("memory://").stdout)]
+    remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s remaining", quickstart("memory://").stdout)]
     assert len(remaining) >= 3
     assert remaining == sorted(remaining, reverse=True)
 

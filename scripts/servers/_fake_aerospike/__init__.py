@@ -1,5 +1,5 @@
-"""A fake of an Aerospike server: one node that keeps records in memory, for the tests and measurements.
+"""A fake Aerospike server for tests and benchmarks: one node with records in memory.
 
-It speaks the protocol as the C client does, and does what a real 8.1 was seen to do where our store depends on it. It
-carries our assumptions: what works here has not met a real server.
+It implements the protocol of the C client and, where our store depends on it, the observed behaviour of a real server
+8.1. It embodies our assumptions: a test that passes here has not been verified on a real server.
 """

@@ -1,6 +1,6 @@
-"""Run the fake in the foreground: `python -m servers._fake_aerospike --port PORT`. The options have Aerospike's names.
+"""Run the fake in the foreground: `python -m servers._fake_aerospike --port PORT`. Options are named as in Aerospike.
 
-Exit codes: that of the signal that ends it.
+It runs until it is ended by a signal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from servers._fake_aerospike.security import Security, User
 from servers._fake_aerospike.wire import ADMIN, INFO, MESSAGE, Code, answer, framed
 
 _HEADER_BYTES = 8
-_LENGTH = (1 << 48) - 1
+_LENGTH_MASK = (1 << 48) - 1
 
 
 class Fake:
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # As a real one that has opened its port and does not know its partitions yet.
+        # Like a real server that has opened its port but does not know its partitions yet.
         if time.monotonic() < self._fake.ready_at:
             self._transport.abort()
 
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._received += data
         while len(self._received) >= _HEADER_BYTES:
             (header,) = struct.unpack_from(">Q", self._received)
-            end = _HEADER_BYTES + (header & _LENGTH)
+            end = _HEADER_BYTES + (header & _LENGTH_MASK)
             if len(self._received) < end:
                 return
             body = bytes(self._received[_HEADER_BYTES:end])
@@ -59,13 +59,13 @@ class Connection(asyncio.Protocol):
     def _answer(self, kind: int, body: bytes) -> bytes:
         fake = self._fake
         if kind == ADMIN:
-            answered, user = fake.security.answer(body)
+            reply, user = fake.security.answer(body)
             self._user = user or self._user
-            return answered
+            return reply
         if kind == INFO:
             return fake.info.answer(body)
         if kind != MESSAGE:
-            message = f"the fake does not know messages of the type {kind}"
+            message = f"the fake does not support messages of type {kind}"
             raise ValueError(message)
         if fake.security.is_enabled and self._user is None:
             return answer(Code.NOT_AUTHENTICATED)

@@ -1,4 +1,4 @@
-"""Commands on single records, batches of them, and queries of a set."""
+"""Commands on single records and batches, and queries of a set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LAST = answer(Code.OK, info3=Bits.LAST_3)
 
 
 class Commands:
-    """What the server does with messages, and how often it did: `counts` has the names of Aerospike's statistics."""
+    """Executes commands and counts them: `counts` uses the names of Aerospike's statistics."""
 
     def __init__(self, namespace: Namespace) -> None:
         self.counts: Counter[str] = Counter()
@@ -40,41 +40,41 @@ class Commands:
             return b"".join(self._query(message)) + _LAST
         digest = message.fields[Field.DIGEST]
         kind = "delete" if message.info2 & Bits.DELETE_2 else "write" if message.info2 & Bits.WRITE_2 else "read"
-        code, record = self._made(digest, message, may_write=may_write)
+        code, record = self._execute(digest, message, may_write=may_write)
         self.counts[f"client_{kind}_{'success' if code == Code.OK else 'error'}"] += 1
-        return _of_record(code, record, message)
+        return _record_answer(code, record, message)
 
-    def _made(self, digest: bytes, message: Message, *, may_write: bool) -> tuple[int, Record | None]:
+    def _execute(self, digest: bytes, message: Message, *, may_write: bool) -> tuple[int, Record | None]:
         if message.info2 & Bits.WRITE_2:
             return self._namespace.write(digest, message) if may_write else (Code.ROLE_VIOLATION, None)
         record = self._namespace.find(digest)
         if record is None:
             return Code.NOT_FOUND, None
-        filtered = message.fields.get(Field.FILTER)
-        return (Code.OK if filtered is None or passes(filtered, record) else Code.FILTERED_OUT), record
+        condition = message.fields.get(Field.FILTER)
+        return (Code.OK if condition is None or passes(condition, record) else Code.FILTERED_OUT), record
 
     def _batch(self, message: Message, *, may_write: bool) -> Iterator[bytes]:
         for row in _rows(message.fields[Field.BATCH]):
-            asked = row.message
-            if asked.fields.get(Field.NAMESPACE) != self._name:
+            request = row.message
+            if request.fields.get(Field.NAMESPACE) != self._name:
                 yield answer(Code.NAMESPACE, index=row.number)
                 continue
-            code, record = self._made(row.digest, asked, may_write=may_write)
-            yield _of_record(code, record, asked, row.number, [(Field.DIGEST, row.digest)])
+            code, record = self._execute(row.digest, request, may_write=may_write)
+            yield _record_answer(code, record, request, row.number, [(Field.DIGEST, row.digest)])
 
     def _query(self, message: Message) -> Iterator[bytes]:
-        most = struct.unpack(">Q", message.fields[Field.MAX_RECORDS])[0] if Field.MAX_RECORDS in message.fields else 0
-        filtered, set_name = message.fields.get(Field.FILTER), message.fields.get(Field.SET)
+        limit = struct.unpack(">Q", message.fields[Field.MAX_RECORDS])[0] if Field.MAX_RECORDS in message.fields else 0
+        condition, set_name = message.fields.get(Field.FILTER), message.fields.get(Field.SET)
         sent = 0
         for partition, after in _partitions(message):
             for digest, record in self._namespace.live(partition, after):
-                if set_name not in (None, record.set_name) or (filtered is not None and not passes(filtered, record)):
+                if set_name not in (None, record.set_name) or (condition is not None and not passes(condition, record)):
                     continue
-                if sent == most > 0:
+                if sent == limit > 0:
                     return
                 sent += 1
                 fields = [(Field.DIGEST, digest), (Field.NAMESPACE, self._name), (Field.SET, record.set_name)]
-                yield _of_record(
+                yield _record_answer(
                     Code.OK, record, message, fields=[*fields, *([(Field.KEY, record.key)] if record.key else [])]
                 )
             yield answer(Code.OK, info3=Bits.PARTITION_DONE_3, generation=partition)
@@ -90,54 +90,54 @@ _REPEAT, _INFO, _GENERATION, _TTL, _INFO4 = 0x01, 0x02, 0x04, 0x08, 0x10
 
 
 def _rows(octets: bytes) -> Iterator[_Row]:
-    """What a batch asks for, where each may repeat what the one before it asks for."""
+    """Yield the rows of a batch. A row may repeat the request of the row before."""
     (count,) = struct.unpack_from(">I", octets)
-    at = 5
+    offset = 5
     message = Message(0, 0, 0, 0, 0, {}, [])
     for _ in range(count):
-        (index,) = struct.unpack_from(">I", octets, at)
-        digest, flags = octets[at + 4 : at + 24], octets[at + 24]
-        at += 25
+        (index,) = struct.unpack_from(">I", octets, offset)
+        digest, flags = octets[offset + 4 : offset + 24], octets[offset + 24]
+        offset += 25
         if not flags & _REPEAT:
-            message, at = _row(octets, at, flags)
+            message, offset = _row(octets, offset, flags)
         yield _Row(index, digest, message)
 
 
-def _row(octets: bytes, at: int, flags: int) -> tuple[Message, int]:
-    info1, info2, info3 = octets[at : at + 3] if flags & _INFO else (octets[at], 0, 0)
-    at += 3 if flags & _INFO else 1
-    at += bool(flags & _INFO4)
+def _row(octets: bytes, offset: int, flags: int) -> tuple[Message, int]:
+    info1, info2, info3 = octets[offset : offset + 3] if flags & _INFO else (octets[offset], 0, 0)
+    offset += 3 if flags & _INFO else 1
+    offset += bool(flags & _INFO4)
     generation = ttl = 0
     if flags & _GENERATION:
-        (generation,) = struct.unpack_from(">H", octets, at)
-        at += 2
+        (generation,) = struct.unpack_from(">H", octets, offset)
+        offset += 2
     if flags & _TTL:
-        (ttl,) = struct.unpack_from(">I", octets, at)
-        at += 4
-    fields, operations = struct.unpack_from(">HH", octets, at)
-    parsed, made, at = parse_parts(octets, at + 4, fields, operations)
-    return Message(info1, info2, info3, generation, ttl, parsed, made), at
+        (ttl,) = struct.unpack_from(">I", octets, offset)
+        offset += 4
+    fields, operations = struct.unpack_from(">HH", octets, offset)
+    parsed, operations_parsed, offset = parse_parts(octets, offset + 4, fields, operations)
+    return Message(info1, info2, info3, generation, ttl, parsed, operations_parsed), offset
 
 
 def _partitions(message: Message) -> Iterable[tuple[int, bytes | None]]:
-    """Which to go through, and behind which record."""
+    """Yield the partitions to query, each with the digest after which to continue, or None."""
     numbers = message.fields.get(Field.PARTITIONS, b"")
     for (number,) in struct.iter_unpack("<H", numbers):
         yield number, None
-    begun = message.fields.get(Field.DIGESTS, b"")
-    for start in range(0, len(begun), 20):
-        digest = begun[start : start + 20]
+    digests = message.fields.get(Field.DIGESTS, b"")
+    for start in range(0, len(digests), 20):
+        digest = digests[start : start + 20]
         yield partition_of(digest), digest
 
 
-def _of_record(
+def _record_answer(
     code: int, record: Record | None, message: Message, index: int = 0, fields: Iterable[tuple[int, bytes]] = ()
 ) -> bytes:
     if code != Code.OK or record is None:
         return answer(code, index=index, fields=fields)
     bins: list[tuple[bytes, int, bytes]] = []
     if not message.info1 & Bits.NO_BINS_1 and not message.info2 & Bits.WRITE_2:
-        asked = [each.name for each in message.operations if each.kind == Operation.READ]
-        names = asked if asked and not message.info1 & Bits.READ_ALL_1 else list(record.bins)
+        request = [each.name for each in message.operations if each.kind == Operation.READ]
+        names = request if request and not message.info1 & Bits.READ_ALL_1 else list(record.bins)
         bins = [(name, *record.bins[name]) for name in names if name in record.bins]
     return answer(code, generation=record.generation, void_time=record.void_time, index=index, fields=fields, bins=bins)

@@ -1,4 +1,4 @@
-"""The filter expressions that our store sends: comparisons of the key and of bins, and what joins them."""
+"""The filter expressions that our store sends: comparisons of the key and of bins, with and, or and not."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _COMPARISONS: dict[int, Callable[[Any, Any], bool]] = {
     6: operator.le,
 }
 
-_SIZED = {0xD9: ">B", 0xDA: ">H", 0xDB: ">I", 0xC4: ">B", 0xC5: ">H", 0xC6: ">I"}
-_NUMBERS = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
+_STRING_LENGTH_FORMATS = {0xD9: ">B", 0xDA: ">H", 0xDB: ">I", 0xC4: ">B", 0xC5: ">H", 0xC6: ">I"}
+_NUMBER_FORMATS = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
 
 
 def passes(octets: bytes, record: Record) -> bool:
-    """Whether the record passes the filter. What is unknown, such as a key that is not stored, does not."""
-    expression, _ = _unpacked(octets, 0)
+    """Return whether the record passes the filter. An unknown result, such as for a missing key, does not pass."""
+    expression, _ = _unpack(octets, 0)
     return _value(expression, record) is True
 
 
 def _value(expression: Any, record: Record) -> Any:
-    """What an expression comes to for the record; None for what is unknown."""
+    """Return the value of an expression for the record; None if it is unknown."""
     if isinstance(expression, bytes):
-        return expression[1:]  # behind the type of a constant
+        return expression[1:]  # after the type byte of a constant
     if not isinstance(expression, list):
         return expression
     code, *arguments = cast("list[Any]", expression)
     if code in (_KEY_EXISTS, _KEY, _BIN):
-        return _part(code, arguments, record)
+        return _record_value(code, arguments, record)
     values = [_value(argument, record) for argument in arguments]
     if code in (_AND, _OR):
         decisive = code == _OR
@@ -53,7 +53,7 @@ def _value(expression: Any, record: Record) -> Any:
     return not values[0] if code == _NOT else _COMPARISONS[code](*values)
 
 
-def _part(code: int, arguments: list[Any], record: Record) -> Any:
+def _record_value(code: int, arguments: list[Any], record: Record) -> Any:
     if code == _KEY_EXISTS:
         return bool(record.key)
     if code == _KEY:
@@ -63,30 +63,30 @@ def _part(code: int, arguments: list[Any], record: Record) -> Any:
     return value if particle == kind else None
 
 
-def _unpacked(octets: bytes, at: int) -> tuple[Any, int]:
-    """A value of MessagePack, and where it ends."""
-    kind = octets[at]
-    at += 1
-    if kind < 0x80:  # noqa: PLR2004 — MessagePack's numbers have no names
-        return kind, at
+def _unpack(octets: bytes, offset: int) -> tuple[Any, int]:
+    """Return the MessagePack value at the offset, and the offset of its end."""
+    kind = octets[offset]
+    offset += 1
+    if kind < 0x80:  # noqa: PLR2004 — type codes of MessagePack
+        return kind, offset
     if 0x90 <= kind <= 0x9F:  # noqa: PLR2004
-        return _list(octets, at, kind & 0x0F)
+        return _list(octets, offset, kind & 0x0F)
     if 0xA0 <= kind <= 0xBF:  # noqa: PLR2004
-        return octets[at : at + (kind & 0x1F)], at + (kind & 0x1F)
-    if kind in _SIZED:
-        (size,) = struct.unpack_from(_SIZED[kind], octets, at)
-        at += struct.calcsize(_SIZED[kind])
-        return octets[at : at + size], at + size
-    if kind in _NUMBERS:
-        (number,) = struct.unpack_from(_NUMBERS[kind], octets, at)
-        return number, at + struct.calcsize(_NUMBERS[kind])
-    message = f"the fake does not know the MessagePack type {kind:#x}"
+        return octets[offset : offset + (kind & 0x1F)], offset + (kind & 0x1F)
+    if kind in _STRING_LENGTH_FORMATS:
+        (size,) = struct.unpack_from(_STRING_LENGTH_FORMATS[kind], octets, offset)
+        offset += struct.calcsize(_STRING_LENGTH_FORMATS[kind])
+        return octets[offset : offset + size], offset + size
+    if kind in _NUMBER_FORMATS:
+        (number,) = struct.unpack_from(_NUMBER_FORMATS[kind], octets, offset)
+        return number, offset + struct.calcsize(_NUMBER_FORMATS[kind])
+    message = f"the fake does not support the MessagePack type {kind:#x}"
     raise ValueError(message)
 
 
-def _list(octets: bytes, at: int, size: int) -> tuple[list[Any], int]:
+def _list(octets: bytes, offset: int, size: int) -> tuple[list[Any], int]:
     items: list[Any] = []
     for _ in range(size):
-        item, at = _unpacked(octets, at)
+        item, offset = _unpack(octets, offset)
         items.append(item)
-    return items, at
+    return items, offset

@@ -1,4 +1,4 @@
-"""Questions about the server itself, and `truncate`, which are asked in text."""
+"""Info requests in the text protocol: facts about the server, and `truncate`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BUILD", "Info"]
 
 BUILD = "8.1.0.0"
 
-_EVERY_PARTITION = base64.b64encode(b"\xff" * (PARTITIONS // 8)).decode()
+_ALL_PARTITIONS = base64.b64encode(b"\xff" * (PARTITIONS // 8)).decode()
 
 
 class Info:
@@ -35,13 +35,13 @@ class Info:
             "peers-clear-std": f"0,{port},[]",
             "peers-generation": "0",
             "rebalance-generation": "1",
-            "replicas": f"{name}:1,1,{_EVERY_PARTITION}",
+            "replicas": f"{name}:1,1,{_ALL_PARTITIONS}",
             "service-clear-std": f"{host}:{port}",
             "status": "ok",
         }
 
     def answer(self, octets: bytes) -> bytes:
-        """A line for each question. Without any question the client only looks whether somebody is there."""
+        """Return a line for each question. Clients check with an empty request that the server is alive."""
         questions = octets.decode().strip("\n").split("\n")
         return "".join(f"{question}\t{self._answer(question)}\n" for question in questions if question).encode()
 
@@ -53,9 +53,9 @@ class Info:
             return ";".join(f"{name}={count}" for name, count in self._counts.items())
         place = question.split("/")
         if place[0] == "namespace":
-            return self._of_namespace(place[1])
+            return self._namespace_info(place[1])
         if place[0] == "sets":
-            return self._of_sets(*place[1:])
+            return self._set_info(*place[1:])
         return self._answers.get(question, "ERROR:4:unrecognized command")
 
     def _truncate(self, arguments: dict[str, str]) -> str:
@@ -64,7 +64,7 @@ class Info:
         self._namespace.truncate(arguments.get("set", "").encode(), int(arguments.get("lut", "0")))
         return "ok"
 
-    def _of_namespace(self, name: str) -> str:
+    def _namespace_info(self, name: str) -> str:
         options = self._namespace.options
         if name != options.name:
             return "ERROR:20:namespace not found"
@@ -73,7 +73,7 @@ class Info:
             f"allow-ttl-without-nsup=false;max-record-size={options.max_record_size};replication-factor=1"
         )
 
-    def _of_sets(self, namespace: str, *sets: str) -> str:
+    def _set_info(self, namespace: str, *sets: str) -> str:
         if namespace != self._namespace.options.name:
             return "ERROR:20:namespace not found"
         known = [name for name in self._namespace.sets() if not sets or name == sets[0].encode()]

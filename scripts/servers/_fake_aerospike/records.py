@@ -1,4 +1,4 @@
-"""The records of one namespace, and what a write must meet."""
+"""The records of one namespace, and the conditions of writes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["PARTITIONS", "Namespace", "Options", "Record"]
 
 PARTITIONS = 4096
 
-# Of Aerospike's own clock.
-_EPOCH = 1_262_304_000
-_LONGEST_TTL = 10 * 365 * 24 * 60 * 60
-_DEFAULT_TTL, _NEVER, _UNCHANGED = 0, 0xFFFF_FFFF, 0xFFFF_FFFE
-_LONGEST_BIN_NAME = 15
-_LAST_GENERATION = 0xFFFF
+# 2010-01-01T00:00:00Z in seconds since 1970.
+_AEROSPIKE_EPOCH = 1_262_304_000
+_MAX_TTL_SECONDS = 10 * 365 * 24 * 60 * 60
+_TTL_DEFAULT, _TTL_NEVER_EXPIRE, _TTL_DONT_UPDATE = 0, 0xFFFF_FFFF, 0xFFFF_FFFE
+_MAX_BIN_NAME_BYTES = 15
+_MAX_GENERATION = 0xFFFF
 
 
 class Options(NamedTuple):
-    """The settings of a namespace, by their names in Aerospike."""
+    """The settings of a namespace, named as in Aerospike."""
 
     name: str
     nsup_period: int
@@ -39,7 +39,7 @@ class Record:
     def __init__(self, set_name: bytes) -> None:
         self.set_name = set_name
         self.key = b""
-        """The user's key behind its type; empty where no write has sent it."""
+        """The type byte and the user's key; empty if no write has sent it."""
         self.generation = 0
         self.void_time = 0
         self.updated = 0
@@ -54,7 +54,7 @@ class Namespace:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._records: dict[bytes, Record] = {}
-        # Of each partition in order, which is the one in which queries go through it.
+        # The digests of each partition, sorted: the order of queries.
         self._digests: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
 
     def find(self, digest: bytes) -> Record | None:
@@ -65,7 +65,7 @@ class Namespace:
         return record
 
     def live(self, partition: int, after: bytes | None = None) -> Iterator[tuple[bytes, Record]]:
-        """The records of a partition behind a digest."""
+        """Yield the records of a partition after a digest."""
         digests = self._digests[partition]
         for digest in digests[0 if after is None else bisect_right(digests, after) :]:
             record = self.find(digest)
@@ -73,7 +73,7 @@ class Namespace:
                 yield digest, record
 
     def truncate(self, set_name: bytes, before: int) -> None:
-        """Remove what was last written before, in nanoseconds since 1970, or now for 0; all sets for an empty name."""
+        """Remove records last written before a time in ns since 1970 (0: now); an empty name means all sets."""
         limit = before or time.time_ns()
         for digest, record in list(self._records.items()):
             if (record.set_name == set_name or not set_name) and record.updated <= limit:
@@ -86,11 +86,11 @@ class Namespace:
         return {record.set_name for record in self._records.values()}
 
     def write(self, digest: bytes, message: Message) -> tuple[int, Record | None]:
-        """The result code, and the record as it is then."""
+        """Return the result code, and the record after the write."""
         record = self.find(digest)
-        refusal = self._refusal(record, message)
-        if refusal:
-            return refusal, record
+        error_code = self._check_write(record, message)
+        if error_code:
+            return error_code, record
         if message.info2 & Bits.DELETE_2 or any(each.kind == Operation.DELETE for each in message.operations):
             self._remove(digest)
             return Code.OK, None
@@ -100,38 +100,38 @@ class Namespace:
             bins.clear()
         for operation in message.operations:
             if operation.kind == Operation.WRITE:
-                if len(operation.name) > _LONGEST_BIN_NAME:
+                if len(operation.name) > _MAX_BIN_NAME_BYTES:
                     return Code.BIN_NAME, record
                 if operation.particle == Operation.NULL:
                     bins.pop(operation.name, None)
                 else:
                     bins[operation.name] = operation.particle, operation.value
-        # A key that is stored stays, also where a later write does not send it.
-        return self._stored(digest, written, bins, message.fields.get(Field.KEY) or written.key, message.ttl)
+        # A stored key is kept, even if a later write does not send it.
+        return self._store(digest, written, bins, message.fields.get(Field.KEY) or written.key, message.ttl)
 
-    def _refusal(self, record: Record | None, message: Message) -> int:
-        """Why the write is not made; 0 where nothing stands against it."""
+    def _check_write(self, record: Record | None, message: Message) -> int:
+        """Return the error code with which the write is rejected; 0 if it is allowed."""
         must_exist = message.info3 & (Bits.UPDATE_ONLY_3 | Bits.REPLACE_ONLY_3) or message.info2 & Bits.DELETE_2
-        filtered = message.fields.get(Field.FILTER)
+        condition = message.fields.get(Field.FILTER)
         if record is None and must_exist:
             return Code.NOT_FOUND
         if record is not None and message.info2 & Bits.CREATE_ONLY_2:
             return Code.EXISTS
-        if record is not None and filtered is not None and not passes(filtered, record):
+        if record is not None and condition is not None and not passes(condition, record):
             return Code.FILTERED_OUT
         generation = 0 if record is None else record.generation
         if message.info2 & Bits.GENERATION_2 and message.generation != generation:
             return Code.GENERATION
-        return 0 if message.info2 & Bits.DELETE_2 else self._refused_ttl(message.ttl)
+        return 0 if message.info2 & Bits.DELETE_2 else self._check_ttl(message.ttl)
 
-    def _refused_ttl(self, ttl: int) -> int:
-        if ttl in (_DEFAULT_TTL, _NEVER, _UNCHANGED):
+    def _check_ttl(self, ttl: int) -> int:
+        if ttl in (_TTL_DEFAULT, _TTL_NEVER_EXPIRE, _TTL_DONT_UPDATE):
             return 0
-        if ttl > _LONGEST_TTL:
+        if ttl > _MAX_TTL_SECONDS:
             return Code.PARAMETER
         return 0 if self.options.nsup_period else Code.FORBIDDEN
 
-    def _stored(
+    def _store(
         self, digest: bytes, record: Record, bins: dict[bytes, tuple[int, bytes]], key: bytes, ttl: int
     ) -> tuple[int, Record | None]:
         before = record.bins, record.key
@@ -142,12 +142,12 @@ class Namespace:
         if digest not in self._records:
             self._records[digest] = record
             insort(self._digests[partition_of(digest)], digest)
-        record.generation = record.generation % _LAST_GENERATION + 1
+        record.generation = record.generation % _MAX_GENERATION + 1
         record.updated = time.time_ns()
-        if ttl == _DEFAULT_TTL:
-            ttl = self.options.default_ttl or _NEVER
-        if ttl != _UNCHANGED:
-            record.void_time = 0 if ttl == _NEVER else _now() + ttl
+        if ttl == _TTL_DEFAULT:
+            ttl = self.options.default_ttl or _TTL_NEVER_EXPIRE
+        if ttl != _TTL_DONT_UPDATE:
+            record.void_time = 0 if ttl == _TTL_NEVER_EXPIRE else _now() + ttl
         return Code.OK, record
 
     def _remove(self, digest: bytes) -> None:
@@ -160,4 +160,4 @@ def partition_of(digest: bytes) -> int:
 
 
 def _now() -> int:
-    return int(time.time()) - _EPOCH
+    return int(time.time()) - _AEROSPIKE_EPOCH

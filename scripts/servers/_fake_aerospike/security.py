@@ -1,4 +1,4 @@
-"""Users and passwords, as in the Enterprise Edition."""
+"""Users and passwords, like in the Enterprise Edition."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ _NOT_ENABLED = 52
 class User(NamedTuple):
     name: bytes
     credential: bytes
-    """What the client makes of the password: bcrypt with a salt that is always the same."""
+    """The credential that the client derives from the password: bcrypt with a constant salt."""
     may_write: bool
 
 
 class Security:
-    """Those who may log in; nobody need do it where there are none."""
+    """The users that may log in. Without users, no login is needed."""
 
     def __init__(self, users: list[User]) -> None:
         self.is_enabled = bool(users)
         self._users = {user.name: user for user in users}
 
     def answer(self, octets: bytes) -> tuple[bytes, User | None]:
-        """The answer to a login, and who it was."""
+        """Return the reply to a login, and the user."""
         command, count = octets[2], octets[3]
-        fields = _parsed(octets, count)
+        fields = _parse_fields(octets, count)
         user = self._users.get(fields.get(_USER, b""))
         if not self.is_enabled:
-            return _answered(_NOT_ENABLED), None
+            return _reply(_NOT_ENABLED), None
         if command == _LOGIN and user is not None and fields.get(_CREDENTIAL) == user.credential:
-            return _answered(Code.OK, {_TOKEN: _token(user), _TOKEN_SECONDS: struct.pack(">I", 3600)}), user
+            return _reply(Code.OK, {_TOKEN: _token(user), _TOKEN_SECONDS: struct.pack(">I", 3600)}), user
         if command == _AUTHENTICATE and user is not None and fields.get(_TOKEN) == _token(user):
-            return _answered(Code.OK), user
-        return _answered(Code.INVALID_CREDENTIAL), None
+            return _reply(Code.OK), user
+        return _reply(Code.INVALID_CREDENTIAL), None
 
 
 def _token(user: User) -> bytes:
     return b"token of " + user.name
 
 
-def _parsed(octets: bytes, count: int) -> dict[int, bytes]:
+def _parse_fields(octets: bytes, count: int) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
-    at = _HEADER_BYTES
+    offset = _HEADER_BYTES
     for _ in range(count):
-        size, kind = struct.unpack_from(">IB", octets, at)
-        fields[kind] = octets[at + 5 : at + 4 + size]
-        at += 4 + size
+        size, kind = struct.unpack_from(">IB", octets, offset)
+        fields[kind] = octets[offset + 5 : offset + 4 + size]
+        offset += 4 + size
     return fields
 
 
-def _answered(code: int, fields: dict[int, bytes] | None = None) -> bytes:
+def _reply(code: int, fields: dict[int, bytes] | None = None) -> bytes:
     sent = [struct.pack(">IB", len(value) + 1, kind) + value for kind, value in (fields or {}).items()]
     return b"".join((bytes([0, code, 0, len(sent)]).ljust(_HEADER_BYTES, b"\0"), *sent))

@@ -1,4 +1,4 @@
-"""The messages of Aerospike's protocol: a header of 22 bytes, fields, and operations on bins."""
+"""Messages of Aerospike's protocol: a header of 22 bytes, fields, and operations on bins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPERATION = struct.Struct(">IBBBB")
 
 
 class Code:
-    """Result codes, as the client's documentation lists them."""
+    """Result codes from the client's documentation."""
 
     OK = 0
     NOT_FOUND = 2
@@ -61,7 +61,7 @@ class Field:
 
 
 class Bits:
-    """Of info1 to info3, named after the byte that they are in."""
+    """Flags of the bytes info1 to info3; the suffix of a name is the number of its byte."""
 
     READ_ALL_1 = 0x02
     BATCH_1 = 0x08
@@ -78,7 +78,7 @@ class Bits:
 
 
 class Operation(NamedTuple):
-    """On a bin; `particle` is the type of its value."""
+    """An operation on a bin; `particle` is the type of its value."""
 
     kind: int
     particle: int
@@ -106,24 +106,26 @@ class Message(NamedTuple):
     @classmethod
     def parse(cls, octets: bytes) -> Message:
         size, info1, info2, info3, _, _, generation, ttl, _, fields, operations = _HEADER.unpack_from(octets)
-        parsed, made, _ = parse_parts(octets, size, fields, operations)
-        return cls(info1, info2, info3, generation, ttl, parsed, made)
+        parsed_fields, parsed_operations, _ = parse_parts(octets, size, fields, operations)
+        return cls(info1, info2, info3, generation, ttl, parsed_fields, parsed_operations)
 
 
-def parse_parts(octets: bytes, at: int, fields: int, operations: int) -> tuple[dict[int, bytes], list[Operation], int]:
-    """The fields, the operations, and where they end."""
-    parsed: dict[int, bytes] = {}
+def parse_parts(
+    octets: bytes, offset: int, fields: int, operations: int
+) -> tuple[dict[int, bytes], list[Operation], int]:
+    """Return the fields, the operations, and the offset of their end."""
+    parsed_fields: dict[int, bytes] = {}
     for _ in range(fields):
-        size, kind = _FIELD.unpack_from(octets, at)
-        parsed[kind] = octets[at + 5 : at + 4 + size]
-        at += 4 + size
-    made: list[Operation] = []
+        size, kind = _FIELD.unpack_from(octets, offset)
+        parsed_fields[kind] = octets[offset + 5 : offset + 4 + size]
+        offset += 4 + size
+    parsed_operations: list[Operation] = []
     for _ in range(operations):
-        size, kind, particle, _, length = _OPERATION.unpack_from(octets, at)
-        name = octets[at + 8 : at + 8 + length]
-        made.append(Operation(kind, particle, name, octets[at + 8 + length : at + 4 + size]))
-        at += 4 + size
-    return parsed, made, at
+        size, kind, particle, _, length = _OPERATION.unpack_from(octets, offset)
+        name = octets[offset + 8 : offset + 8 + length]
+        parsed_operations.append(Operation(kind, particle, name, octets[offset + 8 + length : offset + 4 + size]))
+        offset += 4 + size
+    return parsed_fields, parsed_operations, offset
 
 
 def answer(
@@ -136,7 +138,7 @@ def answer(
     fields: Iterable[tuple[int, bytes]] = (),
     bins: Iterable[tuple[bytes, int, bytes]] = (),
 ) -> bytes:
-    """One message of an answer; a batch has its index in the place of a timeout."""
+    """Return one message of an answer. In batches, the index replaces the timeout field."""
     sent_fields = [_FIELD.pack(len(value) + 1, kind) + value for kind, value in fields]
     sent_bins = [
         _OPERATION.pack(4 + len(name) + len(value), Operation.READ, particle, 0, len(name)) + name + value
