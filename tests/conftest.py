@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
-pytest.register_assert_rewrite("cluster_cases", "embedded", "embedded_cases", "exchange", "lifetimes", "search_cases")
+pytest.register_assert_rewrite(*(module.stem for module in Path(__file__).parent.glob("lib/*.py")))
 
 ServerT = TypeVar("ServerT", bound=Server)
 

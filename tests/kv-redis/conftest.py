@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from key_value.aio.stores.redis import RedisStore
 from redis import Redis
 from redis.cluster import RedisCluster as RawCluster
+from redis_cases import counter_of_commands
+from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
+    from redis.asyncio import Redis as AsyncRedis
+    from redis.asyncio import RedisCluster as AsyncCluster
     from servers.redis import RedisServer
     from servers.redis_cluster import RedisCluster
 
@@ -26,6 +30,20 @@ CONNECTING = frozenset(
 )
 
 RawRedis: Any = Redis  # which types its answers as those of the sync or of the async client
+
+
+class StoreWithClient(RedisStore):
+    """Closes the clients as well, which the tests open for it."""
+
+    def __init__(self, client: AsyncRedis | AsyncCluster, *others: AsyncRedis, **options: Any) -> None:
+        super().__init__(client=client, **options)
+        self._clients = (client, *others)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        for client in self._clients:
+            await client.aclose()
 
 
 @pytest.fixture
@@ -41,19 +59,16 @@ def raw(url: str) -> Iterator[Any]:
 
 
 @pytest.fixture
+async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
+    assert raw.dbsize() == 0
+    async with RedisStore(url=url) as store:
+        yield store
+
+
+@pytest.fixture
 def commands_run(raw: Any) -> Callable[[], dict[str, int]]:
     """Gives the commands that the server has run since it was last asked, and how often."""
-    seen: Counter[str] = Counter()
-
-    def since_last() -> dict[str, int]:
-        statistics = raw.info("commandstats")
-        calls = Counter({name.removeprefix("cmdstat_"): each["calls"] for name, each in statistics.items()})
-        new = calls - seen
-        seen.update(new)
-        return {name: count for name, count in new.items() if name not in CONNECTING}
-
-    since_last()
-    return since_last
+    return counter_of_commands(CONNECTING, raw)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from key_value.aio.errors import StoreConnectionError
 from key_value.aio.stores.redis import RedisStore
 from key_value.aio.testing import FaultProxy
 from key_value.aio.testing.contract import eventually
+from redis_cases import connections_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,4 +166,4 @@ async def test_no_answer_is_lost_or_given_to_another_call_whatever_happens(url: 
         assert max(worker.longest for worker in workers) < MOST_CALLS * TIMEOUT + SLACK
         await store.close()
     assert asyncio.all_tasks() == tasks
-    assert [client for client in raw.client_list() if client["name"] == NAME] == []
+    assert connections_named(raw, NAME) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, Store
 from key_value.aio.stores.base import resp
 from key_value.aio.stores.redis import RedisStore
 from redis.asyncio import Redis
+from redis_cases import check_cluster_node_is_refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from servers.redis import RedisServer
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 
 SyncRedis: Any = redis.Redis  # which types its answers as those of the sync or of the async client
 Client: Any = Redis  # which leaves its options untyped
-
-
-@pytest.fixture
-async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
-    assert raw.dbsize() == 0
-    async with RedisStore(url=url) as store:
-        yield store
 
 
 async def text_of_failure(store: RedisStore, kind: type[Exception]) -> str:
@@ -81,13 +73,7 @@ async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, conten
 async def test_a_node_of_a_cluster_given_as_one_server_is_told(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
     assert raw_cluster.dbsize() == 0
     store = RedisStore(url=redis_cluster.urls[0])
-    outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(20)), return_exceptions=True)
-    failures = [outcome for outcome in outcomes if outcome is not None]
-    assert failures
-    for failure in failures:
-        assert isinstance(failure, StoreSetupError)
-        assert str(failure).endswith("the server is a node of a cluster: pass its URL in a list, or a RedisCluster")
-    await store.close()
+    await check_cluster_node_is_refused(store, "pass its URL in a list, or a RedisCluster")
 
 
 async def test_another_type_under_the_name_is_told(store: RedisStore, raw: Any) -> None:

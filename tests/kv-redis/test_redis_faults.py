@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.errors import (
-    DeserializationError,
-    KeyValueStoreError,
-    StoreConnectionError,
-    StoreSetupError,
-    StoreTimeoutError,
+from fault_cases import (
+    KillCases,
+    OutageCases,
+    RestartCases,
+    check_cancelled_calls_leave_no_answers,
+    check_timed_out_calls_leave_no_answers,
 )
+from key_value.aio.errors import DeserializationError, KeyValueStoreError
 from key_value.aio.stores.redis import RedisStore
-from key_value.aio.testing import FaultProxy
 from key_value.aio.testing.load import Load
 from lifetimes import check_loops_one_after_another
 from redis.asyncio import Redis
-from round_trips import ROUND_TRIP, round_trips_of
+from redis_cases import CommandCases, RedisOutageCases, connections_named, proxy_to
+from round_trips import round_trips_through
+from typing_extensions import override
+
+from .conftest import StoreWithClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from servers.redis import RedisServer
 
@@ -35,13 +38,6 @@ LOAD = Load(200, seconds=TIMEOUT + 20.0)
 
 
 @pytest.fixture
-async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
-    assert raw.dbsize() == 0
-    async with RedisStore(url=url) as store:
-        yield store
-
-
-@pytest.fixture
 async def client(url: str) -> AsyncIterator[Any]:
     async with Client.from_url(url) as client:
         yield client
@@ -50,42 +46,29 @@ async def client(url: str) -> AsyncIterator[Any]:
 # Servers that die
 
 
-async def test_a_store_fails_in_time_when_its_server_is_killed_and_serves_after_the_restart(
-    private_redis: RedisServer,
-) -> None:
-    async with RedisStore(url=private_redis.url, timeout=TIMEOUT) as store:
-        for error in await LOAD.errors_after(store, private_redis.kill):
-            assert isinstance(error, StoreConnectionError)
-        await asyncio.to_thread(private_redis.restart)
-        assert await LOAD.is_served(store)
+class PrivateRedisCases(OutageCases[RedisStore]):
+    load = LOAD
+    timeout = TIMEOUT
+
+    @pytest.fixture
+    @override
+    def private_server(self, private_redis: RedisServer) -> RedisServer:
+        return private_redis
+
+    @override
+    def open(self, server: RedisServer, **options: Any) -> RedisStore:
+        return RedisStore(url=server.url, **options)
 
 
-async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
-    private_redis: RedisServer,
-) -> None:
-    async with RedisStore(url=private_redis.url, timeout=TIMEOUT) as store:
-        for error in await LOAD.errors_after(store, private_redis.pause):
-            assert isinstance(error, StoreTimeoutError)
-        private_redis.resume()
-        assert await LOAD.is_served(store)
+class TestRedisStoreInOutages(PrivateRedisCases, RedisOutageCases[RedisStore], RestartCases[RedisStore]):
+    # Redis may close the connection before its error is read.
+    reason_without_connections = "cannot be reached"
 
 
-async def test_a_store_with_a_client_fails_in_time_when_the_server_is_killed_and_serves_after_the_restart(
-    private_redis: RedisServer,
-) -> None:
-    async with Redis(host=private_redis.host, port=private_redis.port) as client:
-        store = RedisStore(client=client, timeout=TIMEOUT)
-        for error in await LOAD.errors_after(store, private_redis.kill):
-            assert isinstance(error, StoreConnectionError)
-        await asyncio.to_thread(private_redis.restart)
-        assert await LOAD.is_served(store)
-
-
-async def test_the_first_use_after_a_restart_finds_no_dead_connection(private_redis: RedisServer) -> None:
-    async with RedisStore(url=private_redis.url) as store:
-        assert await LOAD.is_served(store)
-        await asyncio.to_thread(private_redis.restart)
-        assert await LOAD.is_served(store)
+class TestRedisStoreWithClientInOutages(PrivateRedisCases, KillCases[RedisStore]):
+    @override
+    def open(self, server: RedisServer, **options: Any) -> RedisStore:
+        return StoreWithClient(Redis(host=server.host, port=server.port), **options)
 
 
 async def test_a_connection_that_was_reset_while_idle_is_opened_again(raw: Any) -> None:
@@ -99,72 +82,7 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(raw: Any) 
         assert await LOAD.is_served(store)
 
 
-@asynccontextmanager
-async def proxy_to(raw: Any) -> AsyncGenerator[FaultProxy]:
-    options = raw.connection_pool.connection_kwargs
-    async with FaultProxy(options["host"], options["port"]) as proxy:
-        yield proxy
-
-
-# Answers of the server
-
-
-async def test_a_replica_is_a_connection_error(private_redis: RedisServer, private_raw: Any) -> None:
-    async with RedisStore(url=private_redis.url) as store:
-        private_raw.replicaof(private_redis.host, private_redis.port + 1)
-        with pytest.raises(StoreConnectionError):
-            await store.put("key", {"n": 1})
-        private_raw.replicaof("NO", "ONE")
-        await store.put("key", {"n": 1})
-
-
-async def test_a_server_without_memory_is_not_a_connection_error(private_redis: RedisServer, private_raw: Any) -> None:
-    async with RedisStore(url=private_redis.url) as store:
-        await store.put("key", {"n": 1})
-        private_raw.config_set("maxmemory", 1)
-        for put in (
-            store.put("key", {"n": 2}),
-            store.put_many(["key"], [{"n": 2}]),
-            store.put_many(["key"], [{}], ttl=9),
-        ):
-            with pytest.raises(KeyValueStoreError) as refusal:
-                await put
-            assert not isinstance(refusal.value, (StoreConnectionError, StoreSetupError))
-        assert await store.get("key") == {"n": 1}
-
-
-async def test_a_server_without_connections_is_a_connection_error(private_redis: RedisServer, private_raw: Any) -> None:
-    private_raw.config_set("maxclients", 1)
-    store = RedisStore(url=private_redis.url)
-    with pytest.raises(StoreConnectionError):
-        await store.get("key")
-    private_raw.config_set("maxclients", 100)
-    assert await store.get("key") is None
-    await store.close()
-
-
 # Cancellation
-
-
-async def cancel_at_random(calls: list[Awaitable[object]]) -> None:
-    chance = random.Random(7)  # noqa: S311 — the same every time
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    while any(not task.done() for task in tasks):
-        for task in chance.sample(tasks, 50):
-            task.cancel()
-        await asyncio.sleep(chance.choice([0, 0, 0.001]))
-
-
-async def check_cancelled_calls_leave_no_answers(store: RedisStore) -> None:
-    keys = [f"key {number}" for number in range(500)]
-    await store.put_many(keys, [{"key": key} for key in keys])
-    for _ in range(3):
-        await cancel_at_random([store.get(key) for key in keys])
-        await cancel_at_random([store.get_many([key, "absent"]) for key in keys])
-        await cancel_at_random([store.put(key, {"key": key}, ttl=60) for key in keys])
-        await cancel_at_random([store.put_many([key], [{"key": key}], ttl=60) for key in keys])
-    assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
-    assert await store.get_many(keys) == [{"key": key} for key in keys]
 
 
 async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: RedisStore) -> None:
@@ -178,12 +96,7 @@ async def test_a_cancelled_call_leaves_no_answer_in_a_client(client: Any, raw: A
 
 async def test_a_call_that_timed_out_leaves_no_answer_to_a_later_one(raw: Any) -> None:
     async with proxy_to(raw) as proxy, RedisStore(host=proxy.host, port=proxy.port, timeout=2) as store:
-        await store.put_many(["one", "two"], [{"n": 1}, {"n": 2}])
-        proxy.delay(60)
-        with pytest.raises(StoreTimeoutError):
-            await store.get("one")
-        proxy.pass_through()
-        assert [await store.get("two"), await store.get("one")] == [{"n": 2}, {"n": 1}]
+        await check_timed_out_calls_leave_no_answers(proxy, store)
 
 
 async def test_an_answer_that_is_an_error_leaves_the_connection_usable(store: RedisStore, raw: Any) -> None:
@@ -200,14 +113,8 @@ async def test_an_answer_that_is_an_error_leaves_the_connection_usable(store: Re
 
 async def test_one_connection_carries_a_thousand_calls(url: str, raw: Any) -> None:
     async with RedisStore(url=f"{url}?client_name=limited", max_connections=10) as store:
-        keys = [f"key {number}" for number in range(1000)]
-        await asyncio.gather(*(store.put(key, {"key": key}) for key in keys))
-        assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
+        assert await Load(1000, seconds=60.0).is_served(store)
         assert connections_named(raw, "limited") == 1
-
-
-def connections_named(raw: Any, name: str) -> int:
-    return sum(client["name"] == name for client in raw.client_list())
 
 
 async def test_a_small_pool_of_a_client_carries_the_load(url: str, raw: Any) -> None:
@@ -254,27 +161,8 @@ store = RedisStore(url={url!r} + "?client_name=loops")
 # Round trips
 
 
-async def test_each_operation_is_one_command(store: RedisStore, commands_run: Callable[[], dict[str, int]]) -> None:
-    await store.put("key", {"n": 1})
-    assert commands_run() == {"set": 1}
-    await store.put("key", {"n": 1}, ttl=60)
-    assert commands_run() == {"set": 1}
-    await store.get("key")
-    await store.ttl("key")
-    assert commands_run() == {"get": 2}
-    await store.delete("key")
-    assert commands_run() == {"unlink": 1}
-
-
-async def test_each_batch_is_one_command(store: RedisStore, commands_run: Callable[[], dict[str, int]]) -> None:
-    keys = [f"key {number}" for number in range(100)]
-    await store.put_many(keys, [{"n": 1}] * 100)
-    assert commands_run() == {"mset": 1}
-    await store.get_many(keys)
-    await store.ttl_many(keys)
-    assert commands_run() == {"mget": 2}
-    await store.delete_many(keys)
-    assert commands_run() == {"unlink": 1}
+class TestRedisStoreCommands(CommandCases):
+    """On one server."""
 
 
 async def test_a_batch_with_ttl_is_one_transaction(
@@ -282,15 +170,6 @@ async def test_a_batch_with_ttl_is_one_transaction(
 ) -> None:
     await store.put_many([f"key {number}" for number in range(100)], [{"n": 1}] * 100, ttl=60)
     assert commands_run() == {"multi": 1, "set": 100, "exec": 1}
-
-
-async def test_no_command_is_sent_for_an_empty_batch(
-    store: RedisStore, commands_run: Callable[[], dict[str, int]]
-) -> None:
-    await store.put_many([], [])
-    assert await store.get_many([]) == []
-    assert await store.delete_many([]) == 0
-    assert commands_run() == {}
 
 
 async def test_each_call_is_one_round_trip(raw: Any) -> None:
@@ -302,10 +181,6 @@ async def test_each_call_is_one_round_trip(raw: Any) -> None:
         lambda store: store.get_many(keys),
         lambda store: store.delete_many(keys),
     ]
-    async with proxy_to(raw) as proxy, AsyncExitStack() as stack:
-        stores = [RedisStore(host=proxy.host, port=proxy.port, timeout=60) for _ in calls]
-        for store in stores:
-            await stack.enter_async_context(store)
-            await store.get("key")
-        proxy.delay(ROUND_TRIP)
-        assert await round_trips_of(*(call(store) for call, store in zip(calls, stores, strict=True))) == [1] * 5
+    async with proxy_to(raw) as proxy:
+        stores = partial(RedisStore, host=proxy.host, port=proxy.port, timeout=60)
+        assert await round_trips_through(proxy, stores, calls) == [1] * 5

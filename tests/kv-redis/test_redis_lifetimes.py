@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.errors import StoreConnectionError
 from key_value.aio.stores.redis import RedisStore
 from lifetimes import FORKS, check_closing_under_load, run_strictly
+from redis_cases import check_cancelled_close, connections_named, connections_to_cluster
 
 if TYPE_CHECKING:
     from servers.redis_cluster import RedisCluster
 
 NAME = "lifetimes"
-
-
-def connections(raw: Any) -> int:
-    return sum(client["name"] == NAME for client in raw.client_list())
 
 
 @pytest.fixture
@@ -31,33 +26,19 @@ def named_url(url: str) -> str:
 
 async def test_calls_under_way_at_close_are_answered_and_later_ones_reopen(named_url: str, raw: Any) -> None:
     await check_closing_under_load(RedisStore(url=named_url))
-    assert connections(raw) == 0
+    assert connections_named(raw, NAME) == 0
 
 
 async def test_calls_under_way_at_close_are_answered_on_a_cluster(
     redis_cluster: RedisCluster, raw_cluster: Any
 ) -> None:
     await check_closing_under_load(RedisStore(url=[f"{url}?client_name={NAME}" for url in redis_cluster.urls]))
-    for node in raw_cluster.get_primaries():
-        clients = raw_cluster.client_list(target_nodes=node)
-        assert [client for client in clients if client["name"] == NAME] == []
+    assert connections_to_cluster(raw_cluster, NAME) == 0
 
 
 async def test_a_close_that_is_cancelled_ends_the_connections_at_once(named_url: str, raw: Any) -> None:
-    store = RedisStore(url=named_url)
-    await store.get("key")
-    raw.client_pause(60_000, all=False)
-    put = asyncio.create_task(store.put("key", {"n": 1}))
-    closing = asyncio.create_task(store.close())
-    # As often as it takes until the put is sent and the close waits, however late the event loop is.
-    for _ in range(20):
-        await asyncio.sleep(0.002)
-    assert not put.done()
-    closing.cancel()
-    with pytest.raises(StoreConnectionError, match="the store was closed"):
-        await put
-    raw.client_unpause()
-    assert connections(raw) == 0
+    await check_cancelled_close(RedisStore(url=named_url), raw, "the store was closed")
+    assert connections_named(raw, NAME) == 0
 
 
 # Event loops, in programs of their own: a warning is an error that ends up in what they print
@@ -112,7 +93,7 @@ def printed_by(program: str, url: str) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are counted in /proc")
 def test_a_closed_loop_leaves_no_connection_at_the_next_use(named_url: str, raw: Any) -> None:
     assert printed_by(CLOSED_LOOPS, named_url) == ["1", "0"]
-    assert connections(raw) == 0
+    assert connections_named(raw, NAME) == 0
 
 
 def test_a_stopped_loop_leaves_no_connection_at_the_next_use_and_may_run_again(named_url: str, raw: Any) -> None:
@@ -123,4 +104,4 @@ def test_a_stopped_loop_leaves_no_connection_at_the_next_use_and_may_run_again(n
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_the_child_of_a_fork_has_connections_of_its_own(named_url: str, raw: Any) -> None:
     assert printed_by(FORKS, named_url) == [str([0] * 15)]
-    assert connections(raw) == 0
+    assert connections_named(raw, NAME) == 0

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from key_value.aio.errors import StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.redis import RedisStore
-from key_value.aio.testing import FaultProxy
+from redis_cases import connections_named, proxy_to
+
+from .conftest import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+    from key_value.aio.testing import FaultProxy
     from servers.redis import RedisServer
     from servers.redis_cluster import RedisCluster
 
@@ -31,17 +34,12 @@ async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
 
 @asynccontextmanager
 async def store_behind_proxy(raw: Any, timeout: float = 5.0) -> AsyncGenerator[tuple[RedisStore, FaultProxy]]:
-    options = raw.connection_pool.connection_kwargs
-    async with FaultProxy(options["host"], options["port"]) as proxy:
-        store = RedisStore(host=proxy.host, port=proxy.port, db=options["db"], timeout=timeout)
+    async with proxy_to(raw) as proxy:
+        store = RedisStore(host=proxy.host, port=proxy.port, db=DATABASE, timeout=timeout)
         try:
             yield store, proxy
         finally:
             await store.close()
-
-
-def connections(raw: Any) -> int:
-    return sum(client["name"] == NAME for client in raw.client_list())
 
 
 # What is called off
@@ -137,12 +135,12 @@ async def test_callers_of_a_server_that_is_away_do_not_storm_it() -> None:
 
 async def test_something_big_opens_further_connections_for_a_while(store: RedisStore, raw: Any) -> None:
     await store.put("key", {"n": 1})
-    assert connections(raw) == 1
+    assert connections_named(raw, NAME) == 1
     big = asyncio.ensure_future(store.put("big", {"text": "x" * 20_000_000}))
     await asyncio.sleep(0)
     assert await store.get("key") == {"n": 1}
     await big
-    assert 1 < connections(raw) <= 8
+    assert 1 < connections_named(raw, NAME) <= 8
 
 
 async def test_many_big_values_at_once_arrive_whole(store: RedisStore) -> None:

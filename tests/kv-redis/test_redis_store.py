@@ -9,18 +9,19 @@ from key_value.aio.stores.redis import RedisStore
 from key_value.aio.testing import StoreTests
 from key_value.aio.testing.batches import BatchTests
 from key_value.aio.testing.concurrency import ConcurrencyTests
-from key_value.aio.testing.contract import StoreContract
 from key_value.aio.testing.destruction import DestructionTests
 from key_value.aio.testing.enumeration import EnumerationTests
 from key_value.aio.testing.expiry import ExpiryTests
-from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.lifecycle import LifecycleTests
 from key_value.aio.testing.stateful import check_against_dict
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.sentinel import Sentinel as RawSentinel
+from redis_cases import RedisContract, RedisFaultTests
 from typing_extensions import override
+
+from .conftest import StoreWithClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,30 +34,8 @@ Client: Any = Redis  # which leaves its options untyped
 Sync: Any = SyncRedis  # which types its answers as those of the sync or of the async client
 
 
-class RedisContract(StoreContract[RedisStore]):
-    raw: Any
-    """The raw client, which the fixture `store` sets."""
-
-    @override
-    async def read_stored(self, store: RedisStore, collection: str, key: str) -> bytes | None:
-        return self.raw.get(f"{collection}::{key}")
-
-    @override
-    async def corrupt_stored(self, store: RedisStore, collection: str, key: str, data: bytes) -> None:
-        self.raw.set(f"{collection}::{key}", data)
-
-    @override
-    async def put_foreign(self, store: RedisStore) -> None:
-        self.raw.set("foreign", "text")
-        self.raw.hset("foreign::hash", "field", "text")
-
-    @override
-    async def has_foreign(self, store: RedisStore) -> bool:
-        return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
-
-
 class AnswerTests(
-    RedisContract,
+    RedisContract[RedisStore],
     BatchTests[RedisStore],
     EnumerationTests[RedisStore],
     DestructionTests[RedisStore],
@@ -65,27 +44,27 @@ class AnswerTests(
     """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
 
 
-class ClientContract(RedisContract):
+class ClientContract(RedisContract[RedisStore]):
     """What a store cannot do with a client that is passed in, which belongs to one event loop."""
 
     any_event_loop = False
+    url: str
 
-
-class StoreWithClient(RedisStore):
-    """Closes the clients as well, which the tests open for it."""
-
-    def __init__(self, client: Redis | RedisCluster, *others: Redis) -> None:
-        super().__init__(client=client)
-        self._clients = (client, *others)
+    @pytest.fixture
+    def store(self, url: str, raw: Any) -> RedisStore:
+        self.url, self.raw = url, raw
+        return self._open()
 
     @override
-    async def close(self) -> None:
-        await super().close()
-        for client in self._clients:
-            await client.aclose()
+    def reopen(self, store: RedisStore) -> RedisStore:
+        return self._open()
+
+    def _open(self) -> RedisStore:
+        """Return a store with a client of its own."""
+        raise NotImplementedError
 
 
-class TestRedisStore(RedisContract, StoreTests[RedisStore]):
+class TestRedisStore(RedisContract[RedisStore], StoreTests[RedisStore]):
     @pytest.fixture
     def store(self, url: str, raw: Any) -> RedisStore:
         self.url, self.raw = url, raw
@@ -101,29 +80,13 @@ class TestRedisStore(RedisContract, StoreTests[RedisStore]):
 
 
 class TestRedisStoreWithDecodingClient(ClientContract, StoreTests[RedisStore]):
-    @pytest.fixture
-    def store(self, url: str, raw: Any) -> RedisStore:
-        self.url, self.raw = url, raw
-        return self._open()
-
     @override
-    def reopen(self, store: RedisStore) -> RedisStore:
-        return self._open()
-
     def _open(self) -> RedisStore:
         return StoreWithClient(Client.from_url(self.url, decode_responses=True))
 
 
 class TestRedisStoreWithClient(ClientContract, AnswerTests):
-    @pytest.fixture
-    def store(self, url: str, raw: Any) -> RedisStore:
-        self.url, self.raw = url, raw
-        return self._open()
-
     @override
-    def reopen(self, store: RedisStore) -> RedisStore:
-        return self._open()
-
     def _open(self) -> RedisStore:
         return StoreWithClient(Client.from_url(self.url))
 
@@ -146,9 +109,6 @@ class TestRedisStoreWithClusterClient(ClientContract, AnswerTests):
         return self._open()
 
     @override
-    def reopen(self, store: RedisStore) -> RedisStore:
-        return self._open()
-
     def _open(self) -> RedisStore:
         return StoreWithClient(RedisCluster.from_url(self.url))
 
@@ -164,9 +124,6 @@ class TestRedisStoreWithSentinelClient(ClientContract, AnswerTests):
             yield self._open()
 
     @override
-    def reopen(self, store: RedisStore) -> RedisStore:
-        return self._open()
-
     def _open(self) -> RedisStore:
         sentinel: Any = Sentinel([self.place])
         return StoreWithClient(sentinel.master_for(self.service_name), *sentinel.sentinels)
@@ -188,12 +145,7 @@ class TestRedisStoreBehindSentinel(AnswerTests):
         return RedisStore(**self.options)
 
 
-class TestRedisStoreUnderFaults(FaultTests[RedisStore]):
-    @pytest.fixture
-    def server_address(self, raw: Any) -> tuple[str, int]:
-        options = raw.connection_pool.connection_kwargs
-        return options["host"], options["port"]
-
+class TestRedisStoreUnderFaults(RedisFaultTests[RedisStore]):
     @pytest.fixture
     @override
     def killable_server(self, private_redis: RedisServer) -> RedisServer:

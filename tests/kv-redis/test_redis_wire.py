@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.errors import DeserializationError, KeyValueStoreError
-from key_value.aio.stores.redis import RedisStore
 from key_value.aio.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
+    from key_value.aio.stores.redis import RedisStore
     from predecessor import Predecessor
 
 AMBIGUOUS = "a::b::c"
@@ -28,13 +28,6 @@ VALUES: dict[str, dict[str, Any]] = {
     "nested": {"items": [1, {"b": [[], {}, {"c": None}]}]},
     "50 KB": {"text": "x" * 50_000},
 }
-
-
-@pytest.fixture
-async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
-    assert raw.dbsize() == 0
-    async with RedisStore(url=url) as store:
-        yield store
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from glide import GlideClientConfiguration, GlideClusterClientConfiguration, NodeAddress
-from key_value.aio.stores.valkey import diagnosis
+from key_value.aio.stores.valkey import ValkeyStore, diagnosis
 from redis import Redis
 from redis.cluster import RedisCluster as RawCluster
+from redis_cases import counter_of_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from servers.valkey import ValkeyServer
     from servers.valkey_cluster import ValkeyCluster
@@ -68,25 +68,16 @@ def raw(url: str) -> Iterator[Any]:
 
 
 @pytest.fixture
+async def store(url: str, raw: Any) -> AsyncIterator[ValkeyStore]:
+    assert raw.dbsize() == 0
+    async with ValkeyStore.from_url(url) as store:
+        yield store
+
+
+@pytest.fixture
 def commands_run(raw: Any) -> Callable[[], dict[str, int]]:
     """Gives the commands that the server has run since it was last asked, and how often."""
-    return counter_of(raw)
-
-
-def counter_of(*nodes: Any) -> Callable[[], dict[str, int]]:
-    seen: Counter[str] = Counter()
-
-    def since_last() -> dict[str, int]:
-        calls: Counter[str] = Counter()
-        for node in nodes:
-            for name, each in node.info("commandstats").items():
-                calls[name.removeprefix("cmdstat_")] += each["calls"]
-        new = calls - seen
-        seen.update(new)
-        return {name: count for name, count in new.items() if name not in CONNECTING}
-
-    since_last()
-    return since_last
+    return counter_of_commands(CONNECTING, raw)
 
 
 @pytest.fixture
@@ -109,7 +100,9 @@ def raw_cluster(cluster_client: Any) -> Any:
 
 @pytest.fixture
 def cluster_commands_run(raw_cluster: Any) -> Callable[[], dict[str, int]]:
-    return counter_of(*(raw_cluster.get_redis_connection(node) for node in raw_cluster.get_primaries()))
+    return counter_of_commands(
+        CONNECTING, *(raw_cluster.get_redis_connection(node) for node in raw_cluster.get_primaries())
+    )
 
 
 @pytest.fixture

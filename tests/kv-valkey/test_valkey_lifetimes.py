@@ -12,6 +12,7 @@ from glide import GlideClient, GlideClientConfiguration
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
 from key_value.aio.stores.valkey import ValkeyStore
 from lifetimes import FORKS, check_closing_under_load, run_strictly
+from redis_cases import check_cancelled_close, connections_named, connections_to_cluster
 
 if TYPE_CHECKING:
     from glide import GlideClusterClientConfiguration
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
 NAME = "lifetimes"
 
 
-def connections(raw: Any) -> int:
-    return sum(client["name"] == NAME for client in raw.client_list())
-
-
 def has_connections(raw: Any, number: int) -> bool:
     """Whether there are as many, within a minute: the driver ends them in a thread of its own."""
     deadline = time.monotonic() + 60
-    while connections(raw) != number:
+    while connections_named(raw, NAME) != number:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -44,9 +41,9 @@ def named(config: GlideClientConfiguration) -> GlideClientConfiguration:
 
 async def test_nothing_is_contacted_before_the_first_use(named: GlideClientConfiguration, raw: Any) -> None:
     store = ValkeyStore(config=named)
-    assert connections(raw) == 0
+    assert connections_named(raw, NAME) == 0
     await store.get("key")
-    assert connections(raw) == 1
+    assert connections_named(raw, NAME) == 1
     await store.close()
 
 
@@ -54,7 +51,7 @@ async def test_calls_at_the_same_time_open_one_client(named: GlideClientConfigur
     async with ValkeyStore(config=named) as store:
         await store.close()
         await asyncio.gather(*(store.get(f"key {number}") for number in range(50)))
-        assert connections(raw) == 1
+        assert connections_named(raw, NAME) == 1
 
 
 async def test_the_caller_may_use_the_configuration_as_before(config: GlideClientConfiguration, raw: Any) -> None:
@@ -76,27 +73,13 @@ async def test_calls_under_way_at_close_are_answered_on_a_cluster(
 ) -> None:
     cluster_config.client_name = NAME
     await check_closing_under_load(ValkeyStore(config=cluster_config))
-    for node in raw_cluster.get_primaries():
-        clients = raw_cluster.client_list(target_nodes=node)
-        assert [client for client in clients if client["name"] == NAME] == []
+    assert connections_to_cluster(raw_cluster, NAME) == 0
 
 
 async def test_a_close_that_is_cancelled_ends_the_connections_at_once(
     named: GlideClientConfiguration, raw: Any
 ) -> None:
-    store = ValkeyStore(config=named)
-    await store.get("key")
-    raw.client_pause(60_000, all=False)
-    put = asyncio.create_task(store.put("key", {"n": 1}))
-    closing = asyncio.create_task(store.close())
-    # As often as it takes until the put is sent and the close waits, however late the event loop is.
-    for _ in range(20):
-        await asyncio.sleep(0.002)
-    assert not put.done()
-    closing.cancel()
-    with pytest.raises(StoreConnectionError, match="the client was closed"):
-        await put
-    raw.client_unpause()
+    await check_cancelled_close(ValkeyStore(config=named), raw, "the client was closed")
     assert has_connections(raw, 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 import traceback
@@ -17,8 +16,8 @@ from key_value.aio.stores.valkey import ValkeyStore
 from key_value.aio.urls import open_store
 from pydantic import SecretStr
 from redis import Redis
+from redis_cases import check_cluster_node_is_refused, documented_rights, use_everything
 from servers.valkey import ValkeyServer
-from workspace import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +212,7 @@ async def test_names_that_the_user_may_not_use_are_told(guarded_valkey: ValkeySe
 
 
 async def test_the_documented_rights_are_enough(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
-    guarded_raw.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *documented_rights())
+    guarded_raw.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *documented_rights("valkey"))
     async with at(guarded_valkey, "app", "hunter2") as store:
         await use_everything(store)
     guarded_raw.execute_command("ACL", "SETUSER", "app", "+select")
@@ -223,7 +222,7 @@ async def test_the_documented_rights_are_enough(guarded_valkey: ValkeyServer, gu
 
 async def test_the_documented_rights_are_enough_on_a_cluster(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
     everywhere = {"target_nodes": raw_cluster.PRIMARIES}
-    rights = [*documented_rights(), "+cluster|slots", "+ping"]
+    rights = [*documented_rights("valkey"), "+cluster|slots", "+ping"]
     raw_cluster.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *rights, **everywhere)
     try:
         url = valkey_cluster.url.replace("valkey://", "valkey://app:hunter2@")
@@ -231,28 +230,6 @@ async def test_the_documented_rights_are_enough_on_a_cluster(valkey_cluster: Val
             await use_everything(store)
     finally:
         raw_cluster.execute_command("ACL", "DELUSER", "app", **everywhere)
-
-
-def documented_rights() -> list[str]:
-    [rights] = re.findall(r"`ACL SETUSER app on >… ~\* ([^`]+)`", (ROOT / "docs/backends/valkey.md").read_text())
-    return rights.split()
-
-
-async def use_everything(store: ValkeyStore) -> None:
-    await store.put("key", {"n": 1}, ttl=60)
-    await store.put_many(["a", "b"], [{"n": 2}] * 2)
-    await store.put_many(["c", "d"], [{"n": 3}] * 2, ttl=60)
-    assert await store.get_many(["key", "a", "c"]) == [{"n": 1}, {"n": 2}, {"n": 3}]
-    assert await store.put_if_absent("e", {"n": 4}) is True
-    version = (await store.get_versioned("e")).version
-    assert version is not None
-    assert await store.delete_if_version("e", version) is True
-    assert len(await store.keys()) == 5
-    assert await store.collections() == ["default_collection"]
-    assert await store.delete("key") is True
-    assert await store.delete_many(["a", "b"]) == 2
-    assert await store.destroy_collection("default_collection") is True
-    assert await store.destroy() is True
 
 
 # What cannot be reached
@@ -298,13 +275,7 @@ async def test_a_server_that_is_no_node_of_a_cluster_is_told(url: str) -> None:
 async def test_a_node_of_a_cluster_given_as_one_server_is_told(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
     assert raw_cluster.dbsize() == 0
     store = ValkeyStore.from_url(valkey_cluster.url)
-    outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(20)), return_exceptions=True)
-    await store.close()
-    failures = [outcome for outcome in outcomes if outcome is not None]
-    assert failures
-    for failure in failures:
-        assert isinstance(failure, StoreSetupError)
-        assert "the server is a node of a cluster: pass cluster=True" in str(failure)
+    await check_cluster_node_is_refused(store, "pass cluster=True, or a client or config of a cluster")
 
 
 async def test_another_type_under_the_name_is_told(url: str, raw: Any) -> None:

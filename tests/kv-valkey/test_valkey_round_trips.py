@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.stores.valkey import ValkeyStore
-from key_value.aio.testing import FaultProxy
+from redis_cases import CommandCases, proxy_to
 from round_trips import ROUND_TRIP, round_trips_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from servers.valkey_cluster import ValkeyCluster
 
@@ -21,35 +21,16 @@ VALUES = [{"key": key} for key in KEYS]
 
 
 @pytest.fixture
-async def store(url: str, raw: Any) -> AsyncIterator[ValkeyStore]:
-    assert raw.dbsize() == 0
-    async with ValkeyStore.from_url(url) as store:
-        await store.put_if_absent("known", {})  # by which the server has the scripts
-        await store.put_many(["known"], [{}], ttl=1)
-        await store.delete("known")
-        yield store
+async def store(store: ValkeyStore) -> ValkeyStore:
+    """Of this package, with the scripts loaded into the server."""
+    await store.put_if_absent("known", {})
+    await store.put_many(["known"], [{}], ttl=1)
+    await store.delete("known")
+    return store
 
 
-async def test_each_operation_is_one_command(store: ValkeyStore, commands_run: CommandsRun) -> None:
-    await store.put("key", {"n": 1})
-    assert commands_run() == {"set": 1}
-    await store.put("key", {"n": 1}, ttl=60)
-    assert commands_run() == {"set": 1}
-    await store.get("key")
-    await store.ttl("key")
-    assert commands_run() == {"get": 2}
-    await store.delete("key")
-    assert commands_run() == {"unlink": 1}
-
-
-async def test_each_batch_is_one_command(store: ValkeyStore, commands_run: CommandsRun) -> None:
-    await store.put_many(KEYS, VALUES)
-    assert commands_run() == {"mset": 1}
-    await store.get_many(KEYS)
-    await store.ttl_many(KEYS)
-    assert commands_run() == {"mget": 2}
-    await store.delete_many(KEYS)
-    assert commands_run() == {"unlink": 1}
+class TestValkeyStoreCommands(CommandCases):
+    """On one server."""
 
 
 async def test_a_batch_with_ttl_is_one_script(store: ValkeyStore, commands_run: CommandsRun) -> None:
@@ -62,20 +43,12 @@ async def test_a_conditional_write_is_one_script(store: ValkeyStore, commands_ru
     assert commands_run() == {"evalsha": 1, "get": 1, "set": 1}
 
 
-async def test_no_command_is_sent_for_an_empty_batch(store: ValkeyStore, commands_run: CommandsRun) -> None:
-    await store.put_many([], [])
-    assert await store.get_many([]) == []
-    assert await store.delete_many([]) == 0
-    assert commands_run() == {}
-
-
 @pytest.mark.parametrize("size", [100, 1200])
 async def test_each_call_is_one_round_trip(store: ValkeyStore, raw: Any, size: int) -> None:
     keys, values = [f"key {number}" for number in range(size)], [{"n": 1}] * size
     await store.put_many(keys, values)
-    options = raw.connection_pool.connection_kwargs
     async with (
-        FaultProxy(options["host"], options["port"]) as proxy,
+        proxy_to(raw) as proxy,
         ValkeyStore(host=proxy.host, port=proxy.port, timeout=60) as delayed,
     ):
         await delayed.get("key")

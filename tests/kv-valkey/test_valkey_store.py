@@ -13,11 +13,10 @@ from key_value.aio.stores.valkey import ValkeyStore
 from key_value.aio.testing import StoreTests
 from key_value.aio.testing.batches import BatchTests
 from key_value.aio.testing.concurrency import ConcurrencyTests
-from key_value.aio.testing.contract import StoreContract
 from key_value.aio.testing.destruction import DestructionTests
 from key_value.aio.testing.enumeration import EnumerationTests
-from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.stateful import check_against_dict
+from redis_cases import RedisContract, RedisFaultTests
 from typing_extensions import override
 
 if TYPE_CHECKING:
@@ -30,30 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ValkeyContract(StoreContract[ValkeyStore]):
-    raw: Any
-    """The raw client, which the fixture `store` sets."""
-
-    @override
-    async def read_stored(self, store: ValkeyStore, collection: str, key: str) -> bytes | None:
-        return self.raw.get(f"{collection}::{key}")
-
-    @override
-    async def corrupt_stored(self, store: ValkeyStore, collection: str, key: str, data: bytes) -> None:
-        self.raw.set(f"{collection}::{key}", data)
-
-    @override
-    async def put_foreign(self, store: ValkeyStore) -> None:
-        self.raw.set("foreign", "text")
-        self.raw.hset("foreign::hash", "field", "text")
-
-    @override
-    async def has_foreign(self, store: ValkeyStore) -> bool:
-        return (self.raw.get("foreign"), self.raw.hget("foreign::hash", "field")) == (b"text", b"text")
-
-
 class ClientTests(
-    ValkeyContract,
+    RedisContract[ValkeyStore],
     BatchTests[ValkeyStore],
     EnumerationTests[ValkeyStore],
     DestructionTests[ValkeyStore],
@@ -62,7 +39,7 @@ class ClientTests(
     """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
 
 
-class TestValkeyStore(ValkeyContract, StoreTests[ValkeyStore]):
+class TestValkeyStore(RedisContract[ValkeyStore], StoreTests[ValkeyStore]):
     @pytest.fixture
     def store(self, url: str, raw: Any) -> ValkeyStore:
         self.url, self.raw = url, raw
@@ -79,7 +56,7 @@ class TestValkeyStore(ValkeyContract, StoreTests[ValkeyStore]):
         return "key_value.aio.stores.valkey:ValkeyStore", options
 
 
-class TestValkeyStoreOnCluster(ValkeyContract, StoreTests[ValkeyStore]):
+class TestValkeyStoreOnCluster(RedisContract[ValkeyStore], StoreTests[ValkeyStore]):
     @pytest.fixture
     def store(self, valkey_cluster: ValkeyCluster, raw_cluster: Any) -> ValkeyStore:
         self.url, self.raw = valkey_cluster.url, raw_cluster
@@ -150,12 +127,7 @@ class TestValkeyStoreWithClusterClient(ClientOfOneLoopTests):
             yield store
 
 
-class TestValkeyStoreUnderFaults(FaultTests[ValkeyStore]):
-    @pytest.fixture
-    def server_address(self, raw: Any) -> tuple[str, int]:
-        options = raw.connection_pool.connection_kwargs
-        return options["host"], options["port"]
-
+class TestValkeyStoreUnderFaults(RedisFaultTests[ValkeyStore]):
     @pytest.fixture
     @override
     def killable_server(self, private_valkey: ValkeyServer) -> ValkeyServer:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import Certificates
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
 from key_value.aio.stores.valkey import ValkeyStore
-from workspace import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -21,47 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("patient_diagnosis")
 
-OPENSSL_CONFIG = """
-[req]
-distinguished_name = name
-[name]
-[authority]
-basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign
-subjectKeyIdentifier = hash
-[server]
-basicConstraints = CA:FALSE
-subjectAltName = DNS:localhost
-authorityKeyIdentifier = keyid
-"""
-
-
-class Certificates:
-    """Two authorities, and a certificate for `localhost` that the first one signed; made by openssl."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        (folder / "openssl.cnf").write_text(OPENSSL_CONFIG)
-        self.authority = self._make("authority")
-        self.other_authority = self._make("other_authority", extensions="authority")
-        self.server = self._make("server", "-CA", self.authority, "-CAkey", str(folder / "authority.key"))
-        self.server_key = str(folder / "server.key")
-
-    def _make(self, name: str, *arguments: str, extensions: str = "") -> str:
-        certificate = str(self._folder / f"{name}.crt")
-        run(
-            *("openssl", "req", "-x509", "-config", self._folder / "openssl.cnf", "-days", "2"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
-            *("-subj", f"/CN={name}", "-extensions", extensions or name),
-            *("-keyout", self._folder / f"{name}.key", "-out", certificate, *arguments),
-        )
-        return certificate
-
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: apt-get install openssl")
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 

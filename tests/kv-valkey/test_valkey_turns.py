@@ -19,13 +19,6 @@ VALUES = [{"key": key} for key in KEYS]
 
 
 @pytest.fixture
-async def store(url: str, raw: Any) -> AsyncIterator[ValkeyStore]:
-    assert raw.dbsize() == 0
-    async with ValkeyStore.from_url(url) as store:
-        yield store
-
-
-@pytest.fixture
 async def cluster_store(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> AsyncIterator[ValkeyStore]:
     assert not raw_cluster.keys("*")
     async with ValkeyStore.from_url(f"{valkey_cluster.url}?cluster=true") as store:
