@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import aerospike
 import pytest
+from key_value.aio.stores.aerospike import AerospikeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from servers.aerospike import AerospikeServer
 
@@ -90,6 +91,12 @@ def raw(url: str) -> Iterator[Raw]:
     raw.truncate()
     yield raw
     raw.close()
+
+
+@pytest.fixture
+async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
+    async with AerospikeStore(**raw.options) as store:
+        yield store
 
 
 @pytest.fixture

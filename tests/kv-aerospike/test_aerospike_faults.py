@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import random
 import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from fault_cases import FreezeCases, RestartCases, check_cancelled_calls_leave_no_answers
 from key_value.aio.errors import StoreConnectionError, StoreTimeoutError
 from key_value.aio.stores.aerospike import AerospikeStore
 from key_value.aio.testing import FaultProxy
 from key_value.aio.testing.contract import eventually
 from key_value.aio.testing.load import Load
+from lifetimes import FORK_IN_A_CALL, check_closing_at_once, check_fork, needs_fork
+from typing_extensions import override
 from workspace import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from servers.aerospike import AerospikeServer
 
@@ -32,12 +33,6 @@ TIMEOUT = 3.0
 LOAD = Load(200, seconds=TIMEOUT + 30.0)
 
 
-@pytest.fixture
-async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
-    async with AerospikeStore(**raw.options) as store:
-        yield store
-
-
 def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
     return AerospikeStore(hosts=[(server.host, server.port)], **options)
 
@@ -45,35 +40,37 @@ def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
 # Servers that die
 
 
-async def serves_again(store: AerospikeStore) -> bool:
-    """The client asks a server that failed often again after up to a second."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(StoreConnectionError):
-            return await LOAD.is_served(store)
-        await asyncio.sleep(0.1)
-    return False
+class TestAerospikeStoreInOutages(FreezeCases[AerospikeStore], RestartCases[AerospikeStore]):
+    load = LOAD
+    timeout = TIMEOUT
+    # The client does not look at the server itself meanwhile, however long a start takes.
+    restart_options: ClassVar[dict[str, Any]] = {"timeout": 60.0, "client_config": {"tend_interval": 300_000}}
+    blocks_event_loop = True
 
+    @pytest.fixture
+    @override
+    def private_server(self, private_aerospike: AerospikeServer) -> AerospikeServer:
+        return private_aerospike
 
-async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
-    private_aerospike: AerospikeServer,
-) -> None:
-    async with store_of(private_aerospike, timeout=TIMEOUT) as store:
-        errors = await LOAD.errors_after(store, private_aerospike.pause)
+    @override
+    def open(self, server: AerospikeServer, **options: Any) -> AerospikeStore:
+        return store_of(server, **options)
+
+    @override
+    def check_errors_of_freeze(self, errors: Sequence[Exception]) -> None:
         assert any(isinstance(error, StoreTimeoutError) for error in errors)
         # Once many calls have failed, the client refuses others for up to a second.
         assert {type(error) for error in errors} <= {StoreTimeoutError, StoreConnectionError}
-        private_aerospike.resume()
-        assert await serves_again(store)
 
-
-async def test_the_first_use_after_a_restart_finds_no_dead_connection(private_aerospike: AerospikeServer) -> None:
-    # The client does not look at the server itself meanwhile, however long a start takes.
-    async with store_of(private_aerospike, timeout=60.0, client_config={"tend_interval": 300_000}) as store:
-        assert await LOAD.is_served(store)
-        # Not in a thread: neither the event loop nor a call learns of it.
-        private_aerospike.restart()
-        assert await LOAD.is_served(store)
+    @override
+    async def recovers(self, store: AerospikeStore) -> bool:
+        """Whether the load is served, within a minute: the client retries the server after up to a second."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with suppress(StoreConnectionError):
+                return await LOAD.is_served(store)
+            await asyncio.sleep(0.1)
+        return False
 
 
 async def test_every_call_fails_once_the_client_knows_no_server_any_more(private_aerospike: AerospikeServer) -> None:
@@ -126,24 +123,8 @@ async def test_every_call_fails_once_the_client_knows_no_server_any_more(private
 # Threads and time
 
 
-async def cancel_at_random(calls: list[Awaitable[object]]) -> None:
-    chance = random.Random(7)  # noqa: S311 — the same every time
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    while any(not task.done() for task in tasks):
-        for task in chance.sample(tasks, 50):
-            task.cancel()
-        await asyncio.sleep(chance.choice([0, 0, 0.001]))
-
-
 async def test_a_cancelled_call_harms_no_other(store: AerospikeStore) -> None:
-    keys = [f"key {number}" for number in range(300)]
-    await store.put_many(keys, [{"key": key} for key in keys])
-    for _ in range(3):
-        await cancel_at_random([store.get(key) for key in keys])
-        await cancel_at_random([store.get_many([key, "absent"]) for key in keys])
-        await cancel_at_random([store.put(key, {"key": key}, ttl=600) for key in keys])
-        await cancel_at_random([store.put_many([key], [{"key": key}], ttl=600) for key in keys])
-    assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
+    await check_cancelled_calls_leave_no_answers(store, calls=300, ttl=600)
 
 
 async def test_a_single_operation_does_not_wait_behind_batches(raw: Raw) -> None:
@@ -175,19 +156,7 @@ async def test_calls_that_wait_for_a_thread_fail_at_their_own_time_limit(raw: Ra
 
 
 async def test_calls_under_way_when_the_store_is_closed_are_answered(store: AerospikeStore) -> None:
-    answers: list[object] = []
-
-    async def use(number: int) -> None:
-        while len(answers) < LOAD.users:
-            await store.put(f"key {number}", {"n": number})
-            answers.append(await store.get_many([f"key {number}", "absent"]) == [{"n": number}, None])
-
-    users = [asyncio.ensure_future(use(number)) for number in range(50)]
-    await asyncio.sleep(0.01)
-    await asyncio.gather(*(store.close() for _ in range(3)))
-    await asyncio.gather(*users)
-    assert set(answers) == {True}
-    assert await LOAD.is_served(store)
+    await check_closing_at_once(store, LOAD)
 
 
 async def test_closing_ends_every_thread_and_the_next_use_starts_one(store: AerospikeStore) -> None:
@@ -238,47 +207,8 @@ for number in range(3):
 # Forks
 
 
-FORKING = """
-import asyncio, json, os, sys
-from key_value.aio.stores.aerospike import AerospikeStore
-
-store = AerospikeStore(**json.loads(sys.argv[1]))
-
-async def use(who):
-    for number in range(200):
-        key = f"{who} {number}"
-        await store.put(key, {"key": key})
-        assert await store.get(key) == {"key": key}
-        assert await store.get_many([key]) == [{"key": key}]
-
-async def use_and_close(who):
-    await use(who)
-    await store.close()
-
-def child(run):
-    code = 1
-    try:
-        run(use_and_close("child"))
-        code = 0
-    finally:
-        os._exit(code)
-
-def wait_for(process):
-    print(os.waitpid(process, 0)[1])
-"""
-
 FORKS = {
-    "in a call, for another event loop": """
-async def main():
-    await use("idle")
-    under_way = asyncio.ensure_future(use("before"))
-    await asyncio.sleep(0.01)
-    process = os.fork() or child(asyncio.run)
-    await asyncio.gather(use("parent"), under_way)
-    await asyncio.to_thread(wait_for, process)
-
-asyncio.run(main())
-""",
+    "in a call, for another event loop": FORK_IN_A_CALL,
     # Both at once cannot use it: asyncio's threads wake it through one socket, which both would read.
     "between calls, for the same event loop": """
 loop = asyncio.new_event_loop()
@@ -289,14 +219,15 @@ loop.run_until_complete(use("parent"))
 """,
 }
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
-
 
 @needs_fork
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 async def test_a_forked_child_and_its_parent_have_clients_of_their_own(raw: Raw, fork: str) -> None:
-    arguments = ("-W", "ignore", "-c", FORKING + fork, json.dumps(raw.options))
-    assert await asyncio.to_thread(run, sys.executable, *arguments) == "0\n"
+    beginning = f"""
+from key_value.aio.stores.aerospike import AerospikeStore
+store = AerospikeStore(**{raw.options!r})
+"""
+    await check_fork(beginning, fork, calls=200)
 
 
 @needs_fork

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import pickle
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
 from key_value.aio.stores.aerospike import AerospikeStore
 from key_value.aio.urls import open_store
+from probes import serves, text_of
 from servers.aerospike import AerospikeServer
 from workspace import run
 
@@ -73,16 +73,6 @@ BAD_URLS = [
     "aerospike://db?timeout=soon",
     "aerospike://db/app#cache",
 ]
-
-
-async def serves(store: AerospikeStore) -> bool:
-    async with store:
-        await store.put("key", {"n": 1})
-        return await store.get("key") == {"n": 1}
-
-
-def text_of(error: BaseException) -> str:
-    return f"{error!r} {''.join(traceback.format_exception(type(error), error, error.__traceback__))}"
 
 
 # Options

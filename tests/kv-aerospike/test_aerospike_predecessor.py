@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from key_value.aio.stores.aerospike import AerospikeStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
+    from key_value.aio.stores.aerospike import AerospikeStore
     from predecessor import Predecessor
 
     from .conftest import Raw
@@ -30,12 +30,6 @@ COLLECTIONS = ("users", "höme")
 @pytest.fixture(scope="module")
 def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Predecessor:
     return predecessor_of("aerospike")
-
-
-@pytest.fixture
-async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
-    async with AerospikeStore(**raw.options) as store:
-        yield store
 
 
 def written_as(raw: Raw) -> str:

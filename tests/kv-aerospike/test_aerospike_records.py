@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from contextlib import suppress
@@ -15,7 +14,6 @@ from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.core.envelope import dump_entry
 from key_value.aio.errors import DeserializationError, KeyValueStoreError, StoreSetupError, ValueTooLargeError
 from key_value.aio.stores.aerospike import AerospikeStore
-from key_value.aio.stores.aerospike.client import Records
 from key_value.aio.stores.aerospike.names import original_names, stored_names, stored_prefix
 from key_value.aio.testing.contract import eventually
 from servers.aerospike import AerospikeServer
@@ -23,18 +21,12 @@ from servers.aerospike import AerospikeServer
 from .conftest import CONNECTING, Driver, Raw
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from tests.conftest import RunServer
 
 YEAR = 365 * 24 * 60 * 60
 NEVER = 2**32 - 1
-
-
-@pytest.fixture
-async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
-    async with AerospikeStore(**raw.options) as store:
-        yield store
 
 
 def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
@@ -251,172 +243,6 @@ async def test_a_namespace_with_smaller_records_says_how_to_tell_the_store(run_s
                 await told.put("key", {"text": "x" * 70_000})
 
 
-# Versions
-
-
-async def test_a_version_is_none_of_an_entry_that_was_removed_and_put_again(store: AerospikeStore, raw: Raw) -> None:
-    await store.put("key", {"n": 1}, collection="shelf")
-    version = (await store.get_versioned("key", collection="shelf")).version
-    assert version is not None
-    await store.delete("key", collection="shelf")
-    await store.put("key", {"n": 2}, collection="shelf")
-    assert raw.meta("shelf::key")["gen"] == 1
-    assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
-    assert not await store.delete_if_version("key", version, collection="shelf")
-    assert await store.get("key", collection="shelf") == {"n": 2}
-
-
-async def test_a_plain_write_of_the_same_text_is_another_version(store: AerospikeStore, raw: Raw) -> None:
-    await store.put("key", {"n": 1}, collection="shelf")
-    version = (await store.get_versioned("key", collection="shelf")).version
-    assert version is not None
-    raw.put("shelf::key", raw.bins("shelf::key") or {})
-    assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
-    assert not await store.delete_if_version("key", version, collection="shelf")
-
-
-@pytest.mark.parametrize("replaced", [True, False], ids=["put again", "removed"])
-async def test_a_record_that_changes_between_the_look_and_the_write_is_left(
-    store: AerospikeStore, raw: Raw, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
-) -> None:
-    await store.put("key", {"n": 1}, collection="shelf")
-    version = (await store.get_versioned("key", collection="shelf")).version
-    assert version is not None
-    look = Records.get
-
-    def look_and_be_late(records: Records, deadline: float | None, name: str) -> Any:
-        found = look(records, deadline, name)
-        raw.client.remove(raw.key(name))
-        if replaced:
-            # With the number of writes that the record had before.
-            raw.put(name, {"value": '{"value": {"n": 2}}'})
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Records, "get", look_and_be_late)
-        assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
-    assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
-    if replaced:
-        assert raw.meta("shelf::key")["gen"] == 1
-    await store.delete("key", collection="shelf")
-    await store.put("key", {"n": 1}, collection="shelf")
-    version = (await store.get_versioned("key", collection="shelf")).version
-    assert version is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(Records, "get", look_and_be_late)
-        assert not await store.delete_if_version("key", version, collection="shelf")
-    assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
-
-
-@pytest.mark.parametrize(
-    "version", ["1", "0-" + "a" * 40, "1-" + "A" * 40, "123456-" + "a" * 40, "1-" + "a" * 39, "x", "-1-" + "a" * 40]
-)
-async def test_a_version_that_aerospike_cannot_give_is_refused(store: AerospikeStore, version: str) -> None:
-    await store.put("key", {"n": 1})
-    given = (await store.get_versioned("key")).version
-    assert given is not None
-    forged = given[:9] + version
-    with pytest.raises(ValueError, match="version"):
-        await store.put_if_version("key", {"n": 2}, forged)
-    with pytest.raises(ValueError, match="version"):
-        await store.delete_if_version("key", forged)
-
-
-async def test_an_entry_that_expired_by_our_clock_alone_is_replaced_if_absent(store: AerospikeStore, raw: Raw) -> None:
-    envelope = {"key": "key", "collection": "shelf", "value": {"n": 1}, "expires_at": "2020-01-01T00:00:00+00:00"}
-    raw.put("shelf::key", {"value": json.dumps(envelope)})
-    assert await store.put_if_absent("key", {"n": 2}, collection="shelf")
-    assert not await store.put_if_absent("key", {"n": 3}, collection="shelf")
-    assert await store.get("key", collection="shelf") == {"n": 2}
-
-
-# Requests
-
-
-async def test_each_operation_is_one_request_and_a_write_by_version_two(
-    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
-) -> None:
-    await store.put("key", {"n": 1}, ttl=60)
-    assert requests_made() == {"client_write_success": 1}
-    await store.get("key")
-    await store.ttl("key")
-    assert requests_made() == {"client_read_success": 2}
-    assert await store.put_if_absent("new", {"n": 1})
-    assert requests_made() == {"client_write_success": 1}
-    version = (await store.get_versioned("key")).version
-    assert version is not None
-    requests_made()
-    assert await store.put_if_version("key", {"n": 2}, version)
-    assert requests_made() == {"client_read_success": 1, "client_write_success": 1}
-    assert await store.delete("key")
-    assert requests_made() == {"client_delete_success": 1}
-
-
-async def test_a_batch_of_thousands_is_one_request_and_an_empty_one_none(
-    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
-) -> None:
-    keys = [f"key {number}" for number in range(5000)]
-    await store.put_many(keys, [{"n": 1}] * 5000, ttl=600)
-    assert requests_made() == {"batch_index_initiate": 1}
-    assert await store.get_many(keys) == [{"n": 1}] * 5000
-    assert requests_made() == {"batch_index_initiate": 1}
-    assert await store.delete_many(keys) == 5000
-    assert requests_made() == {"batch_index_initiate": 1}
-    await store.put_many([], [])
-    assert await store.get_many([]) == []
-    assert await store.delete_many([]) == 0
-    assert requests_made() == {}
-
-
-async def test_a_batch_beyond_what_a_server_takes_is_cut(
-    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
-) -> None:
-    keys = [f"key {number}" for number in range(5002)]
-    await store.put_many(keys, [{"n": 1}] * 5002)
-    assert requests_made() == {"batch_index_initiate": 2}
-    assert await store.get_many(keys) == [{"n": 1}] * 5002
-    assert await store.delete_many(keys) == 5002
-    values = [{"text": "x" * 1_000_000}] * 40
-    await store.put_many(keys[:40], values)
-    assert await store.get_many(keys[:40]) == values
-
-
-async def test_a_small_collection_is_listed_with_few_requests(
-    store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
-) -> None:
-    await store.put_many(["a", "b"], [{"n": 1}] * 2, collection="shelf")
-    requests_made()
-    assert sorted(await store.keys("shelf")) == ["a", "b"]
-    # Of 1, 16, 256 and all other partitions.
-    assert requests_made() == {"pi_query_long_basic_complete": 4}
-
-
-async def test_pages_are_about_as_large_as_asked_for(store: AerospikeStore) -> None:
-    keys = [f"key {number}" for number in range(20_000)]
-    for start in range(0, 20_000, 5000):
-        await store.put_many(keys[start : start + 5000], [{"n": 1}] * 5000, collection="shelf")
-    sizes: list[int] = []
-    cursor = None
-    while not sizes or cursor is not None:
-        page = await store.scan("shelf", cursor=cursor, limit=1000)
-        sizes.append(len(page.keys))
-        cursor = page.cursor
-    assert sum(sizes) == 20_000
-    assert max(sizes) < 1500
-    assert len(sizes) <= 41  # each half full at least, but for the last
-
-
-@pytest.mark.parametrize(
-    "cursor", ["0/1", "4096/1/", "0/0/", "0/4097/", "1/1/" + "0" * 40, "0/2/" + "0" * 40, "0/1/zz"]
-)
-async def test_a_cursor_that_is_no_position_is_refused(store: AerospikeStore, cursor: str) -> None:
-    await store.put_many([f"key {number}" for number in range(100)], [{"n": 1}] * 100)
-    given = (await store.scan(limit=1)).cursor
-    assert given is not None
-    with pytest.raises(ValueError, match="cursor"):
-        await store.scan(cursor=given[:9] + cursor)
-
-
 # Destroying
 
 
@@ -445,10 +271,3 @@ async def test_sets_of_one_namespace_are_stores_of_their_own(store: AerospikeSto
         assert await store.get("a") == {"n": 1}
         await other.destroy()
         assert await store.get("a") == {"n": 1}
-
-
-async def test_calls_of_many_tasks_are_made_at_once(raw: Raw) -> None:
-    async with AerospikeStore(**raw.options, max_connections=3) as store:
-        await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for number in range(500)))
-        found = await asyncio.gather(*(store.get(f"key {number}") for number in range(500)))
-        assert found == [{"n": number} for number in range(500)]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from key_value.aio.stores.memcached import MemcachedStore
+from key_value.aio.testing import FaultProxy
+from key_value.aio.testing.load import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
     from servers.memcached import MemcachedServer
+
+TIMEOUT = 2.0
+# A busy machine may add to it.
+LOAD = Load(200, seconds=TIMEOUT + 20.0)
 
 
 class Raw:
@@ -76,6 +83,12 @@ def raw_connection(url: str) -> Generator[Raw]:
         raw.close()
 
 
+@asynccontextmanager
+async def proxied(raw: Raw, **options: Any) -> AsyncGenerator[tuple[FaultProxy, MemcachedStore]]:
+    async with FaultProxy(*raw.address) as proxy, MemcachedStore(host=proxy.host, port=proxy.port, **options) as store:
+        yield proxy, store
+
+
 @pytest.fixture
 def url(memcached_server: MemcachedServer) -> str:
     return memcached_server.url
@@ -86,6 +99,13 @@ def raw(url: str) -> Iterator[Raw]:
     with raw_connection(url) as raw:
         assert raw.ask("flush_all") == "OK"
         yield raw
+
+
+@pytest.fixture
+async def store(raw: Raw) -> AsyncIterator[MemcachedStore]:
+    host, port = raw.address
+    async with MemcachedStore(host=host, port=port) as store:
+        yield store
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from aiomcache import Client
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError
 from key_value.aio.stores.memcached import MemcachedStore
 from key_value.aio.urls import open_store
+from probes import serves
 from servers.memcached import MemcachedServer
 
 if TYPE_CHECKING:
@@ -35,12 +36,6 @@ BAD_URLS = {
     "port that is no number": "memcached://localhost:port",
     "fragment": "memcached://localhost#1",
 }
-
-
-async def serves(store: MemcachedStore) -> bool:
-    async with store:
-        await store.put("key", {"n": 1})
-        return await store.get("key") == {"n": 1}
 
 
 # Options

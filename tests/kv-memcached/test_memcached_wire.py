@@ -33,13 +33,6 @@ OVERHEAD = 48 + 8 + 1 + 2 + 250
 
 
 @pytest.fixture
-async def store(raw: Any) -> AsyncIterator[MemcachedStore]:
-    host, port = raw.address
-    async with MemcachedStore(host=host, port=port) as store:
-        yield store
-
-
-@pytest.fixture
 async def v1_store(raw: Any) -> AsyncIterator[MemcachedStore]:
     host, port = raw.address
     strategy = MemcachedV1KeySanitizationStrategy()

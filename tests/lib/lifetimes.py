@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from key_value.aio.errors import StoreTimeoutError
 from workspace import run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from key_value.aio.testing.load import Load
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 
 _BEGINNING = """
 import asyncio, gc, logging, os, signal, threading, time
@@ -121,6 +127,70 @@ async def check_closing_under_load(store: Any) -> None:
     await asyncio.gather(*users)
     await store.close()
     assert set(outcomes) == {True}
+
+
+async def check_closing_at_once(store: Any, load: Load) -> None:
+    """Check that every call in flight is answered when several tasks close the store, which then serves the load."""
+    answers: list[object] = []
+
+    async def use(number: int) -> None:
+        while len(answers) < load.users:
+            await store.put(f"key {number}", {"n": number})
+            answers.append(await store.get_many([f"key {number}", "absent"]) == [{"n": number}, None])
+
+    users = [asyncio.ensure_future(use(number)) for number in range(50)]
+    await asyncio.sleep(0.01)
+    await asyncio.gather(*(store.close() for _ in range(3)))
+    await asyncio.gather(*users)
+    assert set(answers) == {True}
+    assert await load.is_served(store)
+
+
+_FORKED_USE = """
+async def use(who):
+    for number in range(CALLS):
+        key = f"{who} {number}"
+        await store.put(key, {"key": key})
+        assert await store.get(key) == {"key": key}
+        assert await store.get_many([key]) == [{"key": key}]
+
+async def use_and_close(who):
+    await use(who)
+    await store.close()
+
+def child(run):
+    code = 1
+    try:
+        run(use_and_close("child"))
+        code = 0
+    finally:
+        os._exit(code)
+
+def wait_for(process):
+    print(os.waitpid(process, 0)[1])
+"""
+
+FORK_IN_A_CALL = """
+async def main():
+    await use("idle")
+    under_way = asyncio.ensure_future(use("before"))
+    await asyncio.sleep(0.01)
+    process = os.fork() or child(asyncio.run)
+    await asyncio.gather(use("parent"), under_way)
+    await asyncio.to_thread(wait_for, process)
+
+asyncio.run(main())
+"""
+"""The child uses an event loop of its own."""
+
+
+async def check_fork(beginning: str, fork: str, *, calls: int = 300) -> None:
+    """Run the program `fork`, in which a parent and its child use the `store` that the code `beginning` opens.
+
+    The program calls `use`, `child` and `wait_for` of `_FORKED_USE`. Each use makes `calls` calls of each kind.
+    """
+    program = _BEGINNING + beginning + _FORKED_USE.replace("CALLS", str(calls)) + fork
+    assert await asyncio.to_thread(run, sys.executable, "-W", "ignore", "-c", program) == "0\n"
 
 
 # Prepend code with the imports, `store`, and `use()`, which calls it. Prints the exit statuses of the children: five
