@@ -12,8 +12,10 @@ from botocore.exceptions import ClientError  # pyright: ignore[reportMissingType
 from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — it has none
 from key_value.aio.stores.s3 import S3Store
 
+from .service import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from servers.ceph import CephGateway
     from servers.s3 import S3Server
@@ -145,6 +147,19 @@ def ceph_place(ceph: CephGateway, raw_ceph: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> S3Store:
     return S3Store(**place)
+
+
+@pytest.fixture
+async def service(s3_server: S3Server) -> AsyncIterator[Service]:
+    async with Service(s3_server.endpoint) as service:
+        yield service
+
+
+@pytest.fixture
+async def store_at_service(service: Service, place: dict[str, Any]) -> AsyncIterator[S3Store]:
+    async with S3Store(**at(place, service.url)) as store:
+        service.requests.clear()
+        yield store
 
 
 @pytest.fixture

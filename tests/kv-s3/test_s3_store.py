@@ -12,7 +12,6 @@ from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStu
 from key_value.aio.stores.s3 import S3Store
 from key_value.aio.testing import StoreTests
 from key_value.aio.testing.batches import BatchTests
-from key_value.aio.testing.contract import StoreContract
 from key_value.aio.testing.corruption import CorruptionTests
 from key_value.aio.testing.destruction import DestructionTests
 from key_value.aio.testing.enumeration import EnumerationTests
@@ -20,7 +19,7 @@ from key_value.aio.testing.expiry import ExpiryTests
 from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.names import NameTests
 from key_value.aio.testing.stateful import check_against_dict
-from key_value.aio.testing.versioned import VersionedTests
+from service_cases import ServiceClientTests, ServiceContract
 from typing_extensions import override
 
 from .conftest import REGION, at, options_of
@@ -34,20 +33,10 @@ if TYPE_CHECKING:
 Session: Any = aioboto3.Session  # which leaves its methods untyped
 
 
-class S3Contract(StoreContract[S3Store]):
-    time_limit = 200.0
+class S3Contract(ServiceContract[S3Store]):
+    store_type = S3Store
     secrets = ("correct/horse+battery", "hunter2hunter2")
     raw: Raw
-    place: dict[str, Any]
-    """What the fixture `store` sets."""
-
-    @override
-    def reopen(self, store: S3Store) -> S3Store:
-        return S3Store(**self.place)
-
-    @override
-    def address(self, store: S3Store) -> tuple[str, dict[str, Any]]:
-        return "key_value.aio.stores.s3:S3Store", self.place
 
     @override
     async def read_stored(self, store: S3Store, collection: str, key: str) -> bytes | None:
@@ -74,14 +63,9 @@ class TestS3Store(S3Contract, StoreTests[S3Store]):
     # More than a page of S3; each takes two requests, and the kit's tests have a minute.
     many_keys = 1_200
 
-    @pytest.fixture
-    def store(self, place: dict[str, Any], raw: Raw) -> S3Store:
-        self.raw, self.place = raw, place
-        return S3Store(**place)
 
-
-class TestS3StoreWithClient(S3Contract, VersionedTests[S3Store]):
-    """What depends on how requests are sent, with a client that is passed in. It takes milliseconds of CPU for each."""
+class TestS3StoreWithClient(S3Contract, ServiceClientTests[S3Store]):
+    """Few contracts: this client takes milliseconds of CPU for each request."""
 
     any_event_loop = False
     secrets = ()
@@ -94,17 +78,6 @@ class TestS3StoreWithClient(S3Contract, VersionedTests[S3Store]):
     @override
     def reopen(self, store: S3Store) -> S3Store:
         return self._open()
-
-    async def test_batches_and_names_work(self, store: S3Store) -> None:
-        keys = [f"key {number}" for number in range(30)]
-        await store.put_many(keys, [{"key": key} for key in keys])
-        assert await store.get_many([*keys, "absent"]) == [*({"key": key} for key in keys), None]
-        assert sorted(await store.keys()) == sorted(keys)
-        assert await store.collections() == ["default_collection"]
-        assert await store.delete_many([*keys[:20], "absent"]) == 20
-        assert await store.delete(keys[20]) is True
-        assert await store.destroy_collection("default_collection") is True
-        assert await store.collections() == []
 
     def _open(self) -> S3Store:
         return StoreWithClient({name: value for name, value in self.place.items() if name != "bucket_name"}, self.raw)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from key_value.aio.stores.vault import VaultStore
 from key_value.aio.testing import StoreTests
-from key_value.aio.testing.contract import StoreContract
 from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.stateful import check_against_dict
-from key_value.aio.testing.versioned import VersionedTests
+from service_cases import ServiceClientTests, ServiceContract
 from typing_extensions import override
 
 from .conftest import mounted, options_of, raw_client
@@ -22,20 +21,10 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 
-class VaultContract(StoreContract[VaultStore]):
-    time_limit = 200.0
+class VaultContract(ServiceContract[VaultStore]):
+    store_type = VaultStore
     secrets = ("correct-horse-battery",)
     raw: Raw
-    place: dict[str, Any]
-    """What the fixture `store` sets."""
-
-    @override
-    def reopen(self, store: VaultStore) -> VaultStore:
-        return VaultStore(**self.place)
-
-    @override
-    def address(self, store: VaultStore) -> tuple[str, dict[str, Any]]:
-        return "key_value.aio.stores.vault:VaultStore", self.place
 
     @override
     async def read_stored(self, store: VaultStore, collection: str, key: str) -> str | None:
@@ -66,16 +55,10 @@ class TestVaultStore(VaultContract, StoreTests[VaultStore]):
     increments = 5
     many_keys = 1_200
 
-    @pytest.fixture
-    def store(self, place: dict[str, Any], raw: Raw) -> VaultStore:
-        self.raw, self.place = raw, place
-        return VaultStore(**place)
 
-
-class TestVaultStoreWithClient(VaultContract, VersionedTests[VaultStore]):
-    """What depends on how requests are sent, with a client that is passed in."""
-
+class TestVaultStoreWithClient(VaultContract, ServiceClientTests[VaultStore]):
     secrets = ()
+    keys: ClassVar[list[str]] = [f"key/{number} ✓" for number in range(30)]
 
     @pytest.fixture
     def store(self, vault_server: VaultServer, raw: Raw) -> VaultStore:
@@ -85,17 +68,6 @@ class TestVaultStoreWithClient(VaultContract, VersionedTests[VaultStore]):
     @override
     def reopen(self, store: VaultStore) -> VaultStore:
         return self._open()
-
-    async def test_batches_and_names_work(self, store: VaultStore) -> None:
-        keys = [f"key/{number} ✓" for number in range(30)]
-        await store.put_many(keys, [{"key": key} for key in keys])
-        assert await store.get_many([*keys, "absent"]) == [*({"key": key} for key in keys), None]
-        assert sorted(await store.keys()) == sorted(keys)
-        assert await store.collections() == ["default_collection"]
-        assert await store.delete_many([*keys[:20], "absent"]) == 20
-        assert await store.delete(keys[20]) is True
-        assert await store.destroy_collection("default_collection") is True
-        assert await store.collections() == []
 
     def _open(self) -> VaultStore:
         return VaultStore(client=raw_client(self.server), mount_point=self.raw.mount_point)

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from key_value.aio.stores.base.search import BaseSearchStore
 from key_value.aio.testing import FakeClock
-from key_value.aio.testing.contract import StoreContract
 from key_value.aio.testing.fault_tests import FaultTests
 from key_value.aio.testing.stateful import check_against_dict
+from service_cases import ServiceContract
 from typing_extensions import override
 
 if TYPE_CHECKING:
@@ -59,29 +59,11 @@ def raw_of(server: Any) -> Iterator[Raw]:
         raw.ask("DELETE", f"/{quote(','.join(names[start : start + 20]), safe=',')}")
 
 
-class SearchContract(StoreContract[StoreT]):
-    time_limit = 200.0
+class SearchContract(ServiceContract[StoreT]):
     stores_envelopes = False
     # The test node has a heap of 256 MB.
     largest_value = 8 * 1024 * 1024
-    store_type: ClassVar[type[Any]]
     raw: Raw
-    place: dict[str, Any]
-    """The constructor arguments, set by the fixture `store`."""
-
-    @pytest.fixture
-    def store(self, place: dict[str, Any], raw: Raw) -> StoreT:
-        self.raw, self.place = raw, place
-        return self.store_type(**place)
-
-    @override
-    def reopen(self, store: StoreT) -> StoreT:
-        return self.store_type(**self.place)
-
-    @override
-    def address(self, store: StoreT) -> tuple[str, dict[str, Any]]:
-        package = self.store_type.__module__.removesuffix(".store")
-        return f"{package}:{self.store_type.__name__}", self.place
 
     @override
     async def read_stored(self, store: StoreT, collection: str, key: str) -> str | None:
