@@ -57,7 +57,7 @@ async def test_an_unknown_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
     store = RedisStore(url=f"{url.rpartition('/')[0]}/12345")
-    assert (await text_of_failure(store, StoreSetupError)).endswith("the server has no database of this number")
+    assert (await text_of_failure(store, StoreSetupError)).endswith("the server has no database with this number")
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["absent", "not PEM"])
@@ -66,7 +66,7 @@ async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, conten
     if content is not None:
         path.write_text(content)
     text = await text_of_failure(RedisStore(url="rediss://127.0.0.1", ssl_ca_certs=str(path)), StoreSetupError)
-    assert "the files for TLS cannot be used: " in text
+    assert "the TLS files cannot be used: " in text
     assert content is not None or "no such file" in text
 
 
@@ -78,7 +78,7 @@ async def test_a_node_of_a_cluster_given_as_one_server_is_told(redis_cluster: Re
 
 async def test_another_type_under_the_name_is_told(store: RedisStore, raw: Any) -> None:
     raw.hset("default_collection::key", "field", "text")
-    with pytest.raises(KeyValueStoreError, match="another type than a string is stored"):
+    with pytest.raises(KeyValueStoreError, match="a value that is not a string is stored"):
         await store.get("key")
 
 

@@ -90,7 +90,7 @@ async def test_a_slow_sentinel_is_waited_for_where_there_is_no_other(redis_senti
 
 async def test_a_service_that_no_sentinel_knows_is_told(redis_sentinel: RedisSentinel) -> None:
     store = RedisStore(url=urls_of(redis_sentinel), sentinel="unknown")
-    with pytest.raises(StoreConnectionError, match="no Sentinel that answers knows a master of this name"):
+    with pytest.raises(StoreConnectionError, match="no Sentinel that answers knows a running master of this name"):
         await store.setup()
     await store.close()
 

@@ -1,4 +1,4 @@
-"""Commands for a cluster, each sent to the node that has its slot, over the pipelined connections of that node."""
+"""A session with a cluster, which sends each command to the node of its slot over pipelined connections."""
 
 from asyncio import gather, get_running_loop, sleep, wait
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from key_value.aio.core.resp.commands import Command, scan_command
 from key_value.aio.core.resp.positions import ClusterPosition
+from key_value.aio.stores.redis.channel import OpenConnection
 from key_value.aio.stores.redis.commands import pack
 from key_value.aio.stores.redis.connection import ConnectionLostError, DeadlineError
 from key_value.aio.stores.redis.driver import (
@@ -17,88 +18,92 @@ from key_value.aio.stores.redis.driver import (
     is_unsent,
     slot_of,
 )
-from key_value.aio.stores.redis.lane import Open
 from key_value.aio.stores.redis.session import Session
 from key_value.aio.stores.redis.topology import Address, Topology
 
 __all__ = ["ClusterSession"]
 
 _ASKING = pack(("ASKING",))
-# The name of the key stands behind the script and the number of keys.
+# Their key follows the script and the number of keys.
 _SCRIPTS = frozenset({"EVAL", "EVALSHA"})
-# Often enough for a slot that moves on while nodes learn of it.
-_MOST_ATTEMPTS = 5
-_PAUSE = 0.05
+# Enough retries for a slot that moves again before all nodes know it; the pause doubles after each.
+_MAX_RETRIES = 5
+_FIRST_RETRY_PAUSE_SECONDS = 0.05
 
 
 class ClusterSession(Session):
-    """A command is sent again, to another node or later, when it certainly was not executed: because the node says so,
-    or because there was no connection to send it on.
+    """Retries a command, on another node or later, only if it was certainly not executed.
+
+    That is the case when the node said so, or when no connection could be opened.
     """
 
     is_cluster = True
 
     def __init__(
-        self, open_at: Callable[[Address], Open], nodes: Iterable[Address], seconds: float | None, connections: int
+        self,
+        open_at: Callable[[Address], OpenConnection],
+        nodes: Iterable[Address],
+        seconds: float | None,
+        connections: int,
     ) -> None:
         super().__init__(seconds)
         self._topology = Topology(open_at, nodes, seconds, connections)
         self._now = get_running_loop().time
-        self._under_way = 0
-        self._quiet = get_running_loop().create_future()
+        self._in_flight = 0
+        self._all_answered = get_running_loop().create_future()
 
     async def execute(self, *command: str | bytes | int, entries: int = 1) -> Any:
         name = command[3] if command[0] in _SCRIPTS else command[1]
-        [answer] = await self._ask_each([command], [name], entries)
+        [answer] = await self._execute_all([command], [name], entries)
         return answer
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
-        return await self._ask_each(commands, [command[1] for command in commands], len(commands))
+        return await self._execute_all(commands, [command[1] for command in commands], len(commands))
 
     async def scan(self, pattern: str, position: str | None, count: int) -> tuple[list[bytes], str | None]:
-        error = None if self._topology.owners else await self._topology.find(self._seconds)
+        error = None if self._topology.owners else await self._topology.refresh(self._seconds)
         if error is not None:
             raise error.with_traceback(None)
         owners = self._topology.owners
-        at = ClusterPosition({slot: f"{host}:{port}" for slot, (host, port) in owners.items()}, position)
-        packed = pack(scan_command(at.cursor, pattern, count))
-        answer = await self._topology.server(owners[at.slot]).send(packed, 1, self._seconds)
+        cluster_position = ClusterPosition({slot: f"{host}:{port}" for slot, (host, port) in owners.items()}, position)
+        packed = pack(scan_command(cluster_position.cursor, pattern, count))
+        answer = await self._topology.server(owners[cluster_position.slot]).send(packed, 1, self._seconds)
         if isinstance(answer, Exception):
-            self._topology.suspect()
+            self._topology.refresh_in_background()
             raise answer.with_traceback(None)
-        following, names = answer
-        return names, at.following(int(following))
+        next_cursor, names = answer
+        return names, cluster_position.following(int(next_cursor))
 
     async def close(self) -> None:
-        while self._under_way:
-            self._quiet = get_running_loop().create_future()
-            await wait([self._quiet])
+        while self._in_flight:
+            self._all_answered = get_running_loop().create_future()
+            await wait([self._all_answered])
         await self._topology.close()
 
     @property
     def idle(self) -> bool:
-        return not self._under_way and not self._topology.load()
+        return not self._in_flight and not self._topology.load()
 
     def release(self) -> None:
         self._topology.release()
 
-    async def _ask_each(self, commands: Sequence[Command], names: Sequence[Any], entries: int) -> list[Any]:
-        limit = _Limit(self._limit(entries))
-        self._under_way += 1
+    async def _execute_all(self, commands: Sequence[Command], names: Sequence[Any], entries: int) -> list[Any]:
+        limit = _TimeLimit(self._limit(entries))
+        self._in_flight += 1
         try:
-            answers = await self._answers(list(map(pack, commands)), list(map(_slot, names)), limit)
+            answers = await self._send_all(list(map(pack, commands)), list(map(_slot, names)), limit)
         finally:
-            self._under_way -= 1
-            if not self._under_way and not self._quiet.done():
-                self._quiet.set_result(None)
+            self._in_flight -= 1
+            if not self._in_flight and not self._all_answered.done():
+                self._all_answered.set_result(None)
         for answer in answers:
             if isinstance(answer, Exception):
-                # Others may raise the same one.
+                # Other callers may raise the same exception object.
                 raise answer.with_traceback(None)
         return answers
 
-    async def _answers(self, packed: Sequence[bytes], slots: Sequence[int], limit: "_Limit") -> list[Any]:
-        error = None if self._topology.owners else await self._topology.find(limit.seconds)
+    async def _send_all(self, packed: Sequence[bytes], slots: Sequence[int], limit: "_TimeLimit") -> list[Any]:
+        error = None if self._topology.owners else await self._topology.refresh(limit.seconds)
         if error is not None:
             return [error]
         by_node: dict[Address | None, list[int]] = {}
@@ -114,13 +119,13 @@ class ClusterSession(Session):
                 answers[number] = reply
         failed = [number for number, answer in enumerate(answers) if isinstance(answer, Exception)]
         if failed:
-            again = (self._ask_again(slots[number], packed[number], answers[number], limit) for number in failed)
+            again = (self._retry(slots[number], packed[number], answers[number], limit) for number in failed)
             for number, answer in zip(failed, await gather(*again), strict=True):
                 answers[number] = answer
         return answers
 
-    def _send(self, node: Address | None, packed: Sequence[bytes], limit: "_Limit") -> Awaitable[list[Any]]:
-        """Send at once, not when it is awaited; an error is the reply to each."""
+    def _send(self, node: Address | None, packed: Sequence[bytes], limit: "_TimeLimit") -> Awaitable[list[Any]]:
+        """Send immediately, before the result is awaited. An error is the reply to each command."""
         if node is None:
             answer = get_running_loop().create_future()
             answer.set_result(ClusterDownError("no node serves the slot"))
@@ -129,9 +134,9 @@ class ClusterSession(Session):
             answer = server.send(b"".join(packed), len(packed), limit.seconds, limit.deadline)
         return _replies(answer, len(packed))
 
-    async def _ask_again(self, slot: int, packed: bytes, answer: Exception, limit: "_Limit") -> Any:
-        for attempt in range(_MOST_ATTEMPTS):
-            node = await self._next_node(slot, answer, _PAUSE * 2**attempt, limit)
+    async def _retry(self, slot: int, packed: bytes, answer: Exception, limit: "_TimeLimit") -> Any:
+        for attempt in range(_MAX_RETRIES):
+            node = await self._retry_node(slot, answer, _FIRST_RETRY_PAUSE_SECONDS * 2**attempt, limit)
             if node is None:
                 return answer
             asking = type(answer) is AskError
@@ -141,33 +146,33 @@ class ClusterSession(Session):
             answer = replies[-1]
         return answer
 
-    async def _next_node(self, slot: int, error: Exception, pause: float, limit: "_Limit") -> Address | None:
-        """Where to send a command that was answered with the error; None where it may not or need not be sent again."""
+    async def _retry_node(self, slot: int, error: Exception, pause: float, limit: "_TimeLimit") -> Address | None:
+        """Return the node for a retry after this error; None if a retry is unsafe or pointless."""
         topology = self._topology
         owner = topology.owners.get(slot)
         if isinstance(error, AskError):
-            # A node that does not know its own address is where it was asked.
+            # A node that does not know its own address has the address at which it was asked.
             host: str = cast("Any", error).host
             node = (host or (owner or ("", 0))[0], error.port)
             if isinstance(error, MovedError):
                 topology.move(slot, node)
             return node
         if isinstance(error, (ConnectionLostError, DeadlineError)):
-            topology.suspect()
+            topology.refresh_in_background()
             return None
         moving = isinstance(error, (TryAgainError, ClusterDownError))
         if moving:
             await sleep(min(pause, limit.remaining))
         elif not is_unsent(error):
             return None
-        if await topology.find(limit.remaining) is not None:
+        if await topology.refresh(limit.remaining) is not None:
             return None
         found = topology.owners.get(slot)
         return found if moving or found != owner else None
 
 
-class _Limit:
-    """The limit of a call that may be sent several times."""
+class _TimeLimit:
+    """The time limit of a call, including its retries."""
 
     def __init__(self, seconds: float | None) -> None:
         self._now = get_running_loop().time

@@ -1,4 +1,4 @@
-"""How commands are sent."""
+"""Command encoding."""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,6 +8,6 @@ from key_value.aio.core.resp.commands import Command
 
 __all__ = ["pack"]
 
-# In C: for a hundred names an eighth of the time of redis-py's own.
+# In C: an eighth of the time of redis-py's encoder for a hundred names.
 pack: Callable[[Command], bytes] = cast("Callable[[Command], bytes]", pack_command)
-"""The command as it is sent."""
+"""Encode a command in the Redis protocol."""

@@ -1,4 +1,4 @@
-"""One connection, on which the commands of many callers are under way at once."""
+"""A connection that pipelines the commands of many callers."""
 
 import asyncio
 from asyncio import Future, StreamWriter, get_running_loop, wait
@@ -10,41 +10,42 @@ from hiredis import ProtocolError, Reader
 from key_value.aio.core.forks import AcrossForks, sever
 from key_value.aio.stores.redis.transports import close_without_loop, shut_down
 
-__all__ = ["BIG_BYTES", "Call", "Connection", "ConnectionLostError", "DeadlineError", "Owner"]
+__all__ = ["LARGE_BYTES", "Call", "Connection", "ConnectionLostError", "DeadlineError", "Owner"]
 
 Call = tuple["Future[Any]", bytes, int, float, float | None]
-"""The future answer; the command as it is sent; how many replies it has; its deadline and the limit in seconds.
+"""The future answer, the encoded command, its number of replies, its deadline, and the time limit in seconds.
 
-A tuple, because each call makes one. The answer is the reply, or the list of replies to several commands in one; an
-error is an answer too, for the caller to raise: so that nobody need retrieve that of a call that was cancelled.
+A tuple, which is cheap to create for each call. The answer is the reply, or a list of replies for several commands. An
+error is set as the result, not as the exception, of the future: asyncio would warn about the unretrieved exception of
+a cancelled call.
 """
 
-BIG_BYTES = 64 * 1024
-"""A reply or a command of more than this holds up what comes after it."""
+LARGE_BYTES = 64 * 1024
+"""A reply or command above this size delays the ones behind it."""
 
 _CLOSING_SECONDS = 1.0
 
 
 class ConnectionLostError(ConnectionError):
-    """The connection ended with commands under way, which may have been executed or not."""
+    """The connection ended with commands in flight, which may or may not have been executed."""
 
 
 class DeadlineError(TimeoutError):
-    """The limit of a call passed before its answer came."""
+    """The time limit of a call passed before its answer arrived."""
 
 
 class Owner(Protocol):
-    """Whom a connection tells what happens to it."""
+    """Receives the events of a connection."""
 
-    def on_room(self) -> None: ...
-    def on_big(self) -> None: ...
+    def on_writable(self) -> None: ...
+    def on_large(self) -> None: ...
     def on_lost(self) -> None: ...
 
 
 class Connection(AcrossForks, asyncio.Protocol):
-    """Replies come in the order of commands, so each belongs to the oldest call that waits for one.
+    """Replies arrive in the order of the commands, so each belongs to the oldest call in flight.
 
-    A call whose caller has gone keeps its place until its answer has come, which then is nobody's.
+    A cancelled call keeps its place until its answer arrives, which is discarded.
     """
 
     def __init__(self, parse_error: Callable[[str], Exception], owner: Owner) -> None:
@@ -55,20 +56,20 @@ class Connection(AcrossForks, asyncio.Protocol):
         loop = get_running_loop()
         self._ended: Future[None] = loop.create_future()
         self._now = loop.time
-        self.heard_at: float = 0.0
-        """When something last came, by the clock of the event loop."""
+        self.last_received_at: float = 0.0
+        """When data was last received, by the clock of the event loop."""
         self.transport: Any = None
         self._reader = Reader(protocolError=ProtocolError, replyError=parse_error)
         self._replies: list[Any] = []
-        self._since_reply = 0
+        self._bytes_since_reply = 0
         self._owner = owner
 
-    def use(self, writer: StreamWriter) -> None:
-        """Take over the transport of a stream whose server waits for commands."""
-        # A StreamWriter that is collected closes its transport.
+    def attach(self, writer: StreamWriter) -> None:
+        """Take over the transport of an open stream that is ready for commands."""
+        # A StreamWriter closes its transport when it is garbage collected.
         self._writer = writer
         self.transport = writer.transport
-        self.heard_at = self._now()
+        self.last_received_at = self._now()
         self.transport.set_protocol(self)
 
     def send(self, calls: list[Call]) -> None:
@@ -76,16 +77,16 @@ class Connection(AcrossForks, asyncio.Protocol):
         self.transport.write(calls[0][1] if len(calls) == 1 else b"".join([call[1] for call in calls]))
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._now()
+        self.last_received_at = self._now()
         get_reply = self._reader.gets
         calls = self.calls
         try:
             self._reader.feed(data)
             reply = get_reply()
             if reply is False:
-                self._since_reply += len(data)
-                if self._since_reply > BIG_BYTES:
-                    self._owner.on_big()
+                self._bytes_since_reply += len(data)
+                if self._bytes_since_reply > LARGE_BYTES:
+                    self._owner.on_large()
                 return
             while reply is not False:
                 future, _, replies, _, _ = calls[0]
@@ -100,18 +101,18 @@ class Connection(AcrossForks, asyncio.Protocol):
                     future.set_result(reply)
                 reply = get_reply()
         except (ProtocolError, IndexError) as exc:
-            error = ConnectionLostError("the server sent what is no answer")
+            error = ConnectionLostError("the server sent an invalid reply")
             error.__cause__ = exc
             self.drop(error)
             return
-        self._since_reply = 0
+        self._bytes_since_reply = 0
 
     def pause_writing(self) -> None:
         self.paused = True
 
     def resume_writing(self) -> None:
         self.paused = False
-        self._owner.on_room()
+        self._owner.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         error = ConnectionLostError("the server closed the connection")
@@ -120,20 +121,20 @@ class Connection(AcrossForks, asyncio.Protocol):
         self._ended.set_result(None)
 
     def drop(self, error: Exception) -> None:
-        """End the connection at once, and answer those who wait with the error."""
+        """End the connection at once and answer the calls in flight with the error."""
         self.transport.abort()
         self._end(error)
 
     async def close(self) -> None:
-        """End the connection when what was written is sent, and return when it has ended."""
+        """Send the buffered data, then end the connection; return when it has ended."""
         self.transport.close()
-        # asyncio waits half a minute for the other side of a TLS connection to say goodbye.
+        # asyncio waits up to 30 s for the peer's TLS close_notify.
         await wait([self._ended], timeout=_CLOSING_SECONDS)
         self.transport.abort()
         await wait([self._ended], timeout=_CLOSING_SECONDS)
 
     def release(self) -> None:
-        """Be rid of the connection from outside of its event loop, which was closed or stands still."""
+        """Drop the connection from outside its event loop, which is closed or stopped."""
         is_closed = self._ended.get_loop().is_closed()
         (close_without_loop if is_closed else shut_down)(self.transport)
 

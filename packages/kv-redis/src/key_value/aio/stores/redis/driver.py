@@ -1,4 +1,4 @@
-"""The one module that talks to redis-py: opens connections from options, parses URLs, knows the errors."""
+"""The only module that uses redis-py: opens connections, parses URLs, maps errors."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -58,14 +58,14 @@ __all__ = [
 Client = Redis | RedisCluster
 
 _DEFAULT_CONNECTIONS = 50
-# So long for one Sentinel before the next is asked.
-_SENTINEL_SECONDS = 0.5
+# The time limit for one Sentinel before the next is asked.
+_SENTINEL_TIMEOUT_SECONDS = 0.5
 
 _parse_error = cast("Callable[[str], Exception]", cast("Any", DefaultParser).parse_error)
 
 
 class _Opening(AcrossForks):
-    """The connections that redis-py opens at this moment. A child leaves them to its parent."""
+    """The connections that redis-py is opening. After a fork, the child leaves them to its parent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Opening(AcrossForks):
     def after_fork_in_child(self) -> None:
         for driver in self.drivers:
             if driver.is_connected:
-                sever(driver._writer.transport)  # noqa: SLF001 — it gives it no other way
+                sever(driver._writer.transport)  # noqa: SLF001 — no public access
         self.drivers.clear()
 
 
@@ -82,15 +82,15 @@ _opening = _Opening()
 
 
 class UnusableError(Exception):
-    """What trying again does not heal. Its text is the reason, and shows nothing secret."""
+    """A failure that a retry does not fix. The message is the reason, without secrets."""
 
 
-_CREDENTIALS = "wrong user name or password, or none where one is required"
-_MOVING = "the cluster moves keys, or a node of it is down"
+_CREDENTIALS = "wrong user name or password, or missing credentials"
+_RESHARDING = "the cluster is moving keys, or one of its nodes is down"
 
-# What Redis answers begins with a code, behind which may stand a name or a value.
+# An error reply begins with a code; a name or a value may follow it.
 _CODES = {
-    "WRONGTYPE": "another type than a string is stored under the name of the entry",
+    "WRONGTYPE": "a value that is not a string is stored under the name of the entry",
     "MISCONF": "the server refuses writes because it cannot save to its disk",
     "NOREPLICAS": "the server refuses writes because it has too few replicas",
     "BUSY": "the server is busy with a script",
@@ -98,28 +98,28 @@ _CODES = {
 }
 
 
-# Each an answer to SELECT, which has no code of its own.
+# Error replies to SELECT, which have no code.
 _NO_DATABASE = ("DB index is out of range", "invalid DB index", "SELECT is not allowed")
 
 
-def _answer_meaning(error: Exception) -> Meaning:
+def _reply_meaning(error: Exception) -> Meaning:
     text = str(error)
     if text.removeprefix("ERR ").startswith(_NO_DATABASE):
-        return StoreSetupError, "the server has no database of this number"
+        return StoreSetupError, "the server has no database with this number"
     code = text.partition(" ")[0]
     return KeyValueStoreError, _CODES.get(code, code if code.isupper() else type(error).__qualname__)
 
 
 def _cluster_meaning(error: Exception) -> Meaning:
     if "Cluster mode is not enabled" in str(error):
-        return StoreSetupError, "the server is no node of a cluster: pass a Redis in place of the RedisCluster"
+        return StoreSetupError, "the server is not a cluster node: pass a Redis instead of the RedisCluster"
     return StoreConnectionError, "no node of the cluster answers for the key"
 
 
 def _connection_reason(error: Exception) -> str:
     text = str(error)
     if "max number of clients" in text:
-        return "the server has no connection to spare (maxclients)"
+        return "the server has no free connection (maxclients)"
     return reason_of(error)
 
 
@@ -132,22 +132,22 @@ DRIVER_ERRORS: DriverErrors = {
     exceptions.BusyLoadingError: (StoreConnectionError, "the server is loading its data"),
     exceptions.AuthenticationError: (StoreSetupError, _CREDENTIALS),
     exceptions.AuthorizationError: (StoreSetupError, _CREDENTIALS),
-    exceptions.NoPermissionError: (StoreSetupError, "this user lacks the right to a command or key that it needs"),
-    # A failover or a resharding is under way: the same call works a moment later.
+    exceptions.NoPermissionError: (StoreSetupError, "this user lacks the right to a required command or key"),
+    # During a failover or resharding, the same call works a moment later.
     exceptions.ReadOnlyError: (StoreConnectionError, "the server is a replica, as during a failover"),
     exceptions.MasterDownError: (StoreConnectionError, "the server has lost its master"),
-    exceptions.ClusterDownError: (StoreConnectionError, _MOVING),
-    UnservedSlotError: (StoreConnectionError, _MOVING),
-    exceptions.AskError: (StoreConnectionError, _MOVING),
-    exceptions.TryAgainError: (StoreConnectionError, _MOVING),
+    exceptions.ClusterDownError: (StoreConnectionError, _RESHARDING),
+    UnservedSlotError: (StoreConnectionError, _RESHARDING),
+    exceptions.AskError: (StoreConnectionError, _RESHARDING),
+    exceptions.TryAgainError: (StoreConnectionError, _RESHARDING),
     exceptions.RedisClusterException: _cluster_meaning,
-    MasterNotFoundError: (StoreConnectionError, "no Sentinel that answers knows a master of this name that is up"),
+    MasterNotFoundError: (StoreConnectionError, "no Sentinel that answers knows a running master of this name"),
     exceptions.MovedError: (
         StoreSetupError,
         "the server is a node of a cluster: pass its URL in a list, or a RedisCluster",
     ),
     exceptions.OutOfMemoryError: (KeyValueStoreError, "the server is out of memory (maxmemory)"),
-    exceptions.ResponseError: _answer_meaning,
+    exceptions.ResponseError: _reply_meaning,
     exceptions.RedisError: KeyValueStoreError,
 }
 
@@ -155,15 +155,15 @@ DRIVER_ERRORS: DriverErrors = {
 def check_connection(options: Mapping[str, Any]) -> None:
     """Raise ValueError when redis-py does not take the options of a connection, or not together."""
     try:
-        _make(options)
+        _make_driver_connection(options)
     except (TypeError, ValueError, exceptions.RedisError) as exc:
         message = f"redis-py does not take these options: {exc}"
         raise ValueError(message) from exc
 
 
 async def open_connection(options: Mapping[str, Any], owner: Owner) -> Connection:
-    """A connection that redis-py has opened, secured, authenticated and set to its database."""
-    driver = _make(options)
+    """Return a connection on which redis-py has completed TLS, authentication and SELECT."""
+    driver = _make_driver_connection(options)
     _check_files(driver)
     connection = Connection(_parse_error, owner)
     _opening.drivers.add(driver)
@@ -171,41 +171,44 @@ async def open_connection(options: Mapping[str, Any], owner: Owner) -> Connectio
         await driver.connect()
     except BaseException:
         if driver.is_connected:
-            driver._writer.transport.abort()  # noqa: SLF001 — a TLS connection would be closed in half a minute
+            driver._writer.transport.abort()  # noqa: SLF001 — closing a TLS connection may take 30 s
             await driver.disconnect(nowait=True)
         raise
     finally:
         _opening.drivers.discard(driver)
-    # From here on redis-py has nothing to do with it, and would warn that nobody has closed it.
-    writer, driver._writer, driver._reader = driver._writer, None, None  # noqa: SLF001 — it gives it no other way
-    connection.use(writer)
+    # Detach the streams from redis-py, which would warn about an unclosed connection.
+    writer, driver._writer, driver._reader = driver._writer, None, None  # noqa: SLF001 — no public access
+    connection.attach(writer)
     return connection
 
 
 async def find_master(sentinels: Sequence[Mapping[str, Any]], service: str) -> tuple[str, int]:
-    """Host and port of the master of the service, from the first Sentinel that knows."""
+    """Return host and port of the service's master, from the first Sentinel that knows it."""
     finder: Any = Sentinel([])
     *others, last = random.sample(sentinels, len(sentinels))
-    # After the last, only the end of the call is left to wait for.
-    finder.sentinels = [*(_asked_for(each, _SENTINEL_SECONDS) for each in others), _asked_for(last, None)]
+    # The last one has no time limit but the caller's.
+    finder.sentinels = [
+        *(_sentinel_client(each, _SENTINEL_TIMEOUT_SECONDS) for each in others),
+        _sentinel_client(last, None),
+    ]
     try:
         return await finder.discover_master(service)
     finally:
         await finder.aclose()
 
 
-def _asked_for(sentinel: Mapping[str, Any], seconds: float | None) -> Any:
+def _sentinel_client(sentinel: Mapping[str, Any], seconds: float | None) -> Any:
     limits: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
     return Redis.from_pool(ConnectionPool(**{**limits, **_driver_options(sentinel)}))
 
 
 def check_kind(client: object) -> None:
-    """Raise TypeError unless it is a client for asyncio, of one server or of a cluster."""
+    """Raise TypeError unless it is a client for asyncio, for one server or a cluster."""
     check_client(client, Redis, RedisCluster)
 
 
 def is_unsent(error: Exception) -> bool:
-    """Whether a call was answered so because no connection could be opened, and another node may do better."""
+    """Whether the call failed because no connection could be opened, so that another node may succeed."""
     hopeless = (exceptions.AuthenticationError, exceptions.AuthorizationError)
     return isinstance(error, exceptions.ConnectionError) and not isinstance(error, hopeless)
 
@@ -215,27 +218,27 @@ def is_cluster(client: Client) -> bool:
 
 
 def client_options(client: Client) -> tuple[list[Mapping[str, Any]], int]:
-    """The nodes a caller's client was made for, and how many connections it opens to one."""
+    """Return the configured nodes of a caller's client, and its maximum number of connections to one."""
     if isinstance(client, RedisCluster):
         nodes: list[Mapping[str, Any]] = [
             {"host": node.host, "port": node.port} for node in client.nodes_manager.startup_nodes.values()
         ]
         return nodes, client.connection_kwargs.get("max_connections", _DEFAULT_CONNECTIONS)
     pool = client.connection_pool
-    # Sentinel tells the address of the master when it is asked; until then it has the name of the service.
+    # A Sentinel pool has only the service name until it has asked for the master's address.
     service = getattr(pool, "service_name", None)
     node = {**pool.connection_kwargs, **({} if service is None else {"host": service})}
     return [node], min(pool.max_connections, _DEFAULT_CONNECTIONS)
 
 
-def _make(options: Mapping[str, Any]) -> Any:
+def _make_driver_connection(options: Mapping[str, Any]) -> Any:
     others = _driver_options({"socket_timeout": None, "socket_connect_timeout": None, **options})
     return others.pop("connection_class", TcpConnection)(**others)
 
 
 def _driver_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    # A call that fails is its caller's to repeat: by default redis-py makes eleven attempts, each with a timeout of
-    # its own. The limit of the lane stands in for both. With protocol 3 not only answers come.
+    # By default redis-py makes eleven attempts, each with its own timeout. The channel's time limit replaces both;
+    # retrying is up to the caller. Protocol 3 would add push messages.
     return {**options, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
 
 
@@ -246,7 +249,7 @@ def _check_files(driver: Any) -> None:
         cast("Any", driver.ssl_context).get()
     except (OSError, ValueError) as exc:
         reason = (
-            (exc.reason or "no PEM file").replace("_", " ").lower() if isinstance(exc, SSLError) else reason_of(exc)
+            (exc.reason or "not a PEM file").replace("_", " ").lower() if isinstance(exc, SSLError) else reason_of(exc)
         )
-        message = f"the files for TLS cannot be used: {reason}"
+        message = f"the TLS files cannot be used: {reason}"
         raise UnusableError(message) from exc

@@ -1,4 +1,4 @@
-"""Where a server is: options of redis-py's connections, from URLs and from what a store is given."""
+"""Connection options for redis-py, from URLs and from the options of a store."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,22 @@ __all__ = [
 
 _SCHEMES = ("redis", "rediss", "unix")
 _DATABASE = re.compile(r"(/\d{0,9})?", re.ASCII)
-_MOST_DATABASES = 2**31 - 1
-_MOST_PORTS = 2**16 - 1
+_MAX_DATABASE = 2**31 - 1
+_MAX_PORT = 2**16 - 1
 
 
 @runtime_checkable
 class URLObject(Protocol):
-    """As pydantic's RedisDsn."""
+    """A URL object such as pydantic's RedisDsn."""
 
     def unicode_string(self) -> str: ...
 
 
 def parse_urls(url: object) -> list[dict[str, Any]]:
-    """The connection options in a URL, or each of a sequence. Raises ValueError, without showing who may use them."""
+    """Return the connection options of a URL, or of each URL in a sequence.
+
+    Raises ValueError for an invalid URL; the message does not show credentials.
+    """
     urls: Sequence[object] = cast("Sequence[object]", url) if isinstance(url, Sequence) else [url]
     urls = [url] if isinstance(url, str) else urls
     if not urls:
@@ -44,75 +47,75 @@ def _parse(url: object) -> dict[str, Any]:
     try:
         parts = parse_url(url)
     except ValueError as exc:
-        message = f"url: {exc}; percent-encode what means something in a URL, as in redis://user:p%40ss@host:6379/0"
+        message = f"url: {exc}; percent-encode reserved characters, as in redis://user:p%40ss@host:6379/0"
         raise ValueError(message) from None
-    wrong = _wrong_part(parts)
+    wrong = _unsupported_part(parts)
     if wrong is None:
         try:
             return dict(parse_driver_url(parts.url))
         except ValueError:
-            # Its message may show what is secret.
-            wrong = "redis-py does not take one of the options"
+            # redis-py's message may show a secret.
+            wrong = "redis-py rejects one of the options"
     message = f"url: {redacted(parts.url)}: {wrong}"
     raise ValueError(message) from None
 
 
-def _wrong_part(url: StoreURL) -> str | None:
-    """What redis-py would drop or change in silence."""
+def _unsupported_part(url: StoreURL) -> str | None:
+    """Describe the first part that redis-py would silently drop or change."""
     if any(character <= " " or character == "\x7f" for character in url.url):
         return "spaces and control characters must be percent-encoded"
     if url.scheme not in _SCHEMES:
         return "the scheme must be redis, rediss (for TLS) or unix"
     if "" in url.query.values():
         return "an option has no value"
-    return _wrong_socket(url) if url.scheme == "unix" else _wrong_server(url)
+    return _unsupported_socket_part(url) if url.scheme == "unix" else _unsupported_server_part(url)
 
 
-def _wrong_server(url: StoreURL) -> str | None:
+def _unsupported_server_part(url: StoreURL) -> str | None:
     if url.port == 0:
-        # Which redis-py takes for none.
-        return f"the port must be from 1 to {_MOST_PORTS}"
-    return None if _DATABASE.fullmatch(url.path) else "the path must be the number of a database"
+        # redis-py treats port 0 as no port.
+        return f"the port must be from 1 to {_MAX_PORT}"
+    return None if _DATABASE.fullmatch(url.path) else "the path must be a database number"
 
 
-def _wrong_socket(url: StoreURL) -> str | None:
+def _unsupported_socket_part(url: StoreURL) -> str | None:
     if url.host is None and len(url.path) > 1:
         return None
-    return "a socket is given as unix:///path, or unix://user:password@/path"
+    return "a unix socket URL has the form unix:///path or unix://user:password@/path"
 
 
 def complete(
     node: Mapping[str, Any], credentials: Mapping[str, Any], tls: Mapping[str, Any], *, ssl: bool
 ) -> dict[str, Any]:
-    """The options of a node, with what its URL leaves open. TLS options go to a connection that uses TLS.
+    """Return the options of a node, completed where its URL leaves them open. TLS options apply only with TLS.
 
-    Raises ValueError for a port or database that cannot be, and for what redis-py does not take.
+    Raises ValueError for an invalid port or database number, and for options that redis-py rejects.
     """
     options = {**credentials, **node}
     if ssl and "connection_class" not in options:
         options["connection_class"] = SSLConnection
     if options.get("connection_class") is SSLConnection:
         options = {**tls, **options}
-    _check_range(options, "port", 1, _MOST_PORTS)
-    _check_range(options, "db", 0, _MOST_DATABASES)
+    _check_range(options, "port", 1, _MAX_PORT)
+    _check_range(options, "db", 0, _MAX_DATABASE)
     check_connection(options)
     return options
 
 
 def sentinel_options(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a URL that go to Sentinel, which has no databases."""
+    """Return the options of a URL that apply to Sentinel, which has no databases."""
     return {name: option for name, option in node.items() if name != "db"}
 
 
 def master_options(node: Mapping[str, Any], db: int) -> dict[str, Any]:
-    """Those of a Sentinel's URL that go to the master: all but where the Sentinel is, and who may use it."""
-    sentinels = {"host", "port", "username", "password"}
-    return {"db": db, **{name: option for name, option in node.items() if name not in sentinels}}
+    """Return the options of a Sentinel's URL that apply to the master: all but address and credentials."""
+    sentinel_only = {"host", "port", "username", "password"}
+    return {"db": db, **{name: option for name, option in node.items() if name not in sentinel_only}}
 
 
-def checked_connections(nodes: Sequence[dict[str, Any]], otherwise: int) -> int:
-    """Take the limit of connections out of the options. Raises ValueError for one below 1."""
-    limits = [node.pop("max_connections", otherwise) for node in nodes]
+def checked_connections(nodes: Sequence[dict[str, Any]], default: int) -> int:
+    """Remove max_connections from the options and return it. Raises ValueError if it is below 1."""
+    limits = [node.pop("max_connections", default) for node in nodes]
     if min(limits) < 1:
         message = "the options must give a max_connections above zero"
         raise ValueError(message)
@@ -129,7 +132,7 @@ def _check_range(options: Mapping[str, Any], name: str, least: int, most: int) -
 
 
 def describe(nodes: Sequence[Mapping[str, Any]]) -> str:
-    """Where the nodes are, without who may use them."""
+    """Return the addresses of the nodes, without credentials."""
     return ",".join(_describe(node) for node in nodes)
 
 

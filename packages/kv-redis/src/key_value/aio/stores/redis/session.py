@@ -1,4 +1,4 @@
-"""What a store asks of Redis, whoever sends it."""
+"""The interface between a store and the Redis connections."""
 
 from abc import abstractmethod
 
@@ -10,24 +10,23 @@ __all__ = ["Session"]
 
 
 class Session(RespSession):
-    """Raises the exceptions of `connection` besides the driver's. A command has `seconds`, once more for each full
-    thousand of its entries.
-    """
+    """Raises the exceptions of `connection` in addition to the driver's."""
 
     def __init__(self, seconds: float | None) -> None:
+        """`seconds` is the time limit of a command, granted again for each full thousand of its entries."""
         self._seconds = seconds
 
     @abstractmethod
     async def close(self) -> None:
-        """Have every call that is under way answered, then release the connections."""
+        """Wait for the calls in flight, then close the connections."""
 
     @property
     def idle(self) -> bool:
-        """Whether no call is under way."""
+        """Whether no call is in flight."""
         return True
 
     def release(self) -> None:
-        """Be rid of the connections, which their event loop cannot close."""
+        """Drop the connections, which their event loop cannot close any more."""
 
     def is_unknown_script(self, error: Exception) -> bool:
         return isinstance(error, NoScriptError)

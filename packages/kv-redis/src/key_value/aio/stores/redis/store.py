@@ -1,4 +1,4 @@
-"""RedisStore: entries as strings under `collection::key`."""
+"""RedisStore, which stores each entry as a string named `collection::key`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +9,7 @@ from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.secret_text import SecretText, Text, plain
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base.resp import BaseRespStore, resp_capabilities
+from key_value.aio.stores.redis.client_session import ClientSession
 from key_value.aio.stores.redis.driver import (
     DRIVER_ERRORS,
     Client,
@@ -25,8 +26,7 @@ from key_value.aio.stores.redis.options import (
     parse_urls,
     sentinel_options,
 )
-from key_value.aio.stores.redis.passed import DriverSession
-from key_value.aio.stores.redis.sessions import sessions_of_cluster, sessions_of_server, sessions_of_service
+from key_value.aio.stores.redis.sessions import cluster_session_factory, server_session_factory, service_session_factory
 
 if TYPE_CHECKING:
     from key_value.aio.core.capabilities import Capabilities
@@ -37,9 +37,9 @@ __all__ = ["RedisStore"]
 
 
 class RedisStore(BaseRespStore):
-    """Entries in Redis, with native expiry in milliseconds; one round trip for each operation and each batch.
+    """A store on Redis, with native expiry in milliseconds and one round trip per operation or batch.
 
-    In a cluster a batch is one round trip to each node that holds some of its keys, and not atomic.
+    In a cluster, a batch takes one round trip to each node that holds some of its keys, and is not atomic.
     """
 
     driver_errors = DRIVER_ERRORS
@@ -67,30 +67,31 @@ class RedisStore(BaseRespStore):
         timeout: float | None = 5.0,
         max_connections: int = 8,
     ) -> None:
-        """Take a client, a URL, or the options of one server.
+        """Create a store from a client, a URL, or the options of one server.
 
-        `client` is a redis.asyncio Redis (also one that Sentinel gave) or RedisCluster; it stays the caller's to
-        close, belongs to one event loop, and sends commands over its own pool. `url` is redis-py's, with its query
-        options; a list of URLs are known nodes of a cluster. With `sentinel`, the name of a service, they are those of
-        Sentinels, which tell where its master is; user and password in a URL are then for Sentinel, those beside it
-        for the master. pydantic's URLs and SecretStr serve as texts. Without a client, each event loop gets
-        connections of its own, on which the commands of all callers are under way at once.
+        `client` is a redis.asyncio Redis (including one obtained from Sentinel) or RedisCluster; the caller closes it,
+        it belongs to one event loop, and commands go through its own pool. `url` is a redis-py URL, with its query
+        options; a list of URLs names known nodes of a cluster. With `sentinel`, the name of a service, the URLs are
+        those of Sentinels, which report the address of the master: credentials in a URL are then for Sentinel,
+        `username` and `password` for the master. pydantic's URLs and SecretStr are accepted in place of strings.
+        Without a client, each event loop gets its own connections, on which the commands of all callers are pipelined.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. One connection serves until something big holds it up; at most
-        `max_connections` are open to one server. With a client, as many commands are under way as it has connections.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. The store uses one connection until a large command or reply delays the
+        others, and opens at most `max_connections` to one server. With a client, as many commands are in flight as it
+        has connections.
 
-        TLS is on with `ssl`, with any of the files for it, and with rediss:// in the URL.
+        TLS is enabled by `ssl`, by any of the TLS files, and by rediss:// in the URL.
 
-        Raises ValueError for a URL that is none or has a part that means nothing, for options that redis-py does not
-        take, for both client and url, and for a limit that is not above zero; TypeError for a client that is not for
-        asyncio.
+        Raises ValueError for a malformed URL or one with a part that redis-py ignores, for options that redis-py
+        rejects, for both client and url, and for a limit that is not positive; TypeError for a client that is not
+        for asyncio.
         """
         if client is not None and (url is not None or sentinel is not None):
             message = "pass a client or a url, not both"
             raise ValueError(message)
         if sentinel is not None and url is None:
-            message = "sentinel names a service; pass the url of a Sentinel, or those of several, with it"
+            message = "sentinel names a service; pass the url of a Sentinel, or a list of several, with it"
             raise ValueError(message)
         seconds = checked_timeout(timeout)
         checked_count(max_connections, "max_connections", least=1)
@@ -109,17 +110,17 @@ class RedisStore(BaseRespStore):
             cluster = sentinel is None and isinstance(url, Sequence) and not isinstance(url, str)
             if sentinel is None:
                 nodes = [complete(node, credentials, tls, ssl=ssl) for node in parsed]
-                sessions = sessions_of_cluster if cluster else sessions_of_server
+                sessions = cluster_session_factory if cluster else server_session_factory
                 create = sessions(nodes, seconds, connections)
             else:
                 nodes = [complete(sentinel_options(node), {}, tls, ssl=ssl) for node in parsed]
                 master = complete(master_options(parsed[0], db), credentials, tls, ssl=ssl)
-                create = sessions_of_service(master, sentinel, nodes, seconds, connections)
+                create = service_session_factory(master, sentinel, nodes, seconds, connections)
         else:
             check_kind(client)
             cluster = is_cluster(client)
             nodes, connections = client_options(client)
-            create = partial(DriverSession, client, seconds, connections)
+            create = partial(ClientSession, client, seconds, connections)
         self._sessions: PerLoop[Session] = PerLoop(
             create,
             close=lambda session: session.close(),

@@ -1,4 +1,4 @@
-"""The nodes of a cluster, with connections to them, and which of them has which slot."""
+"""The nodes of a cluster, the connections to them, and the slots that each serves."""
 
 import random
 from asyncio import FIRST_COMPLETED, Future, Task, create_task, gather, wait
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any
 
+from key_value.aio.stores.redis.channel import OpenConnection
 from key_value.aio.stores.redis.commands import pack
 from key_value.aio.stores.redis.connection import ConnectionLostError, DeadlineError
 from key_value.aio.stores.redis.driver import ResponseError, UnusableError
-from key_value.aio.stores.redis.lane import Open
 from key_value.aio.stores.redis.server import Server
 
 __all__ = ["Address", "Topology"]
@@ -17,25 +17,29 @@ __all__ = ["Address", "Topology"]
 Address = tuple[str, int]
 
 _CLUSTER_SLOTS = pack(("CLUSTER", "SLOTS"))
-# A node that does not answer is not waited for alone.
-_NEXT_NODE_SECONDS = 0.1
+# While a node has not answered, the next one is asked after this time.
+_NEXT_NODE_DELAY_SECONDS = 0.1
 
 
 class Topology:
-    """What any node of the cluster says, until one says otherwise."""
+    """The view of the cluster that some node reported, until a node reports a change."""
 
     def __init__(
-        self, open_at: Callable[[Address], Open], nodes: Iterable[Address], seconds: float | None, connections: int
+        self,
+        open_at: Callable[[Address], OpenConnection],
+        nodes: Iterable[Address],
+        seconds: float | None,
+        connections: int,
     ) -> None:
         self.owners: dict[int, Address] = {}
-        """Slot → its primary. Empty before it was found, and without the slots that nobody serves."""
+        """Slot → its primary. Empty before the first refresh, and without slots that no node serves."""
         self._open_at = open_at
         self._seconds = seconds
         self._connections = connections
-        self._given = list(dict.fromkeys(nodes))
-        self._known = self._given
+        self._configured = list(dict.fromkeys(nodes))
+        self._known = self._configured
         self._servers: dict[Address, Server] = {}
-        self._finding: Task[Exception | None] | None = None
+        self._refreshing: Task[Exception | None] | None = None
         self._closing: set[Task[None]] = set()
 
     def server(self, address: Address) -> Server:
@@ -45,39 +49,39 @@ class Topology:
         return server
 
     def move(self, slot: int, owner: Address) -> None:
-        """A node has said that the slot is another's: there will be more such."""
+        """Record that a node redirected to another owner of the slot; refresh, as more slots have probably moved."""
         self.owners[slot] = owner
-        self.suspect()
+        self.refresh_in_background()
 
-    def suspect(self) -> None:
-        """Find out again who has which slot, meanwhile going by what was known."""
-        if self._finding is None:
-            self._finding = create_task(self._find())
-            self._finding.add_done_callback(self._found)
+    def refresh_in_background(self) -> None:
+        """Refresh the slots in the background; until then, the known ones stay in use."""
+        if self._refreshing is None:
+            self._refreshing = create_task(self._refresh())
+            self._refreshing.add_done_callback(self._on_refreshed)
 
-    async def find(self, seconds: float | None) -> Exception | None:
-        """Find out who has which slot; callers at the same time share it. What went wrong, where something did."""
-        self.suspect()
-        finding = self._finding
-        if finding is None:
+    async def refresh(self, seconds: float | None) -> Exception | None:
+        """Refresh the slots; concurrent callers share the refresh. Return the error if it failed."""
+        self.refresh_in_background()
+        refreshing = self._refreshing
+        if refreshing is None:
             return None
-        # Not awaited itself: a caller that is cancelled would cancel it for the others.
-        await wait([finding], timeout=None if seconds == inf else seconds)
-        if not finding.done():
+        # Not awaited directly: cancelling one caller would cancel the refresh for the others.
+        await wait([refreshing], timeout=None if seconds == inf else seconds)
+        if not refreshing.done():
             return DeadlineError("no node of the cluster has answered in time")
-        return ConnectionLostError("the client was closed") if finding.cancelled() else finding.result()
+        return ConnectionLostError("the client was closed") if refreshing.cancelled() else refreshing.result()
 
-    def _found(self, finding: Task[Exception | None]) -> None:
-        if self._finding is finding:
-            self._finding = None
+    def _on_refreshed(self, refreshing: Task[Exception | None]) -> None:
+        if self._refreshing is refreshing:
+            self._refreshing = None
 
-    async def _find(self) -> Exception | None:
-        answer, asked = await self._first_answer()
+    async def _refresh(self) -> Exception | None:
+        answer, asked_node = await self._first_answer()
         if isinstance(answer, Exception):
             return answer
-        nodes = dict.fromkeys(_address(node, asked) for _, _, *nodes in answer for node in nodes)
-        self.owners = _owners(answer, asked)
-        self._known = list(dict.fromkeys([*nodes, *self._given]))
+        nodes = dict.fromkeys(_address(node, asked_node) for _, _, *nodes in answer for node in nodes)
+        self.owners = _owners(answer, asked_node)
+        self._known = list(dict.fromkeys([*nodes, *self._configured]))
         for address in self._servers.keys() - set(self._known):
             closing = create_task(self._servers.pop(address).close())
             self._closing.add(closing)
@@ -85,50 +89,52 @@ class Topology:
         return None
 
     async def _first_answer(self) -> tuple[Any, Address]:
-        """What the first of the nodes answers, and which one; or an error. Each is asked soon after the one before."""
-        asked: dict[Future[Any], Address] = {}
+        """Ask the nodes with staggered starts. Return the first answer with its node, or an error."""
+        pending: dict[Future[Any], Address] = {}
         error: Exception = UnusableError("no node of the cluster is known")
         nodes = random.sample(self._known, len(self._known))
-        while nodes or asked:
+        while nodes or pending:
             if nodes:
                 address = nodes.pop()
-                asked[self.server(address).send(_CLUSTER_SLOTS, 1, self._seconds)] = address
-            done, _ = await wait(asked, timeout=_NEXT_NODE_SECONDS if nodes else None, return_when=FIRST_COMPLETED)
+                pending[self.server(address).send(_CLUSTER_SLOTS, 1, self._seconds)] = address
+            done, _ = await wait(
+                pending, timeout=_NEXT_NODE_DELAY_SECONDS if nodes else None, return_when=FIRST_COMPLETED
+            )
             for each in done:
-                address, answer = asked.pop(each), each.result()
+                address, answer = pending.pop(each), each.result()
                 if not isinstance(answer, Exception):
                     return answer, address
                 error = answer
         if isinstance(error, ResponseError) and "cluster support disabled" in str(error):
-            message = "the server is no node of a cluster: pass its URL as a text, not in a list"
+            message = "the server is not a cluster node: pass its URL as a string, not in a list"
             error = UnusableError(message)
         return error, ("", 0)
 
     def load(self) -> int:
-        """How many calls are under way."""
+        """Return the number of calls queued or in flight."""
         return sum(server.load() for server in self._servers.values())
 
     def release(self) -> None:
-        """Be rid of the connections, which their event loop cannot close."""
+        """Drop the connections, which their event loop cannot close any more."""
         for server in self._servers.values():
             server.release()
 
     async def close(self) -> None:
-        """Have every call answered, then end the connections."""
-        if self._finding is not None:
-            self._finding.cancel()
-            await wait([self._finding])
+        """Wait for the calls in flight, then close the connections."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await wait([self._refreshing])
         await gather(*(server.close() for server in self._servers.values()), *self._closing)
 
 
-def _owners(answer: Sequence[Any], asked: Address) -> dict[int, Address]:
+def _owners(answer: Sequence[Any], asked_node: Address) -> dict[int, Address]:
     owners: dict[int, Address] = {}
     for first, last, primary, *_ in answer:
-        owners.update(dict.fromkeys(range(int(first), int(last) + 1), _address(primary, asked)))
+        owners.update(dict.fromkeys(range(int(first), int(last) + 1), _address(primary, asked_node)))
     return owners
 
 
-def _address(node: Sequence[Any], asked: Address) -> Address:
+def _address(node: Sequence[Any], asked_node: Address) -> Address:
     host, port, *_ = node
-    # A node that does not know its own address is where it was asked.
-    return (host.decode() if host and host != b"?" else asked[0]), int(port)
+    # A node that does not know its own address has the address at which it was asked.
+    return (host.decode() if host and host != b"?" else asked_node[0]), int(port)

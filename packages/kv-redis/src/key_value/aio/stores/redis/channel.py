@@ -1,4 +1,4 @@
-"""A queue of calls to one server, and the connection that it opens, watches and replaces."""
+"""A queue of calls to one server, with a connection that it opens, monitors and replaces."""
 
 import random
 import sys
@@ -9,34 +9,41 @@ from itertools import chain
 from math import inf
 from typing import Any
 
-from key_value.aio.stores.redis.connection import BIG_BYTES, Call, Connection, ConnectionLostError, DeadlineError, Owner
+from key_value.aio.stores.redis.connection import (
+    LARGE_BYTES,
+    Call,
+    Connection,
+    ConnectionLostError,
+    DeadlineError,
+    Owner,
+)
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
 else:
     from async_timeout import timeout
 
-__all__ = ["Lane", "Open"]
+__all__ = ["Channel", "OpenConnection"]
 
-Open = Callable[[Owner], Awaitable[Connection]]
+OpenConnection = Callable[[Owner], Awaitable[Connection]]
 """Opens a connection that is ready for commands."""
 
-# Of what is sent at once: as much as a system's buffer takes. The rest waits where it can still be called off.
-_WRITTEN_BYTES = 256 * 1024
-# A server that is away is looked for after so many seconds, twice as many after each failure.
-_LEAST_PAUSE = 0.01
-_MOST_PAUSE = 0.25
+# The size of a write: what the system's socket buffer accepts. Calls beyond it stay queued and can still be cancelled.
+_MAX_WRITE_BYTES = 256 * 1024
+# The pause before a reconnection doubles after each failure.
+_MIN_RECONNECT_PAUSE_SECONDS = 0.01
+_MAX_RECONNECT_PAUSE_SECONDS = 0.25
 
 
-class Lane:
-    """Calls that wait to be sent are certainly not executed: they move to the next connection.
+class Channel:
+    """Queued calls are certainly not executed, so they move to the next connection.
 
-    All methods are for the event loop in which it is made.
+    All methods must run in the event loop that created the object.
     """
 
-    def __init__(self, open_: Open, seconds: float | None, on_big: Callable[[], None]) -> None:
-        """`seconds` are the limit for opening a connection, None for no limit."""
-        self.on_big = on_big
+    def __init__(self, open_: OpenConnection, seconds: float | None, on_large: Callable[[], None]) -> None:
+        """`seconds` is the time limit for opening a connection, None for no limit."""
+        self.on_large = on_large
         self.connection: Connection | None = None
         self._open = open_
         self._seconds = seconds
@@ -48,28 +55,28 @@ class Lane:
         self._opening: Task[None] | None = None
         self._failures = 0
         self._failed_at = -inf
-        self._alarm: TimerHandle | None = None
-        self._alarm_at = inf
+        self._timer: TimerHandle | None = None
+        self._timer_at = inf
 
     def load(self) -> int:
-        """How many calls wait here."""
+        """Return the number of calls queued or in flight."""
         return len(self._waiting) + (0 if self.connection is None else len(self.connection.calls))
 
     def send(self, packed: bytes, replies: int, seconds: float | None, deadline: float | None = None) -> "Future[Any]":
-        """The future answer to what is packed. Never fails: an error is the answer."""
+        """Queue the encoded commands. The future never fails: an error is its result."""
         answer = self._loop.create_future()
         if deadline is None:
             deadline = inf if seconds is None else self._now() + seconds
         self._waiting.append((answer, packed, replies, deadline, seconds))
         size = len(packed)
         self._waiting_bytes += size
-        if size > BIG_BYTES:
-            self.on_big()
-        if deadline < self._alarm_at:
-            self._set_alarm(deadline)
+        if size > LARGE_BYTES:
+            self.on_large()
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
         if not self._flushing:
-            # In the next turn, with whatever else is asked in this one. By then the loop also knows whether the server
-            # has closed the connection while nobody used it.
+            # In the next iteration of the event loop, together with the other calls of this one. By then the loop has
+            # also noticed whether the server closed the idle connection.
             self._flushing = True
             self._loop.call_soon(self._flush)
         return answer
@@ -86,16 +93,16 @@ class Lane:
 
     def _write(self, connection: Connection) -> None:
         waiting = self._waiting
-        if self._waiting_bytes <= _WRITTEN_BYTES:
+        if self._waiting_bytes <= _MAX_WRITE_BYTES:
             self._waiting, self._waiting_bytes = [], 0
         else:
             size = count = 0
-            while count < len(waiting) and size < _WRITTEN_BYTES:
+            while count < len(waiting) and size < _MAX_WRITE_BYTES:
                 size += len(waiting[count][1])
                 count += 1
             waiting, self._waiting = waiting[:count], waiting[count:]
             self._waiting_bytes -= size
-        # What was called off, or told to have taken too long, is not done behind the caller's back.
+        # Calls that were cancelled or have timed out must not be executed.
         calls = [call for call in waiting if not call[0].done()]
         if calls:
             connection.send(calls)
@@ -104,17 +111,17 @@ class Lane:
         waiting = 0
         try:
             await sleep(max(0.0, self._failed_at + self._pause() - self._now()))
-            # Whoever comes while the attempt is under way may see it succeed, but has the next one if it fails.
+            # Calls that arrive during the attempt benefit from its success, but wait for the next one if it fails.
             waiting = len(self._waiting)
             self.connection = await self._open_in_time()
             self._failures = 0
-        except Exception as exc:  # noqa: BLE001 — raised by each who waits
+        except Exception as exc:  # noqa: BLE001 — raised by each waiting caller
             self._failures += 1
             self._failed_at = self._now()
             self._answer_waiting(waiting, exc)
         except BaseException:
-            # The event loop ends, or the client.
-            self._answer_waiting(None, ConnectionLostError("the connection was given up while it opened"))
+            # The event loop or the store is closing.
+            self._answer_waiting(None, ConnectionLostError("the connection attempt was cancelled"))
             raise
         finally:
             self._opening = None
@@ -123,8 +130,9 @@ class Lane:
     def _pause(self) -> float:
         if not self._failures:
             return 0.0
-        # Several processes that lost the same server do not all come back at once.
-        return min(_MOST_PAUSE, _LEAST_PAUSE * 2.0**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
+        # Random jitter spreads out the processes that lost the same server.
+        pause = min(_MAX_RECONNECT_PAUSE_SECONDS, _MIN_RECONNECT_PAUSE_SECONDS * 2.0**self._failures)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311
 
     async def _open_in_time(self) -> Connection:
         try:
@@ -135,14 +143,14 @@ class Lane:
             raise DeadlineError(message) from exc
 
     def _answer_waiting(self, count: int | None, error: Exception) -> None:
-        """Answer the first of those that wait, None for all, with the error."""
+        """Answer the first `count` queued calls, None for all, with the error."""
         for answer, packed, *_ in self._waiting[:count]:
             self._waiting_bytes -= len(packed)
             if not answer.done():
                 answer.set_result(error)
         del self._waiting[:count]
 
-    def on_room(self) -> None:
+    def on_writable(self) -> None:
         self._flush()
 
     def on_lost(self) -> None:
@@ -150,16 +158,16 @@ class Lane:
             self.connection = None
             self._flush()
 
-    # Deadlines: one timer for all calls, set to the earliest.
+    # Deadlines: one timer for all calls, set to the earliest deadline
 
-    def _set_alarm(self, when: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = when
-        self._alarm = self._loop.call_at(when, self._expire)
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._expire)
 
     def _expire(self) -> None:
-        self._alarm, self._alarm_at = None, inf
+        self._timer, self._timer_at = None, inf
         now = self._now()
         earliest = inf
         sent = () if self.connection is None else self.connection.calls
@@ -171,25 +179,26 @@ class Lane:
         if sent:
             earliest = min(earliest, self._check_progress(sent[0], now))
         if earliest < inf:
-            self._set_alarm(earliest)
+            self._set_timer(earliest)
 
     def _check_progress(self, oldest: Call, now: float) -> float:
-        """Drop a connection that has stopped answering; otherwise, when to look again."""
+        """Drop a connection that has stopped answering; otherwise return when to check again."""
         *_, deadline, seconds = oldest
         connection = self.connection
         if connection is None or seconds is None or deadline > now:
             return inf
-        # What still comes, comes to those who wait behind a call that was given up; but not for ever.
-        until = min(connection.heard_at, deadline) + seconds
+        # While data still arrives, calls behind an abandoned one may be answered; so keep the connection, but not
+        # forever.
+        until = min(connection.last_received_at, deadline) + seconds
         if until > now:
             return until
         connection.drop(DeadlineError(f"no answer within {seconds:g} s, and the connection was dropped"))
         return inf
 
-    # The end
+    # Closing
 
     async def close(self) -> None:
-        """Have every call answered, then end the connection; at once when this is cancelled."""
+        """Wait for the calls in flight, then close the connection; close it at once when cancelled."""
         try:
             while unanswered := self._unanswered():
                 await wait(unanswered)
@@ -204,8 +213,8 @@ class Lane:
     def _end(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self.connection is not None:
             self.connection.drop(ConnectionLostError("the store was closed"))
 
