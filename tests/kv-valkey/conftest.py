@@ -57,7 +57,7 @@ def cluster_config(valkey_cluster: ValkeyCluster) -> GlideClusterClientConfigura
 @pytest.fixture
 def patient_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what a store says when it cannot reach its server, which it finds out within a second."""
-    monkeypatch.setattr(diagnosis, "_SECONDS", 5)
+    monkeypatch.setattr(diagnosis, "_TIMEOUT_SECONDS", 5)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ async def test_a_big_batch_has_more_time(raw: Any) -> None:
 
 async def test_a_setup_error_is_no_connection_error(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}/12345")
-    with pytest.raises(StoreSetupError, match="no database of this number"):
+    with pytest.raises(StoreSetupError, match="no database with this number"):
         await store.setup()
     await store.close()
 

@@ -264,12 +264,12 @@ async def test_many_calls_that_cannot_be_made_fail_in_time(unused_port: int) -> 
 
 async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}/12345", timeout=2)
-    await failure_of(store, StoreSetupError, "the server has no database of this number")
+    await failure_of(store, StoreSetupError, "the server has no database with this number")
 
 
 async def test_a_server_that_is_no_node_of_a_cluster_is_told(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}?cluster=true")
-    await failure_of(store, StoreSetupError, "no node of a cluster")
+    await failure_of(store, StoreSetupError, "not a cluster node")
 
 
 async def test_a_node_of_a_cluster_given_as_one_server_is_told(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
@@ -281,6 +281,6 @@ async def test_a_node_of_a_cluster_given_as_one_server_is_told(valkey_cluster: V
 async def test_another_type_under_the_name_is_told(url: str, raw: Any) -> None:
     raw.hset("default_collection::key", "field", "text")
     async with ValkeyStore.from_url(url) as store:
-        with pytest.raises(Exception, match="another type than a string is stored") as refusal:
+        with pytest.raises(Exception, match="a value that is not a string is stored") as refusal:
             await store.get("key")
     assert not isinstance(refusal.value, (StoreConnectionError, StoreSetupError))

@@ -123,7 +123,7 @@ async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, conten
         path.write_text(content)
     store = ValkeyStore(ssl_ca_certs=str(path))
     for call in (store.get("key"), store.setup()):
-        with pytest.raises(StoreSetupError, match="the files for TLS cannot be used: ") as refusal:
+        with pytest.raises(StoreSetupError, match="the TLS files cannot be used: ") as refusal:
             await call
     assert content is not None or "no such file" in str(refusal.value)
     await store.close()

@@ -72,7 +72,7 @@ async def check_error_reaches_its_caller_alone(store: ValkeyStore) -> None:
     answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
     failure = answers.pop(9)
     assert type(failure) is KeyValueStoreError
-    assert "another type than a string is stored" in str(failure)
+    assert "a value that is not a string is stored" in str(failure)
     assert answers == VALUES
 
 

@@ -247,7 +247,7 @@ class CommandCases:
 class RedisOutageCases(KillCases[StoreT], FreezeCases[StoreT]):
     """Needs the fixture `private_raw`, a raw client of the private server."""
 
-    reason_without_connections: ClassVar[str] = "no connection to spare"
+    reason_without_connections: ClassVar[str] = "no free connection"
 
     async def test_a_replica_is_a_connection_error(self, private_server: Any, private_raw: Any) -> None:
         async with self.open(private_server) as store:

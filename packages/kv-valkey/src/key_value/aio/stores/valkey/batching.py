@@ -1,23 +1,23 @@
-"""Calls that begin in the same turn of the event loop leave together.
+"""Automatic batching: calls that start in the same iteration of the event loop are sent together.
 
-The driver takes longer for a call than the server does: 640 µs for a batch of sixteen, 1 390 µs for sixteen calls.
+The driver needs longer for a call than the server: 640 µs for a batch of sixteen, 1 390 µs for sixteen single calls.
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, sleep
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-__all__ = ["Arguments", "Turns"]
+__all__ = ["Arguments", "Batcher"]
 
 Arguments = list[str | bytes]
 Send = Callable[[Any, Sequence[Arguments]], Awaitable[list[Any]]]
 
-# Each waits for the answers to all.
-_MOST_CALLS = 128
-_MOST_BYTES = 256 * 1024
+# Each call waits for the answers to the whole batch.
+_MAX_BATCH_CALLS = 128
+_MAX_BATCH_BYTES = 256 * 1024
 
 
-class _Turn:
+class _Batch:
     __slots__ = ("_bytes", "calls", "client")
 
     def __init__(self, client: Any) -> None:
@@ -25,57 +25,57 @@ class _Turn:
         self.calls: list[tuple[Arguments, Future[Any]]] = []
         self._bytes = 0
 
-    def takes(self, client: Any, size: int) -> bool:
-        return client is self.client and len(self.calls) < _MOST_CALLS and self._bytes + size <= _MOST_BYTES
+    def accepts(self, client: Any, size: int) -> bool:
+        return client is self.client and len(self.calls) < _MAX_BATCH_CALLS and self._bytes + size <= _MAX_BATCH_BYTES
 
     def add(self, arguments: Arguments, size: int, answer: "Future[Any]") -> None:
         self.calls.append((arguments, answer))
         self._bytes += size
 
 
-class Turns:
-    """Those of one event loop."""
+class Batcher:
+    """Batches the calls of one event loop."""
 
     def __init__(self, loop: AbstractEventLoop, send: Send) -> None:
-        """`send` gives the answer to each of several commands, or its error."""
+        """`send` sends several commands and returns the answer or error of each."""
         self._loop = loop
         self._send = send
-        self._turn: _Turn | None = None
+        self._batch: _Batch | None = None
         self._sending: set[Task[None]] = set()
 
-    async def answer_to(self, client: Any, arguments: Arguments) -> Any:
-        """The answer to a command, which leaves in the next turn of the event loop, with the others of this one."""
+    async def execute(self, client: Any, arguments: Arguments) -> Any:
+        """Send a command in the next iteration of the event loop, with the others of this one; return its answer."""
         size = sum(map(len, arguments))
         answer = self._loop.create_future()
-        turn = self._turn
-        if turn is not None and turn.takes(client, size):
-            turn.add(arguments, size, answer)
+        batch = self._batch
+        if batch is not None and batch.accepts(client, size):
+            batch.add(arguments, size, answer)
             return await answer
-        turn = self._turn = _Turn(client)
-        turn.add(arguments, size, answer)
+        batch = self._batch = _Batch(client)
+        batch.add(arguments, size, answer)
         try:
             await sleep(0)
         except CancelledError:
             answer.cancel()
-            self._end(turn)
+            self._send_batch(batch)
             raise
-        if len(turn.calls) == 1:
-            self._forget(turn)
+        if len(batch.calls) == 1:
+            self._detach(batch)
             return await client.custom_command(arguments)
-        self._end(turn)
+        self._send_batch(batch)
         return await answer
 
-    def _forget(self, turn: _Turn) -> None:
-        if self._turn is turn:
-            self._turn = None
+    def _detach(self, batch: _Batch) -> None:
+        if self._batch is batch:
+            self._batch = None
 
-    def _end(self, turn: _Turn) -> None:
-        self._forget(turn)
-        # What was called off is not done behind the caller's back.
-        calls = [call for call in turn.calls if not call[1].done()]
+    def _send_batch(self, batch: _Batch) -> None:
+        self._detach(batch)
+        # Cancelled calls must not be executed.
+        calls = [call for call in batch.calls if not call[1].done()]
         if calls:
-            # A task of its own: whoever is cancelled takes nothing with them.
-            task = self._loop.create_task(self._send_together(turn.client, calls))
+            # A separate task, so that a cancelled caller does not cancel the others.
+            task = self._loop.create_task(self._send_together(batch.client, calls))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
@@ -87,7 +87,7 @@ class Turns:
             for _, future in calls:
                 future.cancel()
             raise
-        except Exception as exc:  # noqa: BLE001 — raised by each who waits
+        except Exception as exc:  # noqa: BLE001 — raised by each waiting caller
             answers = [exc] * len(calls)
         for (_, future), answer in zip(calls, answers, strict=True):
             if future.done():

@@ -1,4 +1,4 @@
-"""The calls that are under way, and how long each may be."""
+"""The calls in flight, with their time limits."""
 
 from asyncio import AbstractEventLoop, Future, Task, TimerHandle, current_task, wait
 from collections.abc import Callable
@@ -7,72 +7,74 @@ from typing import Any
 
 __all__ = ["Call", "Calls"]
 
-_LOOK_SECONDS = 0.1
+_CHECK_INTERVAL_SECONDS = 0.1
 
 
 class Call:
-    """A call of the running task, from here to `Calls.end`."""
+    """A call of the running task, from the creation of this object to `Calls.end`."""
 
-    __slots__ = ("_cancellations", "_task", "began_at", "deadline", "is_late")
+    __slots__ = ("_cancellations", "_task", "deadline", "started_at", "timed_out")
 
-    def __init__(self, began_at: float, seconds: float | None) -> None:
+    def __init__(self, started_at: float, seconds: float | None) -> None:
         self._task: Any = current_task()
-        # Before Python 3.11 a task does not count them.
+        # Before Python 3.11, a task does not count its cancellations.
         self._cancellations: int = self._task.cancelling() if hasattr(Task, "cancelling") else 0
-        self.began_at: float = began_at
-        self.deadline: float = inf if seconds is None else began_at + seconds
-        self.is_late: bool = False
+        self.started_at: float = started_at
+        self.deadline: float = inf if seconds is None else started_at + seconds
+        self.timed_out: bool = False
 
     def cancel(self) -> None:
-        self.is_late = True
+        self.timed_out = True
         self._task.cancel()
 
     def is_cancelled_by_others(self) -> bool:
-        """Whether a CancelledError is for the task that calls; asked once."""
-        if not self.is_late:
+        """Whether a CancelledError comes from outside, not from the time limit. Call it only once."""
+        if not self.timed_out:
             return True
         return hasattr(Task, "uncancel") and self._task.uncancel() > self._cancellations
 
 
 class Calls:
-    """One timer for all of them, which costs a tenth of one for each: it was a fifth of a `get`."""
+    """Enforces the time limits of all calls with one timer: a timer for each call took a fifth of a `get`, ten times
+    as much.
+    """
 
-    def __init__(self, loop: AbstractEventLoop, on_look: Callable[[], None]) -> None:
-        """`on_look` runs every tenth of a second while calls are under way."""
+    def __init__(self, loop: AbstractEventLoop, on_check: Callable[[], None]) -> None:
+        """`on_check` runs every tenth of a second while calls are in flight."""
         self._loop = loop
-        self._on_look = on_look
-        self._under_way: dict[Call, None] = {}
-        self._quiet: Future[None] | None = None
-        self._look: TimerHandle | None = None
+        self._on_check = on_check
+        self._in_flight: dict[Call, None] = {}
+        self._idle: Future[None] | None = None
+        self._timer: TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self._in_flight)
 
     def begin(self, seconds: float | None) -> Call:
-        """It is cancelled within a tenth of a second after its limit."""
+        """Register a call of the running task, which is cancelled within 0.1 s after its time limit."""
         call = Call(self._loop.time(), seconds)
-        self._under_way[call] = None
-        if self._look is None:
-            self._look = self._loop.call_later(_LOOK_SECONDS, self._look_again)
+        self._in_flight[call] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(_CHECK_INTERVAL_SECONDS, self._check)
         return call
 
     def end(self, call: Call) -> None:
-        """From here on its limit cancels nothing; it may have ended already."""
-        self._under_way.pop(call, None)
-        if not self._under_way and self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
+        """Stop enforcing the call's time limit. May be called again for the same call."""
+        self._in_flight.pop(call, None)
+        if not self._in_flight and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
-    async def all_ended(self) -> None:
-        while self._under_way:
-            self._quiet = self._loop.create_future()
-            await wait([self._quiet])
+    async def wait_until_idle(self) -> None:
+        while self._in_flight:
+            self._idle = self._loop.create_future()
+            await wait([self._idle])
 
-    def _look_again(self) -> None:
-        self._look = None
-        if not self._under_way:
+    def _check(self) -> None:
+        self._timer = None
+        if not self._in_flight:
             return
-        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_again)
-        self._on_look()
+        self._timer = self._loop.call_later(_CHECK_INTERVAL_SECONDS, self._check)
+        self._on_check()
         now = self._loop.time()
-        for call in [each for each in self._under_way if each.deadline <= now and not each.is_late]:
+        for call in [each for each in self._in_flight if each.deadline <= now and not each.timed_out]:
             call.cancel()

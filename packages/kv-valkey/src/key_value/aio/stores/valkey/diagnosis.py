@@ -1,4 +1,4 @@
-"""Why a server cannot be reached: valkey-glide says "timed out" of everything, so it is tried again by hand."""
+"""Diagnosis of failed connections: valkey-glide reports only "timed out", so this module connects without it."""
 
 import ssl
 from asyncio import StreamReader, StreamWriter, open_connection, wait_for
@@ -7,21 +7,21 @@ from typing import Any
 
 from key_value.aio.stores.valkey.driver import Configuration, EndedError, RequestError, UnusableError, is_cluster
 
-__all__ = ["find_reason"]
+__all__ = ["diagnose"]
 
-_SECONDS = 1.0
-_ENDED = "the server ended the connection before it answered, as one does that wants TLS (ssl=True)"
-_NO_TLS = "the server does not speak TLS"
-_NO_HANDSHAKE = "no answer to the beginning of TLS, as from a server without it"
+_TIMEOUT_SECONDS = 1.0
+_ENDED = "the server closed the connection before it answered; it may require TLS (ssl=True)"
+_NO_TLS = "the server does not support TLS"
+_NO_HANDSHAKE = "no answer to the TLS handshake; the server may not support TLS"
 
 
-async def find_reason(config: Configuration) -> Exception | None:
-    """What is wrong with the first of the addresses, as an exception that tells it; None when nothing is."""
+async def diagnose(config: Configuration) -> Exception | None:
+    """Connect to the first address; return the failure as an exception, None if there is none."""
     address = config.addresses[0]
     if address.unix_socket_path is not None:
         return None
     try:
-        return await wait_for(_try(config, address.host, address.port), _SECONDS)
+        return await wait_for(_try(config, address.host, address.port), _TIMEOUT_SECONDS)
     except AsyncioTimeoutError:
         return EndedError(_NO_HANDSHAKE) if config.use_tls else None
     except EOFError:
@@ -37,7 +37,7 @@ async def _try(config: Configuration, host: str, port: int) -> Exception | None:
         for command in _commands_of(config):
             error = await _error_of(reader, writer, command)
             if error is not None:
-                # As the driver raises what a server answers.
+                # The driver raises the same class for an error reply.
                 return RequestError(error)
         return None
     finally:
@@ -51,7 +51,7 @@ def _commands_of(config: Configuration) -> list[list[str]]:
         commands.append(["AUTH", credentials.username or "default", credentials.password])
     if config.database_id:
         commands.append(["SELECT", str(config.database_id)])
-    # The driver needs them to connect.
+    # The driver sends these to connect.
     return [*commands, ["CLUSTER", "SLOTS"] if is_cluster(config) else ["INFO", "REPLICATION"]]
 
 
@@ -60,7 +60,7 @@ async def _error_of(reader: StreamReader, writer: StreamWriter, command: list[st
     writer.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
     first = await reader.readexactly(1)
     line = await reader.readline()
-    # The rest of what the last command answers is never read.
+    # The rest of the reply to the last command is not needed.
     return line.decode(errors="replace").strip() if first == b"-" else None
 
 

@@ -1,4 +1,4 @@
-"""The one module that talks to valkey-glide: clients, the configurations they are made from, the meaning of errors."""
+"""The only module that sends requests through valkey-glide: creates clients, sends batches, maps errors."""
 
 import re
 from asyncio import AbstractEventLoop
@@ -27,11 +27,11 @@ from key_value.aio.core.clients import check_client
 from key_value.aio.core.driver_errors import DriverErrors, Meaning
 from key_value.aio.core.resp.positions import UnservedSlotError
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
-from key_value.aio.stores.valkey.lean import LeanClient, LeanClusterClient
+from key_value.aio.stores.valkey.fast_clients import FastClient, FastClusterClient
 
 __all__ = [
     "DRIVER_ERRORS",
-    "GIVEN_UP",
+    "UNRESPONSIVE",
     "AnswerTimeoutError",
     "Client",
     "ClosingError",
@@ -41,7 +41,6 @@ __all__ = [
     "MovedError",
     "RequestError",
     "UnusableError",
-    "belongs_to",
     "check_configuration",
     "check_kind",
     "close_client",
@@ -50,6 +49,7 @@ __all__ = [
     "is_moved",
     "is_unknown_script",
     "is_unreachable",
+    "loop_of",
     "open_client",
     "run_batch",
     "run_each",
@@ -62,52 +62,52 @@ Configuration: TypeAlias = GlideClientConfiguration | GlideClusterClientConfigur
 
 
 class UnusableError(Exception):
-    """What trying again does not heal. Its text is the reason, and shows nothing secret."""
+    """A failure that a retry does not fix. The message is the reason, without secrets."""
 
 
 class EndedError(Exception):
-    """What trying again may heal. Its text is the reason."""
+    """A failure that a retry may fix. The message is the reason."""
 
 
 class MovedError(Exception):
-    """The node of a cluster that was asked is not the one that has the key, or does not answer."""
+    """The cluster node that was asked does not serve the key, or does not answer."""
 
 
 class DeadlineError(TimeoutError):
-    """The limit of a call passed before its answer came."""
+    """The time limit of a call passed before its answer arrived."""
 
 
-GIVEN_UP = "its connection gave no answers, and was ended"
-"""Why a client was closed with calls under way, which say so."""
+UNRESPONSIVE = "the connection was closed because it did not answer"
+"""The reason for closing a client with calls in flight; they fail with it."""
 
-_CREDENTIALS = (StoreSetupError, "wrong user name or password, or none where one is required")
-_PERMISSION = (StoreSetupError, "this user lacks the right to a command or key that it needs")
+_CREDENTIALS = (StoreSetupError, "wrong user name or password, or missing credentials")
+_PERMISSION = (StoreSetupError, "this user lacks the right to a required command or key")
 _REPLICA = (StoreConnectionError, "the server is a replica, as during a failover")
-_MOVING = (StoreConnectionError, "the cluster moves keys, or a node of it is down")
+_MOVING = (StoreConnectionError, "the cluster is moving keys, or one of its nodes is down")
 _OTHER_NODE = (
     StoreSetupError,
     "the server is a node of a cluster: pass cluster=True, or a client or config of a cluster",
 )
 _LOADING = (StoreConnectionError, "the server is loading its data")
-_MASTER = (StoreConnectionError, "the server has lost its primary")
-_UNREACHABLE = (StoreConnectionError, "no connection, and valkey-glide does not tell why")
+_MASTER_DOWN = (StoreConnectionError, "the server has lost its primary")
+_UNREACHABLE = (StoreConnectionError, "no connection; valkey-glide does not report the reason")
 
-# A server's error begins with a code, which the driver gives a name of its own where it knows it. Behind it may stand
-# a name or a value.
+# A server's error begins with a code, which the driver replaces by its own name if it knows the code. A name or a value
+# may follow it.
 _CODES: dict[str, Meaning] = {
     "WRONGPASS": _CREDENTIALS,
     "NOAUTH": _CREDENTIALS,
     "AuthenticationFailed": _CREDENTIALS,
     "NOPERM": _PERMISSION,
     "PermissionDenied": _PERMISSION,
-    "DB index": (StoreSetupError, "the server has no database of this number"),
-    "cluster support disabled": (StoreSetupError, "the server is no node of a cluster: leave out cluster=True"),
-    "max number of clients": (StoreConnectionError, "the server has no connection to spare (maxclients)"),
-    "inflight": (StoreConnectionError, "too many calls are under way on the client (inflight_requests_limit)"),
+    "DB index": (StoreSetupError, "the server has no database with this number"),
+    "cluster support disabled": (StoreSetupError, "the server is not a cluster node: leave out cluster=True"),
+    "max number of clients": (StoreConnectionError, "the server has no free connection (maxclients)"),
+    "inflight": (StoreConnectionError, "too many calls are in flight on the client (inflight_requests_limit)"),
     "READONLY": _REPLICA,
     "ReadOnly": _REPLICA,
-    "MASTERDOWN": _MASTER,
-    "MasterDown": _MASTER,
+    "MASTERDOWN": _MASTER_DOWN,
+    "MasterDown": _MASTER_DOWN,
     "LOADING": _LOADING,
     "BusyLoading": _LOADING,
     "CLUSTERDOWN": _MOVING,
@@ -119,7 +119,7 @@ _CODES: dict[str, Meaning] = {
     "MOVED": _OTHER_NODE,
     "Moved": _OTHER_NODE,
     "OOM": (KeyValueStoreError, "the server is out of memory (maxmemory)"),
-    "WRONGTYPE": (KeyValueStoreError, "another type than a string is stored under the name of the entry"),
+    "WRONGTYPE": (KeyValueStoreError, "a value that is not a string is stored under the name of the entry"),
     "MISCONF": (KeyValueStoreError, "the server refuses writes because it cannot save to its disk"),
     "NOREPLICAS": (KeyValueStoreError, "the server refuses writes because it has too few replicas"),
     "BUSY": (KeyValueStoreError, "the server is busy with a script"),
@@ -131,8 +131,8 @@ _CODES: dict[str, Meaning] = {
     "AllConnectionsUnavailable": _UNREACHABLE,
     "ConnectionNotFoundForRoute": _UNREACHABLE,
 }
-# Of several, the first in the table: what the driver says of the connection stands before what the server has said.
-_CODE = {code: re.compile(rf"(?<![\w`]){re.escape(code)}(?!\w)") for code in _CODES}
+# If several codes match, the first in the table counts.
+_CODE_PATTERNS = {code: re.compile(rf"(?<![\w`]){re.escape(code)}(?!\w)") for code in _CODES}
 _CONNECTING = re.compile(
     r"connect failed|Failed to create initial connections|Received error for address|No topology views"
 )
@@ -140,7 +140,7 @@ _CONNECTING = re.compile(
 
 def _meaning_of(error: RequestError) -> Meaning:
     text = str(error)
-    return next((_CODES[code] for code, pattern in _CODE.items() if pattern.search(text)), KeyValueStoreError)
+    return next((_CODES[code] for code, pattern in _CODE_PATTERNS.items() if pattern.search(text)), KeyValueStoreError)
 
 
 def _meaning_of_closing(error: ClosingError) -> Meaning:
@@ -148,9 +148,9 @@ def _meaning_of_closing(error: ClosingError) -> Meaning:
     if "fork" in text:
         return (
             StoreSetupError,
-            "its client was made before this process was forked; make one in the process that uses it",
+            "its client was created before this process was forked; create one in the process that uses it",
         )
-    return StoreConnectionError, text if text == GIVEN_UP else "the client was closed"
+    return StoreConnectionError, text if text == UNRESPONSIVE else "the client was closed"
 
 
 DRIVER_ERRORS: DriverErrors = {
@@ -162,14 +162,14 @@ DRIVER_ERRORS: DriverErrors = {
     ClosingError: _meaning_of_closing,
     RequestError: _meaning_of,
     glide.TimeoutError: (StoreTimeoutError, "no answer within the request_timeout of the client"),
-    glide.ConnectionError: (StoreConnectionError, "the connection ended with the call under way"),
-    glide.ConfigurationError: (StoreSetupError, "valkey-glide does not take this configuration"),
+    glide.ConnectionError: (StoreConnectionError, "the connection ended with the call in flight"),
+    glide.ConfigurationError: (StoreSetupError, "valkey-glide rejects this configuration"),
     glide.GlideError: KeyValueStoreError,
 }
 
 
 def is_unreachable(error: RequestError) -> bool:
-    """Whether there was no connection for the call, for a reason that the driver may keep to itself."""
+    """Whether no connection could be opened, for a reason that the driver may not report."""
     return _CONNECTING.search(str(error)) is not None
 
 
@@ -182,12 +182,12 @@ def is_unknown_script(error: Exception) -> bool:
 
 
 def check_kind(client: object) -> None:
-    """Raise TypeError unless it is a client for asyncio, of one server or of a cluster."""
+    """Raise TypeError unless it is a client for asyncio, for one server or a cluster."""
     check_client(client, GlideClient, GlideClusterClient)
 
 
 def check_configuration(config: object) -> None:
-    """Raise TypeError unless it is what a client is made from."""
+    """Raise TypeError unless it is the configuration of a client, for one server or a cluster."""
     check_client(config, GlideClientConfiguration, GlideClusterClientConfiguration, name="config")
 
 
@@ -200,31 +200,31 @@ def configuration_of(client: Client) -> Any:
 
 
 async def open_client(config: Configuration) -> Client:
-    """A client that connects when it is first used: otherwise it connects at once, and the event loop stands still."""
+    """Return a client that connects at its first use; connecting at its creation would block the event loop."""
     lazy = copy(config)
     lazy.lazy_connect = True
     if isinstance(lazy, GlideClusterClientConfiguration):
-        return await LeanClusterClient.create(lazy)
-    return await LeanClient.create(lazy)
+        return await FastClusterClient.create(lazy)
+    return await FastClient.create(lazy)
 
 
-def belongs_to(client: Client) -> AbstractEventLoop | None:
-    """The event loop that it was made in, to which its answers go."""
-    return _untyped(client)._loop  # noqa: SLF001 — it tells it nobody
+def loop_of(client: Client) -> AbstractEventLoop | None:
+    """Return the event loop in which the client was created, which receives its answers."""
+    return _untyped(client)._loop  # noqa: SLF001 — no public access
 
 
 def close_client(client: Client, reason: str = "") -> None:
-    """End its connections at once, in any thread. Calls under way fail, where their event loop is not closed."""
-    loop = belongs_to(client)
+    """Close its connections at once, from any thread. Calls in flight fail unless their event loop is closed."""
+    loop = loop_of(client)
     if loop is not None and loop.is_closed():
-        # Who waits for them is gone, and a closed loop takes no callbacks.
+        # Nobody awaits them any more, and a closed loop rejects callbacks.
         _untyped(client)._pending_futures.clear()  # noqa: SLF001 — see above
     with suppress(StopIteration):
         client.close(reason).send(None)  # it awaits nothing
 
 
 async def run_batch(client: Client, commands: Sequence[list[str | bytes]], milliseconds: int | None) -> list[Any]:
-    """The replies to several commands: in one transaction, or of a cluster from each node that has some of the keys."""
+    """Return the replies to several commands: one transaction, or in a cluster a batch for each node with keys."""
     cluster = isinstance(client, GlideClusterClient)
     batch = ClusterBatch(is_atomic=False) if cluster else Batch(is_atomic=len(commands) > 1)
     for command in commands:
@@ -234,7 +234,7 @@ async def run_batch(client: Client, commands: Sequence[list[str | bytes]], milli
 
 
 async def run_each(client: Client, commands: Sequence[list[str | bytes]]) -> list[Any]:
-    """The reply to each of several commands, or its error; in one round trip to each node that has some of the keys."""
+    """Return the reply or error of each command, with one round trip to each node that has some of the keys."""
     batch = ClusterBatch(is_atomic=False) if isinstance(client, GlideClusterClient) else Batch(is_atomic=False)
     for command in commands:
         batch.custom_command(list(command))
@@ -242,13 +242,13 @@ async def run_each(client: Client, commands: Sequence[list[str | bytes]]) -> lis
 
 
 async def scan_node(client: Client, command: list[str | bytes], slot: int, node: tuple[str, int]) -> Any:
-    """What the node answers that has the slot."""
+    """Send the command to the node that serves the slot and return its reply."""
     host, port = node
-    # A node that does not know its own address is known by its slot alone.
+    # A node that does not know its own address can only be addressed by slot.
     route = ByAddressRoute(host, port) if host else SlotIdRoute(SlotType.PRIMARY, slot)
     return await _untyped(client).custom_command(command, route=route)
 
 
 def _untyped(client: Client) -> Any:
-    # The driver types answers as anything of unknown types, and keeps to itself what is needed here.
+    # The driver's types are partly unknown, and its private attributes are needed here.
     return client

@@ -1,6 +1,7 @@
-"""The pipe through which the answers to all clients of a process come, and the event loop that reads it.
+"""The driver's pipe, which delivers the answers to all clients of a process, and the event loop that reads it.
 
-That is the loop in which the first client was made, whose end or halt the driver does not notice while others wait.
+That is the loop in which the first client was created. The driver does not notice when this loop stops while other
+loops wait for answers.
 """
 
 import os
@@ -12,14 +13,14 @@ from typing import Any
 from glide import glide_client
 from key_value.aio.core.forks import AcrossForks
 
-__all__ = ["have_answers_read"]
+__all__ = ["ensure_reader"]
 
-_driver: Any = glide_client  # which keeps the pipe to itself
+_driver: Any = glide_client  # its pipe attributes are private
 
 
-def have_answers_read(loop: AbstractEventLoop) -> None:
-    """Have the pipe read by the running loop, unless another that runs does it already."""
-    reader: AbstractEventLoop | None = _driver._async_pipe_loop  # noqa: SLF001 — see above, and so below
+def ensure_reader(loop: AbstractEventLoop) -> None:
+    """Make the running loop read the pipe, unless another running loop already does."""
+    reader: AbstractEventLoop | None = _driver._async_pipe_loop  # noqa: SLF001 — here and below: no public access
     if reader is not loop and reader is not None and not reader.is_running():
         _take_over(reader, loop)
 
@@ -37,14 +38,14 @@ def _take_over(reader: AbstractEventLoop, loop: AbstractEventLoop) -> None:
 
 class _Pipe(AcrossForks):
     def after_fork_in_child(self) -> None:
-        """Leave the pipe to the parent, so that the driver makes one of its own."""
-        _driver._async_pipe_lock = threading.Lock()  # noqa: SLF001 — a thread that is no more may hold it
+        """Leave the pipe to the parent, so that the driver creates a new one."""
+        _driver._async_pipe_lock = threading.Lock()  # noqa: SLF001 — a thread of the parent may hold it
         reader: AbstractEventLoop | None = _driver._async_pipe_loop  # noqa: SLF001
         descriptor = _driver._async_pipe_read_fd  # noqa: SLF001
         if reader is None or descriptor < 0:
             return
-        # An inherited event loop shares its list of files with the parent's: taking the pipe off it would take it off
-        # there. So the number is given to another file first.
+        # An inherited event loop shares its epoll instance with the parent's: unregistering the pipe would also
+        # unregister it there. So the descriptor is redirected to another file first.
         near, far = socket.socketpair()
         with near, far:
             os.dup2(near.fileno(), descriptor, inheritable=False)

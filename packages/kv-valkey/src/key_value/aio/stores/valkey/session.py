@@ -1,4 +1,4 @@
-"""Commands through a client of valkey-glide."""
+"""Sessions that send commands through a valkey-glide client."""
 
 from asyncio import CancelledError, Semaphore, Task, create_task, get_running_loop, shield
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,10 +11,11 @@ from key_value.aio.core.resp.commands import Command, cursor_of, scan_command
 from key_value.aio.core.resp.positions import ClusterPosition
 from key_value.aio.core.resp.scripts import SET_EACH
 from key_value.aio.core.resp.session import RespSession
+from key_value.aio.stores.valkey.batching import Batcher
 from key_value.aio.stores.valkey.calls import Calls
-from key_value.aio.stores.valkey.diagnosis import find_reason
+from key_value.aio.stores.valkey.diagnosis import diagnose
 from key_value.aio.stores.valkey.driver import (
-    GIVEN_UP,
+    UNRESPONSIVE,
     AnswerTimeoutError,
     Client,
     ClosingError,
@@ -23,19 +24,18 @@ from key_value.aio.stores.valkey.driver import (
     MovedError,
     RequestError,
     UnusableError,
-    belongs_to,
     close_client,
     is_cluster,
     is_moved,
     is_unknown_script,
     is_unreachable,
+    loop_of,
     open_client,
     run_batch,
     run_each,
     scan_node,
 )
-from key_value.aio.stores.valkey.pipe import have_answers_read
-from key_value.aio.stores.valkey.turns import Turns
+from key_value.aio.stores.valkey.pipe import ensure_reader
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -44,41 +44,43 @@ __all__ = ["ClientSession", "OwnSession"]
 
 T = TypeVar("T")
 
-_ENTRIES_PER_LIMIT = 1000
-_CALLS_OF_DRIVER = 1000
+# From this size, a batch gets more than the time limit of one operation.
+_ENTRIES_PER_TIME_LIMIT = 1000
+# The driver's default for inflight_requests_limit.
+_DEFAULT_MAX_CALLS_IN_FLIGHT = 1000
 
 
 class ClientSession(RespSession):
-    """With a client that is its owner's to close, and belongs to the running event loop.
-
-    A command has `seconds`, once more for each full thousand of its entries.
-    """
+    """A session with a client that belongs to the running event loop and that the caller closes."""
 
     def __init__(self, config: Configuration, seconds: float | None, client: Client | None = None) -> None:
-        """Raises UnusableError for a client of another event loop, to which its answers would go."""
-        if client is not None and belongs_to(client) is not get_running_loop():
-            message = "its client belongs to another event loop; pass a config, for a client in each"
+        """`seconds` is the time limit of a command, granted again for each full thousand of its entries.
+
+        Raises UnusableError for a client of another event loop, which would receive its answers.
+        """
+        if client is not None and loop_of(client) is not get_running_loop():
+            message = "its client belongs to another event loop; pass a config to get a client in each"
             raise UnusableError(message)
         self.is_cluster: bool = is_cluster(config)
         self._client = client
         self._config = config
         self._seconds = seconds
         self.loop: AbstractEventLoop = get_running_loop()
-        self._free = Semaphore(config.inflight_requests_limit or _CALLS_OF_DRIVER)
-        # The loop which reads the answers may end while others wait for them.
-        self._calls = Calls(self.loop, partial(have_answers_read, self.loop))
-        self._turns = Turns(self.loop, run_each)
+        self._semaphore = Semaphore(config.inflight_requests_limit or _DEFAULT_MAX_CALLS_IN_FLIGHT)
+        # The event loop that reads the answers may stop while other loops wait for them.
+        self._calls = Calls(self.loop, partial(ensure_reader, self.loop))
+        self._batcher = Batcher(self.loop, run_each)
         self._answered_at = 0.0
-        self._finding: Task[Exception | None] | None = None
+        self._diagnosis: Task[Exception | None] | None = None
 
     async def execute(self, *command: str | bytes | int, entries: int = 1) -> Any:
         arguments = _arguments(command)
-        if entries >= _ENTRIES_PER_LIMIT and not self.is_cluster:
-            # Only a batch can have a limit of its own.
+        if entries >= _ENTRIES_PER_TIME_LIMIT and not self.is_cluster:
+            # Only a batch can override the client's time limit.
             [answer] = await self._batch([arguments], entries)
             return answer
         if entries == 1 and self._calls:
-            return await self._in_time(lambda client: self._turns.answer_to(client, arguments), 1)
+            return await self._in_time(lambda client: self._batcher.execute(client, arguments), 1)
         return await self._in_time(lambda client: client.custom_command(arguments), entries)
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
@@ -97,35 +99,36 @@ class ClientSession(RespSession):
         elif self.is_cluster:
             await super().set_each(names, texts, milliseconds)
         else:
-            # The driver takes longer to take a batch apart than the server to run it.
+            # The driver needs longer to process a batch than the server needs to execute it.
             await self.run_script(SET_EACH, names, milliseconds, *texts)
 
     async def scan(self, pattern: str, position: str | None, count: int) -> tuple[list[bytes], str | None]:
         if not self.is_cluster:
             cursor = 0 if position is None else cursor_of(position)
-            following, names = await self.execute(*scan_command(cursor, pattern, count))
-            return names, None if int(following) == 0 else str(int(following))
+            next_cursor, names = await self.execute(*scan_command(cursor, pattern, count))
+            return names, str(int(next_cursor)) if int(next_cursor) else None
         nodes = await self._nodes()
-        at = ClusterPosition({slot: f"{host}:{port}" for slot, (host, port) in nodes.items()}, position)
-        arguments = _arguments(scan_command(at.cursor, pattern, count))
-        following, names = await self._in_time(lambda client: scan_node(client, arguments, at.slot, nodes[at.slot]), 1)
-        return names, at.following(int(following))
+        cluster_position = ClusterPosition({slot: f"{host}:{port}" for slot, (host, port) in nodes.items()}, position)
+        arguments = _arguments(scan_command(cluster_position.cursor, pattern, count))
+        slot = cluster_position.slot
+        next_cursor, names = await self._in_time(lambda client: scan_node(client, arguments, slot, nodes[slot]), 1)
+        return names, cluster_position.following(int(next_cursor))
 
     def is_unknown_script(self, error: Exception) -> bool:
         return is_unknown_script(error)
 
     async def close(self) -> None:
-        """Nothing: the client is its owner's."""
+        """Do nothing: the caller closes the client."""
 
     def release(self) -> None:
-        """Nothing: the client is its owner's."""
+        """Do nothing: the caller closes the client."""
 
     @property
     def idle(self) -> bool:
         return not self._calls
 
     async def _nodes(self) -> dict[int, tuple[str, int]]:
-        """The primary of each slot, as any node knows it."""
+        """Return the address of each slot's primary, as reported by any node."""
         answer = await self.execute("CLUSTER", "SLOTS")
         return {
             slot: ((host or b"").decode(), int(port))
@@ -140,27 +143,27 @@ class ClientSession(RespSession):
 
     async def _in_time(self, call: Callable[[Any], Awaitable[T]], entries: int) -> T:
         seconds = self._seconds if entries == 1 else self._limit(entries)
-        mine = self._calls.begin(seconds)
+        own_call = self._calls.begin(seconds)
         client: Client | None = None
         try:
-            async with self._free:
+            async with self._semaphore:
                 client = self._client or await self._open()
-                have_answers_read(self.loop)
+                ensure_reader(self.loop)
                 answer = await call(client)
         except (CancelledError, AnswerTimeoutError) as exc:
-            if isinstance(exc, CancelledError) and mine.is_cancelled_by_others():
+            if isinstance(exc, CancelledError) and own_call.is_cancelled_by_others():
                 raise
-            if self._answered_at < mine.began_at:
-                self._give_up(client)
+            if self._answered_at < own_call.started_at:
+                self._on_unresponsive(client)
             message = "no answer in time" if seconds is None else f"no answer within {seconds:g} s"
             raise DeadlineError(message) from exc
         except ClosingError:
-            self._forget_closed(client)
+            self._on_closed(client)
             raise
         except RequestError as exc:
-            # Finding out why has a limit of its own.
-            self._calls.end(mine)
-            reason = await self._reason(exc)
+            # The diagnosis has its own time limit.
+            self._calls.end(own_call)
+            reason = await self._diagnose(exc)
             if reason is None:
                 raise
             raise reason from exc
@@ -168,36 +171,36 @@ class ClientSession(RespSession):
             self._answered_at = self.loop.time()
             return answer
         finally:
-            self._calls.end(mine)
+            self._calls.end(own_call)
 
-    async def _reason(self, error: RequestError) -> Exception | None:
-        """What the driver does not tell, where that can be found."""
+    async def _diagnose(self, error: RequestError) -> Exception | None:
+        """Return the cause that the driver does not report, if it can be determined."""
         if is_unreachable(error):
-            if self._finding is None or self._finding.done():
-                self._finding = create_task(find_reason(self._config))
-            return await shield(self._finding)
+            if self._diagnosis is None or self._diagnosis.done():
+                self._diagnosis = create_task(diagnose(self._config))
+            return await shield(self._diagnosis)
         return MovedError() if self.is_cluster and is_moved(error) else None
 
     async def _open(self) -> Client:
         raise NotImplementedError
 
-    def _forget_closed(self, client: Client | None) -> None:
-        """A client that was closed is its owner's to replace."""
+    def _on_closed(self, client: Client | None) -> None:
+        """Do nothing: the caller must replace a closed client."""
 
-    def _give_up(self, client: Client | None) -> None:
-        """A client that answers nothing at all is its owner's to replace."""
+    def _on_unresponsive(self, client: Client | None) -> None:
+        """Do nothing: the caller must replace an unresponsive client."""
 
     def _limit(self, entries: int) -> float | None:
         return scaled_timeout(self._seconds, entries)
 
 
 class OwnSession(ClientSession):
-    """With a client of its own, made when it is first needed, and again when it has closed itself."""
+    """A session with its own client, created when first needed and again after it has closed itself."""
 
     async def close(self) -> None:
-        """Have every call that is under way answered, then end the connections."""
+        """Wait for the calls in flight, then close the connections."""
         try:
-            await self._calls.all_ended()
+            await self._calls.wait_until_idle()
         finally:
             self.release()
 
@@ -206,22 +209,22 @@ class OwnSession(ClientSession):
 
     def _drop(self, client: Client | None, reason: str) -> None:
         if client is None or client is not self._client:
-            return  # it was replaced already
+            return  # already replaced
         _open_sessions.discard(self)
         self._client = None
         close_client(client, reason)
 
-    def _give_up(self, client: Client | None) -> None:
-        # The driver would wait for a connection that the network has lost as long as the operating system does.
-        self._drop(client, GIVEN_UP)
+    def _on_unresponsive(self, client: Client | None) -> None:
+        # The driver would keep a dead connection until the operating system's timeout.
+        self._drop(client, UNRESPONSIVE)
 
-    def _forget_closed(self, client: Client | None) -> None:
+    def _on_closed(self, client: Client | None) -> None:
         self._drop(client, "")
 
     async def _open(self) -> Client:
         client = await open_client(self._config)
         if self._client is not None:
-            # Another call was as fast.
+            # A concurrent call created one first.
             close_client(client)
             return self._client
         for session in list(_open_sessions):
@@ -232,8 +235,8 @@ class OwnSession(ClientSession):
         return client
 
 
-# A store that is dropped is closed by its event loop. Without a reference from here its client would go before, which
-# warns that nobody has closed it.
+# The event loop closes a store that is garbage collected. Without this reference, its client would be collected first
+# and warn that it was not closed.
 _open_sessions: set[OwnSession] = set()
 
 

@@ -1,4 +1,4 @@
-"""ValkeyStore: entries as strings under `collection::key`."""
+"""ValkeyStore, which stores each entry as a string named `collection::key`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,13 @@ from key_value.aio.stores.valkey.driver import (
     configuration_of,
     is_cluster,
 )
-from key_value.aio.stores.valkey.options import Place, check_place, describe, make_configuration, options_in_url
+from key_value.aio.stores.valkey.options import (
+    ServerOptions,
+    check_server_options,
+    describe,
+    make_configuration,
+    options_in_url,
+)
 from key_value.aio.stores.valkey.session import ClientSession, OwnSession
 
 if TYPE_CHECKING:
@@ -28,9 +34,9 @@ __all__ = ["ValkeyStore"]
 
 
 class ValkeyStore(BaseRespStore):
-    """Entries in Valkey, with native expiry in milliseconds; one round trip for each operation and each batch.
+    """A store on Valkey, with native expiry in milliseconds and one round trip per operation or batch.
 
-    In a cluster a batch is one round trip to each node that holds some of its keys, and not atomic.
+    In a cluster, a batch takes one round trip to each node that holds some of its keys, and is not atomic.
     """
 
     driver_errors = DRIVER_ERRORS
@@ -55,22 +61,22 @@ class ValkeyStore(BaseRespStore):
         ssl_verify: bool = True,
         timeout: float | None = 5.0,
     ) -> None:
-        """Take a client, a configuration for clients, or the options of one server.
+        """Create a store from a client, a client configuration, or the options of one server.
 
-        `client` is a GlideClient or GlideClusterClient; it stays the caller's to close, and belongs to one event loop.
-        `config` is what such a client is made from, with all that valkey-glide can do; the kind tells whether it is a
-        cluster. Otherwise `host` and `port` name the server, or with `cluster` any node of a cluster. Without a client,
-        each event loop gets one of its own, made at its first use. pydantic's SecretStr serves for a name or password.
+        `client` is a GlideClient or GlideClusterClient; the caller closes it, and it belongs to one event loop.
+        `config` is the configuration of such a client, with every option of valkey-glide; its class decides between a
+        single server and a cluster. Otherwise `host` and `port` name the server, or with `cluster` any node of a
+        cluster. Without a client, each event loop gets its own, created at the first use. pydantic's SecretStr is
+        accepted in place of strings.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. A client or configuration has limits of its own besides: where it
-        sets no `request_timeout`, a quarter of a second.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. The limits of a client or configuration also apply: without a
+        `request_timeout`, 250 ms.
 
-        TLS is on with `ssl` and with any of the files for it, which are PEM; `ssl_verify=False` accepts any
-        certificate.
+        TLS is enabled by `ssl` and by any of the TLS files, which are PEM; `ssl_verify=False` accepts any certificate.
 
-        Raises ValueError for both client and config, for options that cannot be, and for a limit that is not above
-        zero; TypeError for a client or config of another kind.
+        Raises ValueError for both client and config, for invalid options, and for a limit that is not positive;
+        TypeError for a client or config of another type.
         """
         if client is not None and config is not None:
             message = "pass a client or a config, not both"
@@ -86,14 +92,14 @@ class ValkeyStore(BaseRespStore):
             self._sessions = _sessions(lambda: OwnSession(config, seconds))
             where, in_cluster = describe(config), is_cluster(config)
         else:
-            place = Place(
+            options = ServerOptions(
                 *(host, port, db, plain(username), plain(password), cluster),
                 *(ssl, ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_verify),
             )
-            check_place(place)
-            self._sessions = _sessions(lambda: OwnSession(make_configuration(place, seconds), seconds))
-            where, in_cluster = place.shown, cluster
-        self._where = where
+            check_server_options(options)
+            self._sessions = _sessions(lambda: OwnSession(make_configuration(options, seconds), seconds))
+            where, in_cluster = options.description, cluster
+        self._location = where
         self.capabilities: Capabilities = resp_capabilities(atomic_put_many=not in_cluster)
         super().__init__(default_collection=default_collection)
 
@@ -102,7 +108,7 @@ class ValkeyStore(BaseRespStore):
         return options_in_url(url)
 
     def __repr__(self) -> str:
-        return f"ValkeyStore({self._where})"
+        return f"ValkeyStore({self._location})"
 
     def _session(self) -> ClientSession:
         return self._sessions.get()
