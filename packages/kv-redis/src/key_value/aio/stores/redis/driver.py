@@ -153,11 +153,11 @@ DRIVER_ERRORS: DriverErrors = {
 
 
 def check_connection(options: Mapping[str, Any]) -> None:
-    """Raise ValueError when redis-py does not take the options of a connection, or not together."""
+    """Raise ValueError if redis-py rejects the options of a connection, or their combination."""
     try:
         _make_driver_connection(options)
     except (TypeError, ValueError, exceptions.RedisError) as exc:
-        message = f"redis-py does not take these options: {exc}"
+        message = f"redis-py rejects these options: {exc}"
         raise ValueError(message) from exc
 
 

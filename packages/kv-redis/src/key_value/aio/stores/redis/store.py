@@ -127,7 +127,7 @@ class RedisStore(BaseRespStore):
             release=lambda session: session.release(),
             is_idle=lambda session: session.idle,
         )
-        self._where = describe(nodes) if sentinel is None else f"{sentinel} at {describe(nodes)}"
+        self._location = describe(nodes) if sentinel is None else f"{sentinel} at {describe(nodes)}"
         self.capabilities: Capabilities = resp_capabilities(atomic_put_many=not cluster)
         super().__init__(default_collection=default_collection)
 
@@ -136,7 +136,7 @@ class RedisStore(BaseRespStore):
         return {"url": url.url}
 
     def __repr__(self) -> str:
-        return f"RedisStore({self._where})"
+        return f"RedisStore({self._location})"
 
     def _session(self) -> "Session":
         return self._sessions.get()
