@@ -1,4 +1,4 @@
-"""A connection to Memcached on which commands follow each other without waiting for answers."""
+"""A pipelined connection to Memcached."""
 
 import asyncio
 from collections import deque
@@ -15,17 +15,17 @@ CLOSING_SECONDS = 5.0
 _LINE_END = b"\r\n"
 _LOST = "the server closed the connection"
 _TOO_MANY = b"ERROR Too many open connections"
-# Behind these the server may take the data of a refused command for the next command.
+# After these errors, the server may parse the data of the rejected command as the next command.
 _OUT_OF_STEP = (b"ERROR", b"CLIENT_ERROR")
-_WORDS_WITHOUT_NUMBER = 4
+_WORDS_WITHOUT_CAS_NUMBER = 4
 
 
 class TooManyConnectionsError(ConnectionError):
-    """The server has as many connections as it takes."""
+    """The server has reached its connection limit."""
 
 
 class Answers:
-    """What the server is to answer to commands that were sent together. `future` is done when all is there."""
+    """The expected answers to commands that were sent together. `future` is done when all have arrived."""
 
     __slots__ = ("expected", "future", "refusal")
 
@@ -33,15 +33,15 @@ class Answers:
         self.future: asyncio.Future[None] = future
         self.expected: int = commands
         self.refusal: bytes | None = None
-        """The first answer that was an error."""
+        """The first error among the answers."""
 
-    def take(self, received: bytes, position: int) -> tuple[int, bool]:
-        """Read from the position on; where that ended, and whether all is there."""
+    def parse(self, received: bytes, position: int) -> tuple[int, bool]:
+        """Parse from the position. Return the end position and whether the answers are complete."""
         raise NotImplementedError
 
 
 class Lines(Answers):
-    """One line for each command."""
+    """Answers of one line per command."""
 
     __slots__ = ("lines",)
 
@@ -49,7 +49,7 @@ class Lines(Answers):
         super().__init__(future, commands)
         self.lines: list[bytes] = []
 
-    def take(self, received: bytes, position: int) -> tuple[int, bool]:
+    def parse(self, received: bytes, position: int) -> tuple[int, bool]:
         while len(self.lines) < self.expected:
             end = received.find(_LINE_END, position)
             if end < 0:
@@ -63,16 +63,16 @@ class Lines(Answers):
 
 
 class Values(Answers):
-    """What is stored under names, for commands that each end with END; and its numbers, where they were asked for."""
+    """The items returned by commands that each end with END, with the CAS numbers of `gets`."""
 
-    __slots__ = ("found", "numbers")
+    __slots__ = ("cas_numbers", "found")
 
     def __init__(self, future: "asyncio.Future[None]", commands: int = 1) -> None:
         super().__init__(future, commands)
         self.found: dict[bytes, bytes] = {}
-        self.numbers: dict[bytes, int] = {}
+        self.cas_numbers: dict[bytes, int] = {}
 
-    def take(self, received: bytes, position: int) -> tuple[int, bool]:
+    def parse(self, received: bytes, position: int) -> tuple[int, bool]:
         found = self.found
         while self.expected:
             end = received.find(_LINE_END, position)
@@ -85,11 +85,11 @@ class Values(Answers):
                 if len(received) < stop + 2:
                     return position, False
                 found[words[1]] = received[start:stop]
-                if len(words) > _WORDS_WITHOUT_NUMBER:
-                    self.numbers[words[1]] = int(words[4])
+                if len(words) > _WORDS_WITHOUT_CAS_NUMBER:
+                    self.cas_numbers[words[1]] = int(words[4])
                 position = stop + 2
                 continue
-            # END, or an error in its place.
+            # END, or an error instead.
             if words != [b"END"] and self.refusal is None:
                 self.refusal: bytes | None = received[position:end]
             position = start
@@ -98,50 +98,50 @@ class Values(Answers):
 
 
 class Connection(AcrossForks, asyncio.Protocol):
-    """Sends at once what is asked of it in one turn of the event loop, and takes the answers in the same order.
+    """Sends the commands of one event loop iteration together, and receives the answers in the same order.
 
-    A caller that is cancelled, or does not wait any longer, leaves an answer that nobody gets.
+    The answers of cancelled or timed-out callers are discarded when they arrive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
         self._transport: Any = None
-        self._rest = b""
+        self._unparsed = b""
         self._pending: deque[Answers] = deque()
         self._outgoing: list[bytes] = []
         self._writable: asyncio.Future[None] | None = None
         self._is_retired = False
         self.last_used: float = loop.time()
-        """By the clock of the event loop."""
+        """The time of the last sent or received data, by the clock of the event loop."""
         self.closed: asyncio.Future[None] = loop.create_future()
 
     @property
     def is_usable(self) -> bool:
         return not self._is_retired
 
-    def ask(self, commands: bytes, answers: Answers) -> None:
-        """Send the commands. Raises ConnectionResetError when the connection is no more."""
+    def send(self, commands: bytes, answers: Answers) -> None:
+        """Send the commands. Raises ConnectionResetError if the connection is retired."""
         if self._is_retired:
             raise ConnectionResetError(_LOST)
         if not self._outgoing:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._write)
         self._outgoing.append(commands)
         self._pending.append(answers)
 
-    async def room(self) -> None:
-        """Until the system takes more. For those who send much."""
+    async def wait_until_writable(self) -> None:
+        """Wait until the write buffer has room. For senders of large commands."""
         while self._writable is not None:
             await asyncio.shield(self._writable)
 
     def retire(self) -> None:
-        """Take no more commands, and close when nobody waits for an answer any more."""
+        """Accept no more commands, and close once no caller waits for an answer."""
         self._is_retired = True
         if all(answers.future.done() for answers in self._pending):
             self._transport.abort()
 
     async def close(self) -> None:
-        """Retire, give the answers that are due some time, and return when it is closed."""
+        """Retire, wait a limited time for the pending answers, and return when the connection is closed."""
         self.retire()
         await asyncio.wait([self.closed], timeout=CLOSING_SECONDS)
         if not self.closed.done():
@@ -149,18 +149,18 @@ class Connection(AcrossForks, asyncio.Protocol):
             await asyncio.shield(self.closed)
 
     def abort(self, error: Exception) -> None:
-        """Close at once. Those who wait for answers get the error."""
+        """Close at once. Waiting callers get the error."""
         self._is_retired = True
         pending = [*self._pending]
         self._pending.clear()
         for answers in pending:
             if not answers.future.done():
-                # Each its own: an exception collects the frames that it is raised through.
+                # A separate exception for each: raising one appends to its traceback.
                 answers.future.set_exception(type(error)(*error.args))
         self._transport.abort()
 
     def after_fork_in_child(self) -> None:
-        """Leave the socket to the parent. What was under way ends with an error here."""
+        """Leave the socket to the parent. Calls in flight fail in the child."""
         if self._transport is None or self._transport.is_closing():
             return
         sever(self._transport)
@@ -174,26 +174,26 @@ class Connection(AcrossForks, asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        received = self._rest + data if self._rest else data
+        received = self._unparsed + data if self._unparsed else data
         position = 0
         self.last_used = self._loop.time()
         try:
             while self._pending:
                 answers = self._pending[0]
-                position, complete = answers.take(received, position)
+                position, complete = answers.parse(received, position)
                 if not complete:
                     break
                 self._pending.popleft()
                 self._resolve(answers)
         except (IndexError, ValueError):
-            self.abort(ClientException("the answer is none of Memcached's"))
+            self.abort(ClientException("the server sent an invalid answer"))
             return
-        self._rest = received[position:]
+        self._unparsed = received[position:]
         if self._is_retired:
             self.retire()
-        elif self._rest and not self._pending:
-            # The server says why it is about to close the connection.
-            self.abort(_error_of(self._rest))
+        elif self._unparsed and not self._pending:
+            # The server announces why it closes the connection.
+            self.abort(_error_of(self._unparsed))
 
     def eof_received(self) -> None:
         self._is_retired = True
@@ -211,7 +211,7 @@ class Connection(AcrossForks, asyncio.Protocol):
         self.resume_writing()
         self.closed.set_result(None)
 
-    def _send(self) -> None:
+    def _write(self) -> None:
         self.last_used = self._loop.time()
         commands, self._outgoing = self._outgoing, []
         if not self._transport.is_closing():
@@ -230,5 +230,5 @@ class Connection(AcrossForks, asyncio.Protocol):
 
 def _error_of(line: bytes) -> Exception:
     if line.startswith(_TOO_MANY):
-        return TooManyConnectionsError("the server has as many connections as it takes")
+        return TooManyConnectionsError("the server has reached its connection limit")
     return ClientException("Memcached refused a command", line)

@@ -1,4 +1,4 @@
-"""A place in which there is a connection whenever one is needed."""
+"""A connection that is opened on demand and reopened after a loss."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,22 +6,22 @@ from typing import Any, NamedTuple
 
 from key_value.aio.stores.memcached.connection import CLOSING_SECONDS, Connection
 
-__all__ = ["Lane", "Server"]
+__all__ = ["Connector", "Server"]
 
-# Any longer, and the connection may have been closed without the event loop having been told.
-_IDLE_SECONDS = 0.5
+# After a longer idle time, the server may have closed the connection without the event loop knowing yet.
+_MAX_IDLE_SECONDS = 0.5
 
 
 class Server(NamedTuple):
-    """Where it is, and what else asyncio needs to connect to it, such as `ssl`."""
+    """A server's address, with further arguments of asyncio's `create_connection`, such as `ssl`."""
 
     host: str
     port: int
     options: Mapping[str, Any]
 
 
-class Lane:
-    """One connection, opened at its first use and again after it was lost. It belongs to the running event loop."""
+class Connector:
+    """Opens one connection at its first use, and again after a loss. Belongs to the running event loop."""
 
     def __init__(self, server: Server, seconds: float | None) -> None:
         self._server = server
@@ -35,17 +35,21 @@ class Lane:
 
     @property
     def ready(self) -> Connection | None:
-        """The connection, if it is known to be there."""
+        """The connection, if it is certainly open."""
         connection = self._connection
-        if connection is None or not connection.is_usable or self._loop.time() - connection.last_used > _IDLE_SECONDS:
+        if (
+            connection is None
+            or not connection.is_usable
+            or self._loop.time() - connection.last_used > _MAX_IDLE_SECONDS
+        ):
             return None
         return connection
 
     async def connection(self) -> Connection:
-        """The connection, which may have to be opened. Raises what connecting raises, and TimeoutError."""
+        """Return the connection, opened if necessary. Raises the errors of connecting, and TimeoutError."""
         self._waiting += 1
         try:
-            # Two turns of the event loop: in the first it learns of what has been closed, in the second it says so.
+            # Two iterations of the event loop: it notices a closed connection first and reports it second.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             if self._connection is not None and self._connection.is_usable:
@@ -60,11 +64,11 @@ class Lane:
             self._waiting -= 1
 
     async def close(self) -> None:
-        """Those who wait for a connection or an answer get it first, or an error in time."""
+        """Wait a limited time for pending connections and answers, then close the connection."""
         until = self._loop.time() + CLOSING_SECONDS
         while self._waiting and self._loop.time() < until:
             if self._opener is None:
-                await asyncio.sleep(0)  # they are woken, or about to open a connection
+                await asyncio.sleep(0)  # waiting callers are about to resume, or to open a connection
             else:
                 await asyncio.wait([self._opener], timeout=CLOSING_SECONDS)
         self._is_closed = True
@@ -79,11 +83,11 @@ class Lane:
         except asyncio.CancelledError:
             _fail(opening, _closed())
             raise
-        except Exception as exc:  # noqa: BLE001 — it goes to those who wait for the connection
+        except Exception as exc:  # noqa: BLE001 — raised by each waiting caller
             _fail(opening, exc)
         else:
             if self._is_closed:
-                # Before Python 3.12, wait_for loses a cancellation that comes in the turn in which it ends.
+                # Before Python 3.12, wait_for loses a cancellation that arrives in the iteration in which it ends.
                 connection.abort(_closed())
                 _fail(opening, _closed())
             else:
@@ -94,7 +98,7 @@ class Lane:
 
     async def _connect(self) -> Connection:
         host, port, options = self._server
-        # An address is not looked up, so not in a thread either, which a child that was forked would wait for in vain.
+        # An IP address needs no lookup in a thread, for which a forked child would wait forever.
         _, connection = await self._loop.create_connection(self._new_connection, host, port, **options)
         return connection
 
@@ -108,5 +112,5 @@ def _closed() -> ConnectionAbortedError:
 
 def _fail(opening: "asyncio.Future[Connection]", error: Exception) -> None:
     opening.set_exception(error)
-    # As retrieved: those who wait may all have been cancelled.
+    # Mark the exception as retrieved: all waiting callers may have been cancelled.
     opening.exception()

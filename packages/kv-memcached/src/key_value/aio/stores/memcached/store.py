@@ -1,4 +1,4 @@
-"""MemcachedStore: entries as items under `collection::key`."""
+"""MemcachedStore, which stores each entry as an item named `collection::key`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from key_value.aio.stores.base import (
     VersionedEntry,
 )
 from key_value.aio.stores.memcached.client import DRIVER_ERRORS, Item, Session, Stored, server_of
-from key_value.aio.stores.memcached.lane import Server
+from key_value.aio.stores.memcached.connector import Server
 from key_value.aio.stores.memcached.names import MAX_NAME_BYTES, stored_names
 
 if TYPE_CHECKING:
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 
 __all__ = ["MemcachedStore"]
 
-# What an item takes beside its name and data: header, number, and the ends of name and data.
+# Bytes of an item in addition to its name and data: header, CAS number, terminators of name and data.
 _ITEM_OVERHEAD = 48 + 8 + 1 + 2
 _ITEM_BYTES = 1024 * 1024
-# So many of the largest take 100 MB.
+# Values of the maximum size take 100 MB.
 _ENTRIES_PER_REMOVAL = 100
 
-_RELATIVE_SECONDS = 30 * 24 * 60 * 60
-# The server's clock goes by whole seconds, so that one second is over at the next tick.
-_TICK = 1
-# A date is by the server's clock, which may be ahead of ours.
-_CLOCK_SKEW = 3600
-# Beyond, servers differ in what they take a date for.
-_LAST_DATE = 2**31 - 1
+_MAX_RELATIVE_SECONDS = 30 * 24 * 60 * 60
+# The server's clock advances in whole seconds, so a TTL of one second may end at once, with the next tick.
+_TICK_SECONDS = 1
+# An absolute expiry time is compared with the server's clock, which may be ahead of ours.
+_MAX_CLOCK_SKEW_SECONDS = 3600
+# Servers interpret later times differently.
+_MAX_UNIX_TIME = 2**31 - 1
 
 
 class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
-    """Entries in Memcached, which drops the least used when its memory is full; one round trip for each batch."""
+    """A store on Memcached, which evicts the least recently used entries when full; one round trip per batch."""
 
     driver_errors = DRIVER_ERRORS
 
@@ -61,18 +61,17 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
         timeout: float | None = 5.0,
         max_item_bytes: int = _ITEM_BYTES,
     ) -> None:
-        """Take a client of aiomcache, or host and port.
+        """Create a store from an aiomcache client, or a host and port.
 
-        A client says where the server is, with the connection arguments it was given, such as `ssl`; it is neither used
-        nor closed. Each event loop gets connections of its own, two at most.
+        Only the address and the connection arguments (such as `ssl`) of `client` are used; it is neither called nor
+        closed. Each event loop gets its own connections, two at most.
 
-        `key_sanitization_strategy` maps the joined name `collection::key`; MemcachedV1KeySanitizationStrategy is for
-        data that was written with it. Names that the server refuses are mapped in any case. `timeout` is the time in
-        seconds that the server has for an answer, None for no limit; a batch has as much again for each full thousand
-        of its entries. `max_item_bytes` is what the server was given as its option -I.
+        `key_sanitization_strategy` maps the joined name `collection::key`; use MemcachedV1KeySanitizationStrategy for
+        data written with it. Names that the server rejects are always mapped. `timeout` is the time limit in seconds
+        for the server's answer, None for no limit; a batch gets the same again for each full thousand of its entries.
+        `max_item_bytes` is the value of the server's option -I.
 
-        Raises ValueError for a host that is none, for a port that is not from 1 to 65535, and for a limit that is not
-        above zero.
+        Raises ValueError for an invalid host, a port outside 1 to 65535, and a limit that is not positive.
         """
         server = Server(host, port, {}) if client is None else server_of(client)
         if not _is_host(server.host) or not 0 < server.port < 2**16:
@@ -96,7 +95,7 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
     @classmethod
     def _url_options(cls, url: "StoreURL") -> dict[str, Any]:
         if url.username is not None or url.password is not None or url.path not in ("", "/"):
-            message = "a URL of Memcached is memcached://host:port, without user and path"
+            message = "a Memcached URL has the form memcached://host:port, without user and path"
             raise ValueError(message)
         return {
             **({} if url.host is None else {"host": url.host}),
@@ -127,7 +126,7 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
     async def _put_managed_entries(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
-        # All of them before the first is sent: one may be too large.
+        # Build all items before sending the first: one may be too large.
         names = stored_names(collection, keys, self._name_strategy)
         items = [self._item(name, entry) for name, entry in zip(names, managed_entries, strict=True)]
         await self._sessions.get().set_each(items)
@@ -153,10 +152,10 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
         while not await session.add(item):
             stored = await session.get_versioned(item.name)
             if stored is None:
-                continue  # somebody has removed it
+                continue  # it was removed meanwhile
             if live_entry(load_entry(stored.text), collection, key) is not None:
                 return False
-            # By our clock it has expired, by that of the server it will in a moment.
+            # Expired by our clock; the server's clock lags behind.
             if await session.replace(item, stored):
                 return True
         return True
@@ -166,7 +165,7 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
         return current is not None and await self._sessions.get().remove(self._name(collection, key), current)
 
     async def _live_with_version(self, collection: str, key: str, version: str) -> Stored | None:
-        """What is stored, if it has that version and has not expired by our clock."""
+        """Return the stored entry if it has that version and has not expired by our clock."""
         stored = await self._sessions.get().get_versioned(self._name(collection, key))
         if stored is None or _version(stored) != version:
             return None
@@ -174,7 +173,7 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
 
     async def _delete_store(self) -> bool:
         session = self._sessions.get()
-        names = await session.listing()
+        names = await session.list_names()
         for start in range(0, len(names), _ENTRIES_PER_REMOVAL):
             page = names[start : start + _ENTRIES_PER_REMOVAL]
             texts = await session.get_each(page)
@@ -192,34 +191,34 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
         return Item(name, text, 0 if entry.expires_at is None else _exptime(entry))
 
     def _is_entry(self, name: bytes, text: bytes | None) -> bool:
-        """Whether it is an entry under its own name, so that nothing else is removed that is named alike."""
+        """Whether the item is an entry stored under its own name, so that no foreign item is removed."""
         try:
             entry = None if text is None else load_entry(text)
         except DeserializationError:
             return False
         if entry is None or not entry.collection or not entry.key:
             return False
-        # The second is how earlier versions named a collection that holds the separator.
+        # The second form is the name that earlier versions gave to a collection that contains the separator.
         return name in (self._name(entry.collection, entry.key), f"{entry.collection}::{entry.key}".encode())
 
 
 def _is_host(text: str) -> bool:
     try:
-        # What asyncio does with it.
+        # asyncio encodes it the same way.
         return b"\0" not in text.encode("idna") and bool(text)
     except UnicodeError:
         return False
 
 
 def _exptime(entry: ManagedEntry) -> int:
-    """When the server may drop the entry, as it takes it: seconds up to 30 days, a date beyond them, or 0: never."""
-    remaining = (entry.remaining(1.0) or 0) + _TICK
-    if remaining <= _RELATIVE_SECONDS:
+    """Return the protocol's exptime: relative seconds up to 30 days, beyond them a Unix time, or 0 for no expiry."""
+    remaining = (entry.remaining(1.0) or 0) + _TICK_SECONDS
+    if remaining <= _MAX_RELATIVE_SECONDS:
         return remaining
-    date = clock.microseconds_now() // 1_000_000 + remaining + _CLOCK_SKEW
-    return date if date <= _LAST_DATE else 0
+    unix_time = clock.microseconds_now() // 1_000_000 + remaining + _MAX_CLOCK_SKEW_SECONDS
+    return unix_time if unix_time <= _MAX_UNIX_TIME else 0
 
 
 def _version(stored: Stored) -> str:
-    """The server's number, and a digest because a server that was restarted counts from the start."""
-    return f"{stored.number}-{digest(stored.text)}"
+    """Return the server's CAS number with a digest, because a restarted server counts from the start."""
+    return f"{stored.cas_number}-{digest(stored.text)}"
