@@ -1,7 +1,7 @@
 """Programs and checks for tests of an embedded store.
 
-Prepend code to a program that defines `Store`, with the parameter `path=`, and `given(path)`, which returns a store on a
-database opened by the caller.
+Prepend code to a program that defines `Store`, with the parameter `path=`, and `given(path)`, which returns a store on
+a database opened by the caller.
 """
 
 from __future__ import annotations
