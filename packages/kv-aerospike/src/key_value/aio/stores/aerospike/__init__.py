@@ -1,4 +1,4 @@
-"""A store in Aerospike."""
+"""A store on Aerospike."""
 
 from key_value.aio.stores.aerospike.store import AerospikeStore
 

@@ -1,15 +1,15 @@
-"""The blocking calls of the C client, on the records of one set."""
+"""Blocking calls of the C client on the records of one set."""
 
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aerospike_helpers.batch import records  # pyright: ignore[reportMissingTypeStubs] — it has none
-from aerospike_helpers.operations import operations  # pyright: ignore[reportMissingTypeStubs] — it has none
+from aerospike_helpers.batch import records  # pyright: ignore[reportMissingTypeStubs] — no stubs exist
+from aerospike_helpers.operations import operations  # pyright: ignore[reportMissingTypeStubs] — no stubs exist
 from key_value.aio.errors import StoreSetupError
-from key_value.aio.stores.aerospike.conditions import begins_with, is_still
-from key_value.aio.stores.aerospike.errors import FORBIDDEN, NO_SERVER, NOT_FOUND, OK, refused
+from key_value.aio.stores.aerospike.conditions import begins_with, is_unchanged
+from key_value.aio.stores.aerospike.errors import FORBIDDEN, NO_SERVER, NOT_FOUND, OK, error_of_code
 
 import aerospike
 from aerospike import exception
@@ -21,23 +21,23 @@ Key = Any
 
 BIN = "value"
 
-# A server's own limit for a batch, by default: batch-max-requests.
+# The server's default limit for a batch: batch-max-requests.
 _RECORDS_PER_BATCH = 5000
 _BYTES_PER_BATCH = 32 * 1024 * 1024
 _BATCH_FAILED = -16
-_READ_RETRIES = 2
-# The client's own default. Its thread asks the servers how they are with this limit too, and closing waits for it.
-_CONNECTING_SECONDS = 1.0
-# Anything longer is refused.
-_LONGEST_TTL = 10 * 365 * 24 * 60 * 60
+_MAX_READ_RETRIES = 2
+# The client's own default. It also limits the health checks in the client's thread, for which closing waits.
+_MAX_CONNECT_TIMEOUT_SECONDS = 1.0
+# The server rejects a longer TTL.
+_MAX_TTL_SECONDS = 10 * 365 * 24 * 60 * 60
 
-# Its annotations are partial.
+# The client's annotations are incomplete.
 _Driver: Any = aerospike
 _Operations: Any = operations
 
 
 class Item(NamedTuple):
-    """What is to be stored; `ttl` in seconds, None for ever."""
+    """A record to store. `ttl` is in seconds, None for no expiry."""
 
     name: str
     text: str
@@ -45,22 +45,22 @@ class Item(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What is stored: its bin, and how often the record was written."""
+    """A stored record: the content of its bin, and its generation, the number of writes."""
 
     text: Any
     generation: int
 
 
 class Query(NamedTuple):
-    """Which records to list: those of some partitions, and of one behind a digest."""
+    """The records to list: those of `width` partitions from `begin`, optionally after a digest."""
 
     begin: int
     width: int
     after: bytes | None
-    most: int
-    """0 for all."""
+    limit: int
+    """The maximum number of records, 0 for all."""
     prefix: str | None
-    """Of the names; None for all. Records without a name always come."""
+    """The prefix of the names, None for all. Records without a name are always listed."""
 
 
 def is_client(client: object) -> bool:
@@ -68,17 +68,17 @@ def is_client(client: object) -> bool:
 
 
 def connect(config: Mapping[str, Any], seconds: float | None) -> Any:
-    """A client of a cluster. The first of the hosts that answers tells the others."""
+    """Return a client of a cluster. The first host that answers reports the other nodes."""
     try:
-        connecting = _CONNECTING_SECONDS if seconds is None else min(seconds, _CONNECTING_SECONDS)
-        return _Driver.client({"connect_timeout": _milliseconds(connecting), **config})
+        limit = _MAX_CONNECT_TIMEOUT_SECONDS if seconds is None else min(seconds, _MAX_CONNECT_TIMEOUT_SECONDS)
+        return _Driver.client({"connect_timeout": _milliseconds(limit), **config})
     except exception.AerospikeError as exc:
         _check_names(config["hosts"], exc)
         raise
 
 
 def _check_names(hosts: Sequence[tuple[Any, ...]], error: Exception) -> None:
-    """Raise the error of the system if all names are unknown: the client's does not tell."""
+    """Raise the resolver's error if all host names are unknown, which the client's error does not show."""
     unknown = [exc for host in hosts if (exc := _unknown(host[0], host[1])) is not None]
     if len(unknown) == len(hosts):
         raise unknown[0] from error
@@ -93,11 +93,11 @@ def _unknown(name: str, port: int) -> OSError | None:
 
 
 class Records:
-    """The records of a set. Each call takes a deadline by the monotonic clock, None for none."""
+    """The records of a set. Each call takes a deadline on the monotonic clock, None for no limit."""
 
     def __init__(self, client: Any, namespace: str, set_name: str) -> None:
         self._client = client
-        self._place = (namespace, set_name)
+        self._set_id = (namespace, set_name)
 
     def close(self) -> None:
         self._client.close()
@@ -106,18 +106,18 @@ class Records:
 
     def get(self, deadline: float | None, name: str) -> Stored | None:
         try:
-            _, meta, bins = self._client.get((*self._place, name), _reading(deadline))
+            _, meta, bins = self._client.get((*self._set_id, name), _read_policy(deadline))
         except exception.RecordNotFound:
             return None
         return Stored(bins.get(BIN), meta["gen"])
 
     def put(self, deadline: float | None, item: Item) -> None:
-        policy = {**_writing(deadline, item.ttl), "exists": aerospike.POLICY_EXISTS_CREATE_OR_REPLACE}
+        policy = {**_write_policy(deadline, item.ttl), "exists": aerospike.POLICY_EXISTS_CREATE_OR_REPLACE}
         self._put(deadline, item, None, policy)
 
     def add(self, deadline: float | None, item: Item) -> bool:
-        """Store it where nothing is; whether it was stored."""
-        policy = {**_writing(deadline, item.ttl), "exists": aerospike.POLICY_EXISTS_CREATE}
+        """Store the item unless one exists. Return whether it was stored."""
+        policy = {**_write_policy(deadline, item.ttl), "exists": aerospike.POLICY_EXISTS_CREATE}
         try:
             self._put(deadline, item, None, policy)
         except exception.RecordExistsError:
@@ -125,43 +125,43 @@ class Records:
         return True
 
     def replace(self, deadline: float | None, item: Item, stored: Stored) -> bool:
-        """Store it in place of what is known to be stored; whether that still was."""
+        """Replace a stored item if it is unchanged. Return whether it was."""
         policy = {
-            **_writing(deadline, item.ttl),
+            **_write_policy(deadline, item.ttl),
             "exists": aerospike.POLICY_EXISTS_REPLACE,
             "gen": aerospike.POLICY_GEN_EQ,
-            "expressions": is_still(BIN, stored.text),
+            "expressions": is_unchanged(BIN, stored.text),
         }
-        return _was_as_known(lambda: self._put(deadline, item, {"gen": stored.generation}, policy))
+        return _was_applied(lambda: self._put(deadline, item, {"gen": stored.generation}, policy))
 
     def delete(self, deadline: float | None, name: str) -> bool:
-        return _was_as_known(lambda: self._client.remove((*self._place, name), policy=_limits(deadline)))
+        return _was_applied(lambda: self._client.remove((*self._set_id, name), policy=_base_policy(deadline)))
 
     def delete_stored(self, deadline: float | None, name: str, stored: Stored) -> bool:
-        """Remove what is known to be stored; whether it still was."""
+        """Remove a stored item if it is unchanged. Return whether it was."""
         policy = {
-            **_limits(deadline),
+            **_base_policy(deadline),
             "gen": aerospike.POLICY_GEN_EQ,
             "generation": stored.generation,
-            "expressions": is_still(BIN, stored.text),
+            "expressions": is_unchanged(BIN, stored.text),
         }
-        return _was_as_known(lambda: self._client.remove((*self._place, name), policy=policy))
+        return _was_applied(lambda: self._client.remove((*self._set_id, name), policy=policy))
 
     def _put(self, deadline: float | None, item: Item, meta: dict[str, int] | None, policy: dict[str, Any]) -> None:
         try:
-            self._client.put((*self._place, item.name), {BIN: item.text}, meta, policy)
+            self._client.put((*self._set_id, item.name), {BIN: item.text}, meta, policy)
         except exception.ForbiddenError as exc:
-            self._tell_of_expiry(deadline, item, exc)
+            self._check_ttl_allowed(deadline, item, exc)
             raise
 
     # Batches
 
     def get_each(self, deadline: float | None, keys: Sequence[Key]) -> list[Stored | None]:
-        """What is stored under names or digests, in their order."""
+        """Return the records with these names or digests, None for a missing one."""
         found: list[Stored | None] = []
         for start in range(0, len(keys), _RECORDS_PER_BATCH):
-            asked = [self._key(key) for key in keys[start : start + _RECORDS_PER_BATCH]]
-            answered = self._client.batch_read(asked, [BIN], _reading(deadline))
+            batch_keys = [self._key(key) for key in keys[start : start + _RECORDS_PER_BATCH]]
+            answered = self._client.batch_read(batch_keys, [BIN], _read_policy(deadline))
             found += [
                 None if each.result else Stored(each.record[2].get(BIN), each.record[1]["gen"])
                 for each in self._checked(answered, NOT_FOUND)
@@ -169,123 +169,125 @@ class Records:
         return found
 
     def put_each(self, deadline: float | None, items: Sequence[Item]) -> None:
-        for part in _parts(items):
-            # All of them expire at the same time.
-            policy = {**_stored(part[0].ttl), "exists": aerospike.POLICY_EXISTS_CREATE_OR_REPLACE}
+        for part in _chunks(items):
+            # All items of a batch have the same expiry.
+            policy = {**_storage_policy(part[0].ttl), "exists": aerospike.POLICY_EXISTS_CREATE_OR_REPLACE}
             written: list[Any] = [
-                records.Write((*self._place, item.name), [_Operations.write(BIN, item.text)], policy=policy)
+                records.Write((*self._set_id, item.name), [_Operations.write(BIN, item.text)], policy=policy)
                 for item in part
             ]
             try:
-                self._checked(self._client.batch_write(records.BatchRecords(written), _limits(deadline)))
+                self._checked(self._client.batch_write(records.BatchRecords(written), _base_policy(deadline)))
             except exception.AerospikeError as exc:
-                self._tell_of_expiry(deadline, part[0], exc)
+                self._check_ttl_allowed(deadline, part[0], exc)
                 raise
 
     def delete_each(self, deadline: float | None, keys: Sequence[Key]) -> int:
-        """Remove what is under names or digests; how many there were."""
+        """Remove the records with these names or digests. Return how many existed."""
         count = 0
         for start in range(0, len(keys), _RECORDS_PER_BATCH):
-            asked = [self._key(key) for key in keys[start : start + _RECORDS_PER_BATCH]]
-            removed = self._checked(self._client.batch_remove(asked, _limits(deadline)), NOT_FOUND)
+            batch_keys = [self._key(key) for key in keys[start : start + _RECORDS_PER_BATCH]]
+            removed = self._checked(self._client.batch_remove(batch_keys, _base_policy(deadline)), NOT_FOUND)
             count += sum(each.result == OK for each in removed)
         return count
 
     # The set
 
-    def query(self, deadline: float | None, asked: Query) -> list[tuple[str | None, bytes]]:
-        """The names of records, None where none is stored, and their digests."""
-        partitions: dict[str, Any] = {"begin": asked.begin, "count": asked.width}
-        if asked.after is not None:
-            partitions["digest"] = {"init": True, "value": bytearray(asked.after)}
-        policy = {**_reading(deadline), "partition_filter": partitions}
-        if asked.prefix is not None:
-            policy["expressions"] = begins_with(asked.prefix)
-        query = self._client.query(*self._place)
-        query.max_records = asked.most
+    def query(self, deadline: float | None, wanted: Query) -> list[tuple[str | None, bytes]]:
+        """Return the names of records, None for one stored without a name, with their digests."""
+        partitions: dict[str, Any] = {"begin": wanted.begin, "count": wanted.width}
+        if wanted.after is not None:
+            partitions["digest"] = {"init": True, "value": bytearray(wanted.after)}
+        policy = {**_read_policy(deadline), "partition_filter": partitions}
+        if wanted.prefix is not None:
+            policy["expressions"] = begins_with(wanted.prefix)
+        query = self._client.query(*self._set_id)
+        query.max_records = wanted.limit
         try:
             found = query.results(policy, {"nobins": True})
         except exception.AerospikeError as exc:
-            # Without a server, the client takes it for one that is too old.
+            # Without a connection, the client wrongly reports a server that is too old.
             if not self._client.is_connected():
-                raise refused(NO_SERVER) from exc
+                raise error_of_code(NO_SERVER) from exc
             raise
-        # A key that is no text is another application's.
+        # A key that is not a string belongs to another application.
         return [(key[2], bytes(key[3])) for key, *_ in found if key[2] is None or isinstance(key[2], str)]
 
     def digest(self, name: str) -> bytes:
-        return bytes(_Driver.calc_digest(*self._place, name))
+        return bytes(_Driver.calc_digest(*self._set_id, name))
 
     def truncate(self, deadline: float | None) -> None:
-        self._client.truncate(*self._place, 0, {"timeout": _milliseconds(_left(deadline))})
+        self._client.truncate(*self._set_id, 0, {"timeout": _milliseconds(_remaining(deadline))})
 
     def _key(self, key: Key) -> tuple[Any, ...]:
-        return (*self._place, key) if isinstance(key, str) else (*self._place, None, bytearray(key))
+        return (*self._set_id, key) if isinstance(key, str) else (*self._set_id, None, bytearray(key))
 
     def _checked(self, batch: Any, *accepted: int) -> list[Any]:
-        """The records of a batch. Raises AerospikeError for one that failed, or for the batch.
+        """Return the records of a batch. Raises AerospikeError if a record or the whole batch failed.
 
-        When no server can be reached, the batch alone says so, and its records say that all is well.
+        When no server can be reached, only the result of the batch shows it; those of its records are OK.
         """
         if batch.result not in (OK, _BATCH_FAILED):
-            raise refused(batch.result if self._client.is_connected() else NO_SERVER)
+            raise error_of_code(batch.result if self._client.is_connected() else NO_SERVER)
         for each in batch.batch_records:
             if each.result not in (OK, *accepted):
-                raise refused(each.result)
+                raise error_of_code(each.result)
         return batch.batch_records
 
-    def _tell_of_expiry(self, deadline: float | None, item: Item, error: exception.AerospikeError) -> None:
-        """Raise StoreSetupError if the namespace refuses every ttl, as it does by default."""
+    def _check_ttl_allowed(self, deadline: float | None, item: Item, error: exception.AerospikeError) -> None:
+        """Raise StoreSetupError if the namespace rejects every TTL, which is the default."""
         if item.ttl is None or error.args[0] != FORBIDDEN:
             return
-        answers = self._client.info_all(f"namespace/{self._place[0]}", {"timeout": _milliseconds(_left(deadline))})
+        answers = self._client.info_all(
+            f"namespace/{self._set_id[0]}", {"timeout": _milliseconds(_remaining(deadline))}
+        )
         for _, answer in answers.values():
             text: str = (answer or "").rpartition("\t")[2].strip()
             settings = {name: setting for name, _, setting in (pair.partition("=") for pair in text.split(";"))}
             if settings.get("nsup-period") == "0" and settings.get("allow-ttl-without-nsup") != "true":
                 message = (
-                    f"the namespace {self._place[0]} takes no entry with a ttl: set its nsup-period, in seconds, to "
-                    "more than 0, with which Aerospike removes what has expired, or allow-ttl-without-nsup to true"
+                    f"the namespace {self._set_id[0]} rejects entries with a TTL: set its nsup-period to more than 0 "
+                    "seconds, so that Aerospike removes expired records, or allow-ttl-without-nsup to true"
                 )
                 raise StoreSetupError(message) from error
 
 
-def _left(deadline: float | None) -> float | None:
-    """Seconds. Raises TimeoutError when there are none."""
+def _remaining(deadline: float | None) -> float | None:
+    """Return the seconds until the deadline. Raises TimeoutError if it has passed."""
     if deadline is None:
         return None
-    left = deadline - time.monotonic()
-    if left <= 0:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         message = "no thread was free in time"
         raise TimeoutError(message)
-    return left
+    return seconds
 
 
 def _milliseconds(seconds: float | None) -> int:
-    """As the client takes it: 0 for no limit."""
+    """Return a time limit in the client's form: 0 for no limit."""
     return 0 if seconds is None else max(1, int(seconds * 1000))
 
 
-def _limits(deadline: float | None) -> dict[str, Any]:
-    left = _milliseconds(_left(deadline))
-    return {"total_timeout": left, "socket_timeout": left, "max_retries": 0}
+def _base_policy(deadline: float | None) -> dict[str, Any]:
+    milliseconds = _milliseconds(_remaining(deadline))
+    return {"total_timeout": milliseconds, "socket_timeout": milliseconds, "max_retries": 0}
 
 
-def _reading(deadline: float | None) -> dict[str, Any]:
-    return {**_limits(deadline), "max_retries": _READ_RETRIES}
+def _read_policy(deadline: float | None) -> dict[str, Any]:
+    return {**_base_policy(deadline), "max_retries": _MAX_READ_RETRIES}
 
 
-def _stored(ttl: int | None) -> dict[str, Any]:
-    """How a record is kept: with its name, by which it is listed, and as long as asked."""
-    lives = aerospike.TTL_NEVER_EXPIRE if ttl is None or ttl > _LONGEST_TTL else ttl
-    return {"key": aerospike.POLICY_KEY_SEND, "ttl": lives}
+def _storage_policy(ttl: int | None) -> dict[str, Any]:
+    """Return the policy for storing a record: with its name, which listings need, and its TTL."""
+    record_ttl = aerospike.TTL_NEVER_EXPIRE if ttl is None or ttl > _MAX_TTL_SECONDS else ttl
+    return {"key": aerospike.POLICY_KEY_SEND, "ttl": record_ttl}
 
 
-def _writing(deadline: float | None, ttl: int | None) -> dict[str, Any]:
-    return {**_limits(deadline), **_stored(ttl)}
+def _write_policy(deadline: float | None, ttl: int | None) -> dict[str, Any]:
+    return {**_base_policy(deadline), **_storage_policy(ttl)}
 
 
-def _was_as_known(write: Callable[[], object]) -> bool:
+def _was_applied(write: Callable[[], object]) -> bool:
     try:
         write()
     except (exception.RecordNotFound, exception.RecordGenerationError, exception.FilteredOut):
@@ -293,7 +295,7 @@ def _was_as_known(write: Callable[[], object]) -> bool:
     return True
 
 
-def _parts(items: Sequence[Item]) -> Iterator[list[Item]]:
+def _chunks(items: Sequence[Item]) -> Iterator[list[Item]]:
     part: list[Item] = []
     size = 0
     for item in items:

@@ -1,20 +1,20 @@
-"""Conditions that the server checks on a record, before it writes or lists it."""
+"""Filter expressions that the server evaluates before it writes or lists a record."""
 
 from typing import Any
 
 from key_value.aio.core.names import end_of_prefix
 
-__all__ = ["begins_with", "is_still"]
+__all__ = ["begins_with", "is_unchanged"]
 
 
-def is_still(name: str, text: Any) -> Any:
-    """The bin of this name still has the text. The number of writes is not enough, it starts anew with a new record."""
+def is_unchanged(name: str, text: Any) -> Any:
+    """The bin still has this text. The generation alone is not enough: a new record starts again at 1."""
     exp = _expressions()
     return exp.Eq(exp.StrBin(name), text).compile()
 
 
 def begins_with(prefix: str) -> Any:
-    """The stored key begins with the prefix, or none is stored."""
+    """The stored name begins with the prefix, or no name is stored."""
     exp, end = _expressions(), end_of_prefix(prefix)
     begins = exp.GE(exp.KeyStr(), prefix)
     inside = begins if end is None else exp.And(begins, exp.LT(exp.KeyStr(), end))
@@ -23,7 +23,7 @@ def begins_with(prefix: str) -> Any:
 
 
 def _expressions() -> Any:
-    # 200 ms to import, which the first conditional write or listing takes, in its thread.
-    from aerospike_helpers import expressions  # pyright: ignore[reportMissingTypeStubs] — it has none
+    # The import takes 200 ms, so the first conditional write or listing does it, in its thread.
+    from aerospike_helpers import expressions  # pyright: ignore[reportMissingTypeStubs] — no stubs exist
 
     return expressions

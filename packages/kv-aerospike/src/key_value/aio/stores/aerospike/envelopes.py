@@ -1,4 +1,4 @@
-"""Entries as the text in a bin."""
+"""Entries as text in a bin."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from key_value.aio.stores.base import ManagedEntry
 __all__ = ["RECORD_OVERHEAD", "entries_of", "entry_of", "item_of", "name_of"]
 
 RECORD_OVERHEAD = 256
-"""What a record takes beside its name and text, rounded up: 64 bytes of metadata, and the names of set and bin."""
+"""Bytes of a record besides its name and text, rounded up: 64 bytes of metadata, and the names of set and bin."""
 
 
 def item_of(name: str, entry: ManagedEntry, max_record_bytes: int) -> Item:
-    """What is stored. Raises ValueTooLargeError beyond the limit, which holds for the name too."""
+    """Return the item to store. Raises ValueTooLargeError if name and text together exceed the limit."""
     text = dump_entry(entry)
     largest = max_record_bytes - RECORD_OVERHEAD - len(name.encode())
     if len(text) > largest:
@@ -25,17 +25,17 @@ def item_of(name: str, entry: ManagedEntry, max_record_bytes: int) -> Item:
 
 
 def entry_of(text: Any) -> ManagedEntry:
-    """The entry in a bin. Raises DeserializationError."""
+    """Return the entry in a bin. Raises DeserializationError if there is none."""
     return load_entry(_checked(text))
 
 
 def entries_of(found: Sequence[Stored | None]) -> list[ManagedEntry | None]:
-    """`entry_of` of each, None for None."""
+    """Return `entry_of` each record, None for None."""
     return load_entries([None if stored is None else _checked(stored.text).encode() for stored in found])
 
 
 def name_of(text: Any) -> str | None:
-    """The name that the entry in a bin has by its own account; None if it is no entry."""
+    """Return the name given by the collection and key in the entry; None if the bin holds no entry."""
     try:
         entry = entry_of(text)
     except DeserializationError:
@@ -47,6 +47,6 @@ def name_of(text: Any) -> str | None:
 
 def _checked(text: Any) -> str:
     if not isinstance(text, str):
-        message = "the stored entry is not a text in the bin value"
+        message = "the stored entry is not a string in the bin `value`"
         raise DeserializationError(message)
     return text

@@ -1,4 +1,4 @@
-"""Listing a set page by page, by partitions: a name is in the one of 4096 that its digest tells."""
+"""Paginated listing of a set by partition: the digest of a name determines one of 4096 partitions."""
 
 import re
 import time
@@ -11,13 +11,13 @@ __all__ = ["FIRST", "Position", "list_page"]
 
 _PARTITIONS = 4096
 _CURSOR = re.compile(r"([0-9]{1,4})/([1-9][0-9]{0,3})/([0-9a-f]{40})?", re.ASCII)
-# From partitions that hold nothing, how many more may be asked of at once.
-_GROWTH = 16
-_PAGE_SECONDS = 0.5
+# The maximum factor between the numbers of partitions in successive queries.
+_MAX_GROWTH = 16
+_MAX_PAGE_SECONDS = 0.5
 
 
 class Position(NamedTuple):
-    """Where a listing goes on: at a partition, asking of so many at once, in the first of them behind a digest."""
+    """Where a listing continues: `width` partitions from `partition`, the first of them after the digest `after`."""
 
     partition: int
     width: int
@@ -25,15 +25,15 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, cursor: str) -> "Position":
-        """Raises ValueError for a text that is none."""
+        """Parse a cursor. Raises ValueError for an invalid one."""
         parts = _CURSOR.fullmatch(cursor)
         if parts is not None:
             after = None if parts[3] is None else bytes.fromhex(parts[3])
             position = cls(int(parts[1]), int(parts[2]), after)
-            owns = after is None or (_partition(after), 1) == position[:2]
+            owns = after is None or (_partition_of(after), 1) == position[:2]
             if owns and position.partition < _PARTITIONS and position.width <= _PARTITIONS:
                 return position
-        message = "the cursor is none of a scan of this store"
+        message = "the cursor was not returned by a scan of this store"
         raise ValueError(message)
 
     def __str__(self) -> str:
@@ -46,34 +46,34 @@ FIRST = Position(0, 1, None)
 def list_page(
     records: Records, deadline: float | None, position: Position, limit: int, prefix: str | None
 ) -> tuple[list[tuple[str, bytes]], Position | None]:
-    """About `limit` names with their digests, and where the next page begins.
+    """Return about `limit` names with their digests, and the position of the next page.
 
-    The first partition is asked for `limit` names at the most. Digests are distributed evenly, so it tells of how many
-    partitions to ask at once.
+    The first query reads at most `limit` names from one partition. Digests are distributed evenly, so its result shows
+    how many partitions the next query should read.
     """
-    end = time.monotonic() + _PAGE_SECONDS
+    end = time.monotonic() + _MAX_PAGE_SECONDS
     found: list[tuple[str, bytes]] = []
     while True:
         begin, width, after = position
         count = min(width, _PARTITIONS - begin)
         wanted = limit - len(found)
         listed = records.query(deadline, Query(begin, count, after, wanted if count == 1 else 0, prefix))
-        found += _named(records, deadline, listed, prefix)
+        found += _with_names(records, deadline, listed, prefix)
         if count == 1 and len(listed) >= wanted:
             return found, Position(begin, 1, listed[-1][1])
         if begin + count == _PARTITIONS:
             return found, None
-        more = wanted * count // len(listed) if listed else count * _GROWTH
-        position = Position(begin + count, max(1, min(more, count * _GROWTH, _PARTITIONS)), None)
-        # A page is half full at least, unless it takes long: then much is stored that is not listed.
+        more = wanted * count // len(listed) if listed else count * _MAX_GROWTH
+        position = Position(begin + count, max(1, min(more, count * _MAX_GROWTH, _PARTITIONS)), None)
+        # Return at least half a page, unless it takes long because most records do not match.
         if len(found) * 2 >= limit or time.monotonic() > end:
             return found, position
 
 
-def _named(
+def _with_names(
     records: Records, deadline: float | None, listed: list[tuple[str | None, bytes]], prefix: str | None
 ) -> list[tuple[str, bytes]]:
-    """The names, read from the entry where none is stored: earlier versions stored none."""
+    """Complete the names: earlier versions stored none, so they are read from the entries."""
     nameless = [digest for name, digest in listed if name is None]
     read = dict(zip(nameless, records.get_each(deadline, nameless), strict=True)) if nameless else {}
     named: list[tuple[str, bytes]] = []
@@ -88,5 +88,5 @@ def _named(
     return named
 
 
-def _partition(digest: bytes) -> int:
+def _partition_of(digest: bytes) -> int:
     return int.from_bytes(digest[:2], "little") % _PARTITIONS
