@@ -218,7 +218,7 @@ async def test_a_wrong_token_is_told(vault_server: VaultServer, *, passed_in: bo
     options: dict[str, Any] = {"client": Hvac(url=url, token=SECRET)} if passed_in else {"url": url, "token": SECRET}
     error, shown = await refusal(**options)
     assert isinstance(error, StoreSetupError)
-    assert "it is not valid, or has run out" in shown
+    assert "the token is missing, invalid or has expired" in shown
     assert SECRET not in shown
 
 
@@ -229,7 +229,7 @@ async def test_a_token_that_has_been_revoked_is_told(vault_server: VaultServer, 
     async with VaultStore(**changed(place, token=token)) as store:
         await store.put("key", {"n": 1})
         vault_server.ask("POST", "auth/token/revoke", {"token": token})
-        with pytest.raises(StoreSetupError, match="has run out") as caught:
+        with pytest.raises(StoreSetupError, match="has expired") as caught:
             await store.get("key")
     assert token not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""A store in a KV version 2 secrets engine of HashiCorp Vault or OpenBao."""
+"""A store on a KV version 2 secrets engine of HashiCorp Vault or OpenBao."""
 
 from key_value.aio.stores.vault.store import VaultStore
 

@@ -1,4 +1,4 @@
-"""One secrets engine, KV version 2: requests with a time limit, repeated where that is safe.
+"""Requests to one KV version 2 secrets engine, with a time limit and retried where that is safe.
 
 https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
 """
@@ -34,8 +34,8 @@ VALUE = "value"
 _FORBIDDEN, _NOT_FOUND, _BAD_REQUEST = 403, 404, 400
 _FIRST_ERROR = 300
 
-# The versions of a path with so many are asked for before they are destroyed; those of others are all named.
-_MANY_VERSIONS = 100
+# Up to this number, all versions of a path are named for destruction; above it, the existing ones are queried first.
+_MAX_VERSIONS_UNQUERIED = 100
 
 _CAPABILITIES_OF = {"GET": "read", "LIST": "list", "DELETE": "delete", "POST": "update"}
 
@@ -46,11 +46,11 @@ class Secret(NamedTuple):
     version: int
     created_time: str
     data: dict[str, Any] | None
-    """None where the version was deleted or destroyed."""
+    """None if the version was deleted or destroyed."""
 
     @property
     def text(self) -> str:
-        """What is stored for the entry. Raises DeserializationError for a secret without it."""
+        """The stored text of the entry. Raises DeserializationError if the secret has none."""
         text = (self.data or {}).get(VALUE)
         if not isinstance(text, str):
             message = f"the stored secret has no field {VALUE!r} that is a string"
@@ -59,7 +59,7 @@ class Secret(NamedTuple):
 
 
 class Engine:
-    """A secrets engine in the event loop that its transport belongs to, with so many requests under way at once."""
+    """A secrets engine, used in the event loop of its transport with at most `requests` requests in flight."""
 
     def __init__(self, mount_point: str, get_transport: ClientGetter, *, requests: int, seconds: float | None) -> None:
         self.mount_point = mount_point
@@ -76,8 +76,8 @@ class Engine:
 
     @asynccontextmanager
     async def limit(self, entries: int = 1) -> "AsyncGenerator[Requests, None]":
-        """The requests of one operation, which together have the time for so many entries."""
-        # Making the transport is not a part of an operation: the first one waits for it, as long as it takes.
+        """Yield the requests of one operation, within the time limit for this number of entries."""
+        # Creating the transport does not count against the time limit of the first operation.
         await self.get_transport()
         seconds = scaled_timeout(self._seconds, entries)
         if seconds is None:
@@ -88,15 +88,16 @@ class Engine:
 
 
 class Requests:
-    """What can be asked of the engine, up to a moment of the event loop's time."""
+    """The requests of one operation."""
 
     def __init__(self, engine: Engine, deadline: float | None) -> None:
+        """`deadline` is a time of the event loop's clock, None for no limit."""
         self._engine = engine
         self._deadline = deadline
 
     async def read(self, path: str) -> Secret | None:
-        """The latest version; None where there never was one, or where all has been removed."""
-        answer = await self._ask("GET", "data", path, accepts=_tells_of_secret)
+        """Return the latest version; None if the path does not exist or was removed."""
+        answer = await self._request("GET", "data", path, accepts=_is_missing_or_deleted)
         found = answer.data
         if not found:
             return None
@@ -107,40 +108,43 @@ class Requests:
         return Secret(metadata["version"], metadata["created_time"], found.get("data"))
 
     async def write(self, path: str, data: bytes, version: int | None = None) -> bool:
-        """Store the data, if the latest version is this one; 0 if there never was one. Whether it was stored."""
+        """Store the data, with a `version` only if it is the latest, 0 for none. Return whether it was stored."""
         if version is None:
-            answer = await self._ask("POST", "data", path, b'{"data": %b}' % data)
+            answer = await self._request("POST", "data", path, b'{"data": %b}' % data)
         else:
             body = b'{"options": {"cas": %d}, "data": %b}' % (version, data)
-            answer = await self._ask("POST", "data", path, body, repeatable=False, accepts=_tells_of_another_version)
+            answer = await self._request("POST", "data", path, body, repeatable=False, accepts=_is_version_mismatch)
         if answer.status == _BAD_REQUEST:
             return False
         if "version" not in answer.data:
-            # One that has no versions has stored all of the body, whatever was there.
+            # KV version 1 has ignored the condition and stored the whole body.
             raise self._not_version_2()
         return True
 
     async def destroy(self, path: str, latest: int) -> None:
-        """Remove what all versions hold, up to this one; the versions go on being counted."""
+        """Destroy the data of all versions up to `latest`. The version numbers continue from there."""
         versions: list[int] = list(range(1, latest + 1))
-        if latest > _MANY_VERSIONS:
-            answer = await self._ask("GET", "metadata", path, accepts=_is_not_found)
-            kept = answer.data.get("versions", {})
-            versions = [version for version in map(int, kept) if version <= latest]
+        if latest > _MAX_VERSIONS_UNQUERIED:
+            answer = await self._request("GET", "metadata", path, accepts=_is_not_found)
+            existing = answer.data.get("versions", {})
+            versions = [version for version in map(int, existing) if version <= latest]
         if versions:
-            await self._ask("POST", "destroy", path, json.dumps({"versions": versions}).encode())
+            await self._request("POST", "destroy", path, json.dumps({"versions": versions}).encode())
 
     async def remove(self, path: str) -> None:
-        """Remove the path with all of its versions, whatever they are meanwhile."""
-        await self._ask("DELETE", "metadata", path)
+        """Remove the path with all its versions, including concurrently written ones."""
+        await self._request("DELETE", "metadata", path)
 
     async def list(self, directory: str) -> "list[str]":
-        """What is in the directory, which is empty or ends in a slash: paths, and directories with a slash behind."""
-        answer = await self._ask("LIST", "metadata", directory, accepts=_is_not_found)
+        """Return the names in the directory, which is empty or ends in a slash; names of directories end in one too."""
+        answer = await self._request("LIST", "metadata", directory, accepts=_is_not_found)
         return answer.data.get("keys") or []
 
     async def each(self, handle: Callable[[T], Awaitable[R]], things: Iterable[T]) -> "Sequence[R]":
-        """What `handle` gives for each, in order, as many at once as there may be. The first error ends the others."""
+        """Return the result of `handle` for each, in order, up to the request limit at once.
+
+        The first error cancels the others.
+        """
         return await map_together(handle, things, self._engine.requests)
 
     def _not_version_2(self) -> StoreSetupError:
@@ -148,10 +152,10 @@ class Requests:
         return StoreSetupError(message)
 
     async def ask_system(self, method: str, path: str, body: bytes | None = None) -> Answer:
-        """The answer of Vault itself, with whatever status."""
-        return await self._send(method, f"sys/{quote(path, safe='/~')}", body, "ask", lambda _: True)
+        """Send a request to Vault's system backend and return the answer, whatever its status."""
+        return await self._send(method, f"sys/{quote(path, safe='/~')}", body, "request", lambda _: True)
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         kind: str,
@@ -161,19 +165,19 @@ class Requests:
         repeatable: bool = True,
         accepts: Callable[[Answer], bool] = lambda _: False,
     ) -> Answer:
-        """The answer about a path. `accepts` says which answers with an error are what was asked for."""
+        """Send a request for a path. `accepts` decides which error responses are returned instead of raised."""
         mount_point = self._engine.mount_point
         right = f"{_CAPABILITIES_OF[method]} {mount_point}/{kind}"
         target = quote(f"{mount_point}/{kind}/{path}", safe="/~")
         if method == "LIST":
-            # Not every proxy knows the method, for which Vault has this spelling.
+            # Some proxies reject the method LIST, for which Vault accepts this form.
             method, target = "GET", f"{target}?list=true"
         try:
             return await self._send(method, target, body, right, accepts, repeatable=repeatable)
         except AnswerError as error:
             if error.answer.status == _FORBIDDEN:
-                # It says the same of a token that is none and of a right that is missing.
-                looked_up = await self._send("GET", "auth/token/lookup-self", None, "ask", lambda _: True)
+                # Vault returns the same status for an invalid token and for a missing right.
+                looked_up = await self._send("GET", "auth/token/lookup-self", None, "request", lambda _: True)
                 error.is_token_valid = looked_up.status != _FORBIDDEN
             raise
 
@@ -187,7 +191,7 @@ class Requests:
         *,
         repeatable: bool = True,
     ) -> Answer:
-        async def ask() -> Answer:
+        async def request() -> Answer:
             transport = await self._engine.get_transport()
             answer: Answer = await transport.request(method, target, body)
             is_good = answer.status < _FIRST_ERROR and (bool(answer.body) or method in ("POST", "DELETE"))
@@ -195,17 +199,17 @@ class Requests:
                 raise AnswerError(right, answer)
             return answer
 
-        return await self._engine.sender.send(ask, self._deadline, repeatable=repeatable)
+        return await self._engine.sender.send(request, self._deadline, repeatable=repeatable)
 
 
 def _is_not_found(answer: Answer) -> bool:
     return answer.status == _NOT_FOUND and answer.body.get("errors") == []
 
 
-def _tells_of_secret(answer: Answer) -> bool:
+def _is_missing_or_deleted(answer: Answer) -> bool:
     """Whether it says that there is no such path, or that its latest version is deleted or destroyed."""
     return _is_not_found(answer) or (answer.status == _NOT_FOUND and bool(answer.data))
 
 
-def _tells_of_another_version(answer: Answer) -> bool:
+def _is_version_mismatch(answer: Answer) -> bool:
     return answer.status == _BAD_REQUEST and "check-and-set" in answer.errors

@@ -1,4 +1,4 @@
-"""An entry as a secret, and what is found under a path."""
+"""Conversion of entries to secrets, and of secrets to entries."""
 
 import json
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from key_value.aio.errors import DeserializationError, ValueTooLargeError
 from key_value.aio.stores.vault.engine import VALUE, Secret
 from key_value.aio.stores.vault.names import path_of, split_path
 
-__all__ = ["Found", "data_of", "found_at", "has_expired", "tombstone"]
+__all__ = ["FoundEntry", "found_at", "has_expired", "secret_data", "tombstone"]
 
 _FRAME_BYTES = len(json.dumps({VALUE: ""}))
 
 
-def data_of(entry: ManagedEntry, collection: str, key: str, limit: int) -> bytes:
-    """The data of the secret. Raises ValueTooLargeError."""
+def secret_data(entry: ManagedEntry, collection: str, key: str, limit: int) -> bytes:
+    """Return the data of the secret. Raises ValueTooLargeError if it exceeds the limit."""
     data = _data(dump_entry(entry))
     size = len(data) - _FRAME_BYTES
     if size > limit:
@@ -25,7 +25,7 @@ def data_of(entry: ManagedEntry, collection: str, key: str, limit: int) -> bytes
 
 
 def tombstone(collection: str, key: str) -> bytes:
-    """What takes the place of a deleted entry: one that has expired, without a value."""
+    """Return the data that replaces a deleted entry: an expired entry with an empty value."""
     now = clock.now()
     return _data(dump_entry(ManagedEntry(value={}, created_at=now, expires_at=now, collection=collection, key=key)))
 
@@ -35,7 +35,7 @@ def _data(text: bytes) -> bytes:
 
 
 def has_expired(secret: Secret) -> bool:
-    """Whether it holds an entry that has expired, or nothing any more."""
+    """Whether the secret holds an expired entry, or has been deleted."""
     if secret.data is None:
         return True
     try:
@@ -44,8 +44,8 @@ def has_expired(secret: Secret) -> bool:
         return False
 
 
-class Found(NamedTuple):
-    """An entry that was found by its path."""
+class FoundEntry(NamedTuple):
+    """An entry found at a path."""
 
     path: str
     collection: str
@@ -58,8 +58,8 @@ class Found(NamedTuple):
         return not self.entry.value
 
 
-def found_at(path: str, secret: Secret | None) -> Found | None:
-    """The entry of this path; None for a secret that is none, or another's."""
+def found_at(path: str, secret: Secret | None) -> FoundEntry | None:
+    """Return the entry at this path; None if the secret is missing or belongs to another application."""
     if secret is None or secret.data is None:
         return None
     try:
@@ -68,11 +68,11 @@ def found_at(path: str, secret: Secret | None) -> Found | None:
         return None
     if entry.collection and entry.key:
         names = entry.collection, entry.key
-        # The second is how earlier versions named a collection that holds the separator.
+        # The second form is the name that earlier versions gave to a collection that contains the separator.
         if path_of(*names) != path and f"{entry.collection}::{entry.key}" != path:
             return None
     else:
         names = split_path(path)
         if names is None:
             return None
-    return Found(path, *names, secret, entry)
+    return FoundEntry(path, *names, secret, entry)

@@ -1,4 +1,4 @@
-"""What Vault's answers with an error mean."""
+"""The meaning of Vault's error responses."""
 
 from asyncio import TimeoutError as AsyncioTimeoutError
 from typing import Any
@@ -9,24 +9,24 @@ from key_value.aio.stores.vault.transports import Answer, TransportError
 
 __all__ = ["DRIVER_ERRORS", "AnswerError", "is_unavailable", "was_not_done"]
 
-_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _NO_SUCH_METHOD, _TOO_LARGE = 400, 403, 404, 405, 413
-_BEHIND, _LIMITED = 412, 429
+_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _METHOD_NOT_ALLOWED, _TOO_LARGE = 400, 403, 404, 405, 413
+_NOT_YET_REPLICATED, _RATE_LIMITED = 412, 429
 _SERVER_ERROR, _UNAVAILABLE = 500, frozenset({502, 503, 504})
 
 
 class AnswerError(Exception):
-    """An answer that is not what was asked for. Its text shows neither names nor what Vault says."""
+    """An unexpected response. The message shows neither names nor Vault's own text."""
 
     def __init__(self, right: str, answer: Answer) -> None:
         super().__init__(f"Vault answers with status {answer.status} to a request to {right}")
         self.right: str = right
-        """What the request needs the right to: a capability of Vault's and the kind of path."""
+        """The right that the request needs: a Vault capability and the kind of path."""
         self.answer: Answer = answer
         self.is_token_valid: bool = True
 
 
 def was_not_done(error: AnswerError) -> bool:
-    return error.answer.status in (_BEHIND, _LIMITED) or _is_upgrading(error)
+    return error.answer.status in (_NOT_YET_REPLICATED, _RATE_LIMITED) or _is_upgrading(error)
 
 
 def is_unavailable(error: AnswerError) -> bool:
@@ -34,7 +34,7 @@ def is_unavailable(error: AnswerError) -> bool:
 
 
 def _is_upgrading(error: AnswerError) -> bool:
-    """For a moment after a secrets engine was mounted, or given versions."""
+    """Whether the secrets engine was mounted, or upgraded to version 2, a moment ago."""
     return error.answer.status == _BAD_REQUEST and "upgrading" in error.answer.errors.lower()
 
 
@@ -42,31 +42,31 @@ def _is_sealed(error: AnswerError) -> bool:
     return "sealed" in error.answer.errors.lower()
 
 
-def _refusal(error: AnswerError) -> str:
-    """Why trying again does not help; empty where it may."""
+def _permanent_reason(error: AnswerError) -> str:
+    """Return the reason why a retry does not help; empty if it may help."""
     status, says = error.answer.status, error.answer.errors.lower()
     reasons = {
         f"the token lacks the right to {error.right}": status == _FORBIDDEN and error.is_token_valid,
-        "no token was given, or it is not valid, or has run out": status == _FORBIDDEN
+        "the token is missing, invalid or has expired": status == _FORBIDDEN
         or (status == _BAD_REQUEST and "missing client token" in says),
         "no secrets engine is mounted at the mount point": status == _NOT_FOUND and "no handler" in says,
-        "the secrets engine at the mount point is not KV version 2": status == _NO_SUCH_METHOD
+        "the secrets engine at the mount point is not KV version 2": status == _METHOD_NOT_ALLOWED
         or (status == _NOT_FOUND and "unsupported" in says),
-        f"what answers at the URL is not Vault (status {status})": status < _SERVER_ERROR
-        and status != _LIMITED
+        f"the server at the URL is not Vault (status {status})": status < _SERVER_ERROR
+        and status != _RATE_LIMITED
         and not error.answer.body,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _trouble(error: AnswerError) -> str:
-    """Why it may work later; empty where it does not."""
+def _temporary_reason(error: AnswerError) -> str:
+    """Return the reason of a temporary failure; empty if it is not temporary."""
     status = error.answer.status
     reasons = {
-        "the server limits the rate of requests": status == _LIMITED,
+        "the server limits the rate of requests": status == _RATE_LIMITED,
         "the server is sealed": _is_sealed(error),
         "the secrets engine is being upgraded": _is_upgrading(error),
-        f"the server answers with status {status}": status == _BEHIND or status >= _SERVER_ERROR,
+        f"the server answers with status {status}": status == _NOT_YET_REPLICATED or status >= _SERVER_ERROR,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -74,11 +74,11 @@ def _trouble(error: AnswerError) -> str:
 def _meaning(error: Any) -> Meaning:
     status = error.answer.status
     if status == _TOO_LARGE or "too large" in error.answer.errors:
-        return KeyValueStoreError, "the server does not take an entry of this size, or a path of this length"
-    if trouble := _trouble(error):
-        return StoreConnectionError, trouble
-    if refusal := _refusal(error):
-        return StoreSetupError, refusal
+        return KeyValueStoreError, "the server rejects an entry of this size, or a path of this length"
+    if temporary_reason := _temporary_reason(error):
+        return StoreConnectionError, temporary_reason
+    if permanent_reason := _permanent_reason(error):
+        return StoreSetupError, permanent_reason
     return KeyValueStoreError, f"the server refuses to {error.right} (status {status})"
 
 

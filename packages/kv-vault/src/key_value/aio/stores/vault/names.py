@@ -1,4 +1,4 @@
-"""An entry's path: `collection::key`, as earlier versions have it, with what Vault refuses or folds escaped."""
+"""Paths of entries: `collection::key`, as in earlier versions, with characters escaped that Vault rejects or folds."""
 
 import re
 import unicodedata
@@ -9,29 +9,29 @@ from key_value.aio.core.names import collection_prefix, join_names, split_names
 __all__ = ["MAX_PATH_BYTES", "path_of", "path_prefix", "split_path"]
 
 MAX_PATH_BYTES = 1024
-"""Vault encrypts each part of a path and writes it in base 58, which takes time by the square of its length: 10 ms for
-this one, and 2 s for 30 000 bytes.
+"""Vault encrypts each part of a path and encodes it in base 58, in time quadratic in its length: 10 ms for this length,
+2 s for 30 000 bytes.
 """
 
-_MARK = "%~"
-_HASH_MARK = "%~#"
-_HASHED = re.compile(f"{_HASH_MARK}[0-9a-f]{{64}}\\Z")
-_HEAD_BYTES = MAX_PATH_BYTES - len(_HASH_MARK) - 64
-# A character is four bytes at the most, so that a head may end three bytes early.
-_SLACK = 3
+_ESCAPE_PREFIX = "%~"
+_DIGEST_PREFIX = "%~#"
+_HASHED = re.compile(f"{_DIGEST_PREFIX}[0-9a-f]{{64}}\\Z")
+_HEAD_BYTES = MAX_PATH_BYTES - len(_DIGEST_PREFIX) - 64
+# Truncation drops an incomplete character, whose UTF-8 has at most four bytes.
+_MAX_PARTIAL_CHARACTER_BYTES = 3
 
-# Of an old Unicode, so that every Python escapes alike. Since then, the soft hyphen has become unprintable, and the
-# emoji below have been added.
+# A fixed old Unicode version, so that every Python escapes the same characters. Since then, the soft hyphen has become
+# unprintable, and the emoji below have been added.
 _CATEGORIES = unicodedata.ucd_3_2_0
 _SOFT_HYPHEN = "\xad"
 _EMOJI = re.compile("[\U0001f300-\U0001f64f\U0001f680-\U0001f6c5\U0001f910-\U0001f918\U0001f980-\U0001f984]")
 
-# Vault redirects a path with an empty part, or one of dots, to another.
+# Vault redirects a path with an empty, `.` or `..` part to another path.
 _FOLDED = r"\A/|(?<=/)/|/\Z|(?:\A|(?<=/))\.{1,2}(?=/|\Z)"
 _ESCAPED = re.compile(rf"%(?=~)|{_FOLDED}|[^\x20-\x7e]")
 _ESCAPES = re.compile(rb"%~([0-9A-F]{2})")
-# What is escaped or not by what comes behind it.
-_UNDECIDED = re.compile(r"[%./]+\Z")
+# Whether these are escaped depends on the characters after them.
+_CONTEXT_DEPENDENT_END = re.compile(r"[%./]+\Z")
 
 
 def path_of(collection: str, key: str) -> str:
@@ -39,17 +39,17 @@ def path_of(collection: str, key: str) -> str:
     octets = _escaped(name).encode()
     if len(octets) <= MAX_PATH_BYTES:
         return octets.decode()
-    return f"{octets[:_HEAD_BYTES].decode(errors='ignore')}{_HASH_MARK}{sha256(name.encode()).hexdigest()}"
+    return f"{octets[:_HEAD_BYTES].decode(errors='ignore')}{_DIGEST_PREFIX}{sha256(name.encode()).hexdigest()}"
 
 
 def path_prefix(collection: str, prefix: str) -> str:
-    """What the paths begin with of all entries of the collection whose keys begin with the prefix."""
-    name = _UNDECIDED.sub("", collection_prefix(collection) + prefix)
-    return _escaped(name).encode()[: _HEAD_BYTES - _SLACK].decode(errors="ignore")
+    """Return a prefix of the paths of all entries of the collection with this key prefix; other paths may share it."""
+    name = _CONTEXT_DEPENDENT_END.sub("", collection_prefix(collection) + prefix)
+    return _escaped(name).encode()[: _HEAD_BYTES - _MAX_PARTIAL_CHARACTER_BYTES].decode(errors="ignore")
 
 
 def split_path(path: str) -> tuple[str, str] | None:
-    """The collection and key; None where a digest hides them, and for a path that no entry has."""
+    """Return the collection and key of a path; None if a digest replaces them, or if no entry has this path."""
     if _HASHED.search(path):
         return None
     try:
@@ -68,11 +68,11 @@ def _escape(found: "re.Match[str]") -> str:
     text = found[0]
     if text[0] not in "%./" and _is_printable(text):
         return text
-    return "".join(f"{_MARK}{byte:02X}" for byte in text.encode())
+    return "".join(f"{_ESCAPE_PREFIX}{byte:02X}" for byte in text.encode())
 
 
 def _is_printable(character: str) -> bool:
-    """Whether Vault takes it for printable, which it asks of a path."""
+    """Whether Vault considers the character printable, as it requires in paths."""
     if character == _SOFT_HYPHEN:
         return False
     return _CATEGORIES.category(character)[0] in "LMNPS" or _EMOJI.match(character) is not None

@@ -1,4 +1,4 @@
-"""What a VaultStore is constructed with."""
+"""Checks of the options of VaultStore."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from key_value.aio.core.urls import http_parts, redacted
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
 
-__all__ = ["DEFAULT_URL", "check_place", "checked_mount_point", "options_in"]
+__all__ = ["DEFAULT_URL", "check_options", "checked_mount_point", "options_in"]
 
 DEFAULT_URL = "http://localhost:8200"
 
@@ -19,7 +19,7 @@ _SCHEMES = {"vault": "https", "vault+http": "http"}
 
 
 def checked_mount_point(mount_point: str) -> str:
-    """Without slashes around it. Raises ValueError."""
+    """Return the mount point without leading and trailing slashes. Raises ValueError if it is invalid."""
     bare = mount_point.strip("/")
     if not _MOUNT_POINT.fullmatch(bare) or {".", ".."} & set(bare.split("/")):
         message = f"mount_point must be a path such as secret or team/kv, not {mount_point!r:.100}"
@@ -27,10 +27,10 @@ def checked_mount_point(mount_point: str) -> str:
     return bare
 
 
-def check_place(client: Any, url: str, token: str | None, namespace: str | None) -> None:
-    """Raise ValueError, which shows no token, for what cannot be or not together."""
+def check_options(client: Any, url: str, token: str | None, namespace: str | None) -> None:
+    """Raise ValueError for invalid or conflicting options. Messages show no token."""
     if client is not None and (url != DEFAULT_URL or token is not None or namespace is not None):
-        message = "pass a client or what leads to the server (url, token, namespace), not both"
+        message = "pass a client or connection options (url, token, namespace), not both"
         raise ValueError(message)
     if not _is_address(url):
         message = "url must be http://host[:port] or https://host[:port]"
@@ -47,7 +47,7 @@ def _is_address(url: str) -> bool:
 
 
 def options_in(url: "StoreURL") -> dict[str, Any]:
-    """`vault://:token@host:port/mount/point`; `vault+http://` is without TLS."""
+    """Parse `vault://:token@host:port/mount/point`, or `vault+http://` without TLS. Raises ValueError otherwise."""
     if not url.host or url.username:
         message = f"{redacted(url.url)} must be {url.scheme}://[:token@]host[:port][/mount/point]"
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""VaultStore: an entry is a secret, its path made of collection and key."""
+"""VaultStore, which stores each entry as a secret with a path made of collection and key."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -28,26 +28,26 @@ from key_value.aio.stores.base import (
     VersionedEntry,
 )
 from key_value.aio.stores.vault.engine import Engine, Requests
-from key_value.aio.stores.vault.entries import Found, data_of
+from key_value.aio.stores.vault.entries import FoundEntry, secret_data
 from key_value.aio.stores.vault.errors import DRIVER_ERRORS
 from key_value.aio.stores.vault.names import path_of, path_prefix, split_path
-from key_value.aio.stores.vault.options import DEFAULT_URL, check_place, checked_mount_point, options_in
-from key_value.aio.stores.vault.setup import prove
+from key_value.aio.stores.vault.options import DEFAULT_URL, check_options, checked_mount_point, options_in
+from key_value.aio.stores.vault.setup import check_setup
 from key_value.aio.stores.vault.transports import HvacTransport, make_http
 from key_value.aio.stores.vault.versions import delete, delete_if, put_if, put_if_absent, retire, version_of
-from key_value.aio.stores.vault.walk import all_found, find, paths_after
+from key_value.aio.stores.vault.walk import entry_pages, find, paths_after
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
 
 __all__ = ["VaultStore"]
 
-# What integrated storage takes by default, less what it stores beside the entry.
+# The default limit of integrated storage, less its own overhead per entry.
 # https://developer.hashicorp.com/vault/docs/internals/limits
 _MAX_ENTRY_BYTES = 1024**2 - 1024
 
-# What is dead for so long is hardly written again in the moment in which `cull` removes it.
-_REST = timedelta(seconds=60)
+# `cull` removes the path of an entry only this long after its expiry, when a concurrent write is unlikely.
+_REMOVAL_DELAY = timedelta(seconds=60)
 
 
 class VaultStore(
@@ -58,9 +58,9 @@ class VaultStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a secrets engine KV version 2 of HashiCorp Vault or OpenBao, one secret each.
+    """A store on a KV version 2 secrets engine of HashiCorp Vault or OpenBao, with one secret per entry.
 
-    Vault has no batches: one is as many requests at once as `max_connections`.
+    Vault has no batch requests: a batch sends up to `max_connections` requests at once.
     """
 
     driver_errors = DRIVER_ERRORS
@@ -82,22 +82,22 @@ class VaultStore(
         max_connections: int = 50,
         max_value_bytes: int = _MAX_ENTRY_BYTES,
     ) -> None:
-        """Take what leads to the server, or a client, and the path where the secrets engine is mounted.
+        """Create a store from a client or connection options, and the mount path of the secrets engine.
 
-        `client` is an `hvac.Client`, logged in by any method; it stays the caller's to close, and its requests are made
-        in threads. Without one, each event loop gets connections of its own. A `token` of None is that of the
-        environment variable VAULT_TOKEN, or else of the file `~/.vault-token`. VAULT_CACERT and VAULT_CAPATH name the
-        certificates that sign the server's.
+        `client` is an `hvac.Client`, authenticated by any method; the caller closes it, and its requests run in
+        threads. Without a client, each event loop gets its own connections. `token` defaults to the environment
+        variable VAULT_TOKEN, then to the file `~/.vault-token`. VAULT_CACERT and VAULT_CAPATH name the certificate
+        authorities for the server's certificate.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait. `max_value_bytes` is what the server's storage takes in one entry.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
+        `max_value_bytes` is the largest entry that the server's storage accepts.
 
-        Raises ValueError for a URL, token, namespace or mount point that cannot be, for a client together with what
-        leads to the server, and for a limit that is not above zero; TypeError for a client of another kind.
+        Raises ValueError for an invalid URL, token, namespace or mount point, for a client together with connection
+        options, and for a limit that is not positive; TypeError for a client of another type.
         """
         secret = plain(token)
-        check_place(client, url, secret, namespace)
+        check_options(client, url, secret, namespace)
         if client is not None:
             from hvac import Client
 
@@ -131,7 +131,7 @@ class VaultStore(
     async def _probe(self) -> None:
         engine = self._engine
         async with engine.limit() as requests:
-            await prove(engine, requests, path_of(self.default_collection, "probe"))
+            await check_setup(engine, requests, path_of(self.default_collection, "probe"))
 
     async def _close(self) -> None:
         await self._engines.close()
@@ -143,7 +143,7 @@ class VaultStore(
             return await _read_entry(requests, path_of(collection, key))
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        data = data_of(managed_entry, collection, key, self._limit)
+        data = secret_data(managed_entry, collection, key, self._limit)
         async with self._engine.limit() as requests:
             await requests.write(path_of(collection, key), data)
 
@@ -161,7 +161,7 @@ class VaultStore(
         self, *, collection: str, keys: Sequence[str], managed_entries: Sequence[ManagedEntry]
     ) -> None:
         pairs = zip(keys, managed_entries, strict=True)
-        secrets = [(path_of(collection, key), data_of(entry, collection, key, self._limit)) for key, entry in pairs]
+        secrets = [(path_of(collection, key), secret_data(entry, collection, key, self._limit)) for key, entry in pairs]
         async with self._engine.limit(len(keys)) as requests:
             await requests.each(lambda secret: requests.write(*secret), secrets)
 
@@ -181,7 +181,7 @@ class VaultStore(
     async def _put_managed_entry_if_version(
         self, *, collection: str, key: str, managed_entry: ManagedEntry, version: str | None
     ) -> bool:
-        data = data_of(managed_entry, collection, key, self._limit)
+        data = secret_data(managed_entry, collection, key, self._limit)
         async with self._engine.limit() as requests:
             if version is None:
                 return await put_if_absent(requests, path_of(collection, key), data)
@@ -196,7 +196,7 @@ class VaultStore(
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         engine, begin = self._engine, path_prefix(collection, prefix)
         if cursor is not None and not cursor.startswith(begin):
-            message = "the cursor is none of a scan of this secrets engine"
+            message = "the cursor was not returned by a scan of this store"
             raise ValueError(message)
         found: list[str] = []
         async with aclosing(paths_after(engine, begin, cursor or "")) as paths:
@@ -207,7 +207,7 @@ class VaultStore(
         page, following = found[:limit], len(found) > limit
         async with engine.limit(len(page)) as requests:
             entries = await find(requests, page)
-        keys = [each.key for each in entries if _is_of(each, collection) and each.key.startswith(prefix)]
+        keys = [each.key for each in entries if _is_live_in(each, collection) and each.key.startswith(prefix)]
         return KeyPage(keys, page[-1] if following else None)
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
@@ -220,7 +220,7 @@ class VaultStore(
                     continue
                 async with engine.limit() as requests:
                     found = await find(requests, [path])
-                collections.update((each.collection, None) for each in found if _is_of(each, each.collection))
+                collections.update((each.collection, None) for each in found if _is_live_in(each, each.collection))
                 if limit is not None and len(collections) >= limit:
                     break
         return list(islice(collections, limit))
@@ -235,9 +235,9 @@ class VaultStore(
         return await self._remove_all(path_prefix(collection, ""), collection)
 
     async def _remove_all(self, prefix: str, collection: str | None) -> bool:
-        """Remove the entries, of the collection if one is given; whether a live one was among them."""
+        """Remove all entries, or those of the given collection. Return whether any of them was live."""
         engine, removed = self._engine, False
-        async with aclosing(all_found(engine, prefix)) as pages:
+        async with aclosing(entry_pages(engine, prefix)) as pages:
             async for page in pages:
                 found = [each for each in page if collection in (None, each.collection)]
                 async with engine.limit(len(found)) as requests:
@@ -247,11 +247,11 @@ class VaultStore(
 
     async def _cull(self) -> None:
         engine = self._engine
-        async with aclosing(all_found(engine, "")) as pages:
+        async with aclosing(entry_pages(engine, "")) as pages:
             async for page in pages:
                 expired = [each for each in page if each.entry.is_expired]
                 async with engine.limit(len(expired)) as requests:
-                    await requests.each(partial(_clear, requests), expired)
+                    await requests.each(partial(_remove_expired, requests), expired)
 
 
 async def _read_entry(requests: Requests, path: str) -> ManagedEntry | None:
@@ -259,16 +259,16 @@ async def _read_entry(requests: Requests, path: str) -> ManagedEntry | None:
     return None if secret is None or secret.data is None else load_entry(secret.text)
 
 
-def _is_of(found: Found, collection: str) -> bool:
-    """Whether it is a live entry of the collection, which `get` would find."""
+def _is_live_in(found: FoundEntry, collection: str) -> bool:
+    """Whether it is a live entry of the collection that `get` would find."""
     is_reachable = found.collection == collection and found.path == path_of(collection, found.key)
     return is_reachable and not found.entry.is_expired
 
 
-async def _clear(requests: Requests, found: Found) -> None:
-    """Remove what has expired long ago; of the rest, which may be written again now, the values alone."""
+async def _remove_expired(requests: Requests, found: FoundEntry) -> None:
+    """Remove an entry that expired long ago; of one that may be rewritten just now, remove only the value."""
     expires_at = found.entry.expires_at
-    if expires_at is not None and expires_at + _REST <= clock.now():
+    if expires_at is not None and expires_at + _REMOVAL_DELAY <= clock.now():
         await requests.remove(found.path)
     elif found.is_empty:
         await requests.destroy(found.path, found.secret.version - 1)

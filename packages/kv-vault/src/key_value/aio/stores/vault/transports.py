@@ -1,4 +1,4 @@
-"""Two ways to send a request to Vault: over connections of the store, and by a client of hvac that was passed in."""
+"""Two transports for requests to Vault: the store's own HTTP connections, and a caller's hvac client."""
 
 import json
 import os
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "HTTPTransport", "HvacTransport", "Transport", "TransportError", "make_http"]
 
-_LARGEST_PIECE = 2**20
+_MAX_BODY_BYTES_UNSTREAMED = 2**20
 _REDIRECTIONS = frozenset({307, 308})
 
 
 class Answer(NamedTuple):
     status: int
     body: dict[str, Any]
-    """Empty where there is no JSON object."""
+    """The JSON object of the response, empty if it is not one."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -33,22 +33,22 @@ class Answer(NamedTuple):
 
     @property
     def errors(self) -> str:
-        """What Vault says is wrong."""
+        """Vault's error messages."""
         return " ".join(map(str, self.body.get("errors") or ()))
 
 
 class TransportError(Exception):
-    """There is no answer; the cause says why."""
+    """No response was received; the cause has the reason."""
 
 
 class Transport(Protocol):
     async def request(self, method: str, path: str, body: bytes | None) -> Answer:
-        """The answer to a request for the quoted path below `/v1/`. Raises TransportError or TimeoutError."""
+        """Send a request for the quoted path below `/v1/`. Raises TransportError or TimeoutError."""
         ...
 
 
 class HTTPTransport:
-    """Connections that belong to one event loop, as soon as it has entered this."""
+    """HTTP connections that belong to the event loop in which the transport is entered."""
 
     def __init__(self, aiohttp: Any, url: str, headers: dict[str, str], tls: Any, connections: int) -> None:
         self._aiohttp = aiohttp
@@ -78,7 +78,7 @@ class HTTPTransport:
         url = self._base + path
         try:
             status, text, location = await self._request(method, url, body)
-            # A server that stands by tells which one serves. The token goes along: not from TLS to plain text.
+            # A standby server redirects to the active one. The token is resent, so never follow from TLS to plain text.
             target = urljoin(url, location)
             if status in _REDIRECTIONS and urlsplit(target).scheme == urlsplit(url).scheme:
                 status, text, _ = await self._request(method, target, body)
@@ -89,15 +89,15 @@ class HTTPTransport:
     async def _request(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes, str]:
         from yarl import URL
 
-        # aiohttp warns of what it would send in one piece.
-        data = BytesIO(body) if body is not None and len(body) > _LARGEST_PIECE else body
+        # aiohttp warns about a large body that is passed as bytes.
+        data = BytesIO(body) if body is not None and len(body) > _MAX_BODY_BYTES_UNSTREAMED else body
         answer = await self._session.request(method, URL(url, encoded=True), data=data, allow_redirects=False)
         async with answer:
             return answer.status, await answer.read(), answer.headers.get("Location", "")
 
 
 class HvacTransport:
-    """A client that belongs to the caller. It blocks, so that each of its requests is made in a thread."""
+    """A caller's client. It blocks, so each request runs in a thread."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -120,20 +120,20 @@ class HvacTransport:
             raise TimeoutError from error
         except RequestException as error:
             raise TransportError from error
-        # A client with hvac's usual adapter gives the object itself where all went well.
+        # hvac's default adapter returns the JSON object itself for a success.
         if isinstance(answer, dict):
             return Answer(200, answer)
         return Answer(answer.status_code, _object_in(answer.content))
 
 
 def make_http(url: str, token: str | None, namespace: str | None, connections: int) -> Callable[[], HTTPTransport]:
-    """What makes a transport. It blocks: for a third of a second the first time, in which aiohttp is imported."""
+    """Return a factory of transports. It blocks: the first call imports aiohttp, for a third of a second."""
 
     def make() -> HTTPTransport:
         import aiohttp
 
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
-        if (found := token or _token_of_this_machine()) is not None:
+        if (found := token or _default_token()) is not None:
             headers["X-Vault-Token"] = found
         if namespace is not None:
             headers["X-Vault-Namespace"] = namespace
@@ -142,8 +142,8 @@ def make_http(url: str, token: str | None, namespace: str | None, connections: i
     return make
 
 
-def _token_of_this_machine() -> str | None:
-    """Where Vault's command line and hvac look for it."""
+def _default_token() -> str | None:
+    """Return the token from the places where Vault's command line and hvac look for it."""
     token = os.environ.get("VAULT_TOKEN", "")
     if not token:
         with suppress(OSError, RuntimeError):
@@ -156,7 +156,7 @@ def _tls(url: str) -> Any:
         return True
     from ssl import create_default_context
 
-    # What signs the server's certificate, as Vault's command line and hvac find it.
+    # The same environment variables for certificate authorities as Vault's command line and hvac.
     return create_default_context(
         cafile=os.environ.get("VAULT_CACERT") or None, capath=os.environ.get("VAULT_CAPATH") or None
     )

@@ -1,18 +1,18 @@
-"""Paths in their order, and what is under them."""
+"""Ordered listing of paths and of their entries."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from key_value.aio.stores.vault.engine import Engine, Requests
-from key_value.aio.stores.vault.entries import Found, found_at
+from key_value.aio.stores.vault.entries import FoundEntry, found_at
 
-__all__ = ["all_found", "find", "paths_after"]
+__all__ = ["entry_pages", "find", "paths_after"]
 
-_PAGE = 1000
+_ENTRIES_PER_PAGE = 1000
 
 
 async def paths_after(engine: Engine, prefix: str, position: str = "") -> AsyncGenerator[str, None]:
-    """The paths that begin with the prefix and come after the position, in the order of their characters."""
+    """Yield the paths that begin with the prefix and follow the position, sorted by code point."""
     directory = prefix[: prefix.rfind("/") + 1]
     async with aclosing(_paths_in(engine, directory, prefix, position)) as paths:
         async for path in paths:
@@ -24,8 +24,8 @@ async def _paths_in(engine: Engine, directory: str, prefix: str, position: str) 
         names = await requests.list(directory)
     for path in sorted(directory + name for name in names):
         is_directory = path.endswith("/")
-        is_behind = path > position or (is_directory and position.startswith(path))
-        if not (path.startswith(prefix) and is_behind):
+        is_after_position = path > position or (is_directory and position.startswith(path))
+        if not (path.startswith(prefix) and is_after_position):
             continue
         if not is_directory:
             yield path
@@ -35,17 +35,19 @@ async def _paths_in(engine: Engine, directory: str, prefix: str, position: str) 
                 yield each
 
 
-async def find(requests: Requests, paths: list[str]) -> list[Found]:
-    """The entries under these paths, expired ones included."""
+async def find(requests: Requests, paths: list[str]) -> list[FoundEntry]:
+    """Return the entries at these paths, including expired ones."""
 
-    async def look(path: str) -> Found | None:
+    async def look(path: str) -> FoundEntry | None:
         return found_at(path, await requests.read(path))
 
     return [each for each in await requests.each(look, paths) if each is not None]
 
 
-async def all_found(engine: Engine, prefix: str, *, size: int = _PAGE) -> AsyncGenerator[list[Found], None]:
-    """The entries whose paths begin with the prefix, expired ones included, some at a time."""
+async def entry_pages(
+    engine: Engine, prefix: str, *, size: int = _ENTRIES_PER_PAGE
+) -> AsyncGenerator[list[FoundEntry], None]:
+    """Yield lists of at most `size` entries with this path prefix, including expired ones."""
     waiting: list[str] = []
     async with aclosing(paths_after(engine, prefix)) as paths:
         async for path in paths:
@@ -57,6 +59,6 @@ async def all_found(engine: Engine, prefix: str, *, size: int = _PAGE) -> AsyncG
         yield await _find_within(engine, waiting)
 
 
-async def _find_within(engine: Engine, paths: list[str]) -> list[Found]:
+async def _find_within(engine: Engine, paths: list[str]) -> list[FoundEntry]:
     async with engine.limit(len(paths)) as requests:
         return await find(requests, paths)
