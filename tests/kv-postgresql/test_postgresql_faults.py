@@ -154,7 +154,7 @@ async def test_transactions_that_postgresql_cannot_put_in_an_order_are_a_connect
         put = asyncio.ensure_future(store.put("a", {"n": 3}))
         assert await eventually_waiting(raw, 1)
         await transaction.commit()
-        with pytest.raises(StoreConnectionError, match="another transaction was in the way"):
+        with pytest.raises(StoreConnectionError, match="conflict with another transaction"):
             await put
 
 

@@ -106,7 +106,7 @@ async def test_each_batch_is_one_statement(store: PostgreSQLStore, statements_ru
     await store.ttl_many(keys)
     assert statements_run() == ["SELECT key,"] * 2
     await store.delete_many(keys)
-    assert statements_run() == ["WITH doomed"]
+    assert statements_run() == ["WITH target"]
 
 
 async def test_nothing_is_sent_for_an_empty_batch(
@@ -129,7 +129,7 @@ async def test_expired_entries_are_removed_a_thousand_at_a_time(
         now.advance(61)
         statements_run()
         await store.cull()
-        assert statements_run() == ["WITH doomed"] * 3
+        assert statements_run() == ["WITH target"] * 3
         assert sorted(await store.keys()) == ["lasting", "later"]
 
 
@@ -141,7 +141,7 @@ async def test_a_collection_is_removed_a_thousand_at_a_time(
     statements_run()
     assert await store.destroy_collection("many") is True
     # The last one finds nothing any more.
-    assert statements_run() == ["WITH doomed"] * 4
+    assert statements_run() == ["WITH target"] * 4
     assert await store.collections() == ["default_collection"]
 
 

@@ -248,7 +248,7 @@ async def test_what_a_user_may_not_do_is_a_setup_error(app: str, raw: Raw) -> No
     await raw.fetch("GRANT SELECT ON kv_test TO app")
     store = PostgreSQLStore(url=app, table_name="kv_test")
     assert await store.get("a") is None
-    with pytest.raises(StoreSetupError, match="lacks a right"):
+    with pytest.raises(StoreSetupError, match="lacks a required right"):
         await store.put("a", {"n": 1})
     await store.close()
 

@@ -1,4 +1,4 @@
-"""A store in a PostgreSQL table, whose values can be queried with SQL."""
+"""A store on a PostgreSQL table; its values can be queried with SQL."""
 
 from key_value.aio.stores.postgresql.store import PostgreSQLStore
 

@@ -1,4 +1,4 @@
-"""Where a server is: a URL, or host, port and database."""
+"""Connection options from a URL, or from host, port and database."""
 
 import re
 from collections.abc import Mapping
@@ -9,28 +9,30 @@ __all__ = ["describe", "options_of_url"]
 
 _SCHEMES = ("postgresql", "postgres")
 _DEFAULT_PORT = 5432
-# asyncpg takes the rest apart. Where it could not, its message would show the password.
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:,/@]*)(:[0-9]+)?")
+# asyncpg parses the rest. This check comes first because asyncpg's error message would show the password.
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:,/@]*)(:[0-9]+)?")
 
 
 def options_of_url(url: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """What asyncpg connects with; the credentials stand in for those that the URL leaves out.
+    """Return the connection options for asyncpg; the credentials apply where the URL has none.
 
-    Raises ValueError for what is no URL of PostgreSQL, without showing it.
+    Raises ValueError for an invalid PostgreSQL URL, without showing it.
     """
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
         parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        places = parts.netloc.rpartition("@")[2].split(",")
-        is_url = parts.scheme in _SCHEMES and all(map(_PLACE.fullmatch, places)) and "#" not in url and "://" in url
+        addresses = parts.netloc.rpartition("@")[2].split(",")
+        is_url = (
+            parts.scheme in _SCHEMES and all(map(_ADDRESS.fullmatch, addresses)) and "#" not in url and "://" in url
+        )
     except ValueError:
         is_url = False
         user = password = None
     if not is_url:
         message = (
-            "url must be postgresql://[user:password@]host[:port][/database][?option=value], with characters of the "
-            "password that mean something in a URL percent-encoded"
+            "url must be postgresql://[user:password@]host[:port][/database][?option=value], with reserved characters "
+            "in the password percent-encoded"
         )
         raise ValueError(message) from None
     given = {"user": user, "password": password}
@@ -41,13 +43,13 @@ def options_of_url(url: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(options: Mapping[str, Any]) -> str:
-    """Where it is, without who may use it."""
+    """Return the location as a URL without credentials."""
     if "dsn" not in options:
         host = options["host"]
         return f"postgresql://{host}:{options['port']}/{options['database']}"
     parts = urlsplit(str(options["dsn"]))
     query = dict(parse_qsl(parts.query))
-    places = parts.netloc.rpartition("@")[2] or query.get("host", "")
-    if places and not re.search(r":[0-9]+$", places) and "," not in places and not places.startswith("/"):
-        places = f"{places}:{query.get('port', _DEFAULT_PORT)}"
-    return f"postgresql://{places}/{unquote(parts.path[1:]) or query.get('database', query.get('dbname', ''))}"
+    addresses = parts.netloc.rpartition("@")[2] or query.get("host", "")
+    if addresses and not re.search(r":[0-9]+$", addresses) and "," not in addresses and not addresses.startswith("/"):
+        addresses = f"{addresses}:{query.get('port', _DEFAULT_PORT)}"
+    return f"postgresql://{addresses}/{unquote(parts.path[1:]) or query.get('database', query.get('dbname', ''))}"

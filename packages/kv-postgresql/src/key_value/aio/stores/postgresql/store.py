@@ -1,4 +1,4 @@
-"""PostgreSQLStore: entries as rows of a table."""
+"""PostgreSQLStore, which stores each entry as a row of one table."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from key_value.aio.stores.base import (
     VersionedEntry,
 )
 from key_value.aio.stores.postgresql.connections import (
-    CREATED_MEANWHILE,
+    CREATED_CONCURRENTLY,
     DRIVER_ERRORS,
     FORBIDDEN,
     OwnConnections,
@@ -48,7 +48,7 @@ from key_value.aio.stores.postgresql.rows import (
     load_row,
     load_rows,
 )
-from key_value.aio.stores.postgresql.table import Table, unlike
+from key_value.aio.stores.postgresql.table import Table, structure_error
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
@@ -57,7 +57,7 @@ __all__ = ["PostgreSQLStore"]
 
 _logger = logging.getLogger(__name__)
 
-_LARGEST_PAGE = 10_000
+_MAX_PAGE_ENTRIES = 10_000
 _ROWS_PER_STATEMENT = 1000
 _VERSION = re.compile(r"[0-9]+\([0-9]+,[0-9]+\)", re.ASCII)
 
@@ -72,7 +72,7 @@ class PostgreSQLStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a table of a PostgreSQL database, one statement for each operation and each batch."""
+    """A store on one table of a PostgreSQL database, with one statement per operation or batch."""
 
     driver_errors = DRIVER_ERRORS
     driver_reads_query = True
@@ -105,21 +105,21 @@ class PostgreSQLStore(
         max_idle: float | None = 300.0,
         statement_cache_size: int = 100,
     ) -> None:
-        """Take a pool, a URL, or the options of one server.
+        """Create a store from a pool, a URL, or the options of one server.
 
-        `pool` is one of asyncpg's; it stays the caller's to close, and belongs to one event loop. `url` goes to
-        asyncpg's own parser, with its query options. Without a pool, each event loop gets connections of its own: at
-        most `max_connections`, for which others wait, each closed when it was idle for `max_idle` seconds.
+        `pool` is an asyncpg pool; the caller closes it, and it belongs to one event loop. `url` is parsed by asyncpg,
+        with its query options. Without a pool, each event loop gets its own connections: at most `max_connections`,
+        each closed after it was idle for `max_idle` seconds; further operations wait for a free one.
 
-        The table is created where it is missing, unless `auto_create` is False. With `auto_cull` expired entries are
-        removed in the background, every so many seconds, while the event loop that uses the store runs.
+        A missing table is created unless `auto_create` is False. `auto_cull` is the interval in seconds at which
+        expired entries are removed in the background while the event loop runs, None for no removal.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. `statement_cache_size` is how many statements a connection keeps
-        prepared; 0 for a pooler that gives each transaction another connection.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. `statement_cache_size` is the number of prepared statements cached per
+        connection; pass 0 behind a pooler in transaction mode.
 
-        Raises ValueError for a URL that is none, for both pool and url, for a table_name that is none, and for a limit
-        that is not above zero.
+        Raises ValueError for a malformed URL, for both pool and url, for an invalid table_name, and for a limit that
+        is not positive.
         """
         if pool is not None and url is not None:
             message = "pass a pool or a url, not both"
@@ -131,17 +131,17 @@ class PostgreSQLStore(
         self._statements = self._table.statements
         self._auto_create = auto_create
         self._auto_cull = checked_timeout(auto_cull, "auto_cull")
-        # Until the table has been looked at.
+        # Unknown until the table has been inspected.
         self._is_bytewise = False
         if pool is not None:
             check_client(pool, Pool, name="pool")
-            self._where = "of the pool"
+            self._location = "of the pool"
             self._connect: Callable[[], Session] = partial(PoolConnections, pool, seconds)
         else:
             credentials = {"user": user, "password": password}
-            place: dict[str, Any] = {"host": host, "port": port, "database": database, **credentials}
-            options = place if url is None else options_of_url(url, credentials)
-            self._where = describe(options)
+            server_options: dict[str, Any] = {"host": host, "port": port, "database": database, **credentials}
+            options = server_options if url is None else options_of_url(url, credentials)
+            self._location = describe(options)
             options = {**options, "statement_cache_size": statement_cache_size, **({} if ssl is None else {"ssl": ssl})}
             self._connect = partial(
                 OwnConnections, options, max_connections, seconds, checked_timeout(max_idle, "max_idle")
@@ -154,53 +154,55 @@ class PostgreSQLStore(
         return {"url": url.url}
 
     def __repr__(self) -> str:
-        return f"PostgreSQLStore({self._where})"
+        return f"PostgreSQLStore({self._location})"
 
     # Lifecycle
 
     async def _setup(self) -> None:
-        columns = await self._inspected()
+        columns = await self._inspect()
         if not columns:
             await self._create()
-            columns = await self._inspected()
-        reason = unlike(columns) if columns else "was removed as soon as it was created"
+            columns = await self._inspect()
+        reason = structure_error(columns) if columns else "was dropped right after it was created"
         if columns and columns[0]["encoding"] != "UTF8":
-            reason = f"is in a database of the encoding {columns[0]['encoding']}, where not every text can be stored"
+            reason = f"is in a database with encoding {columns[0]['encoding']}, which cannot store every string"
         if reason is not None:
-            raise StoreSetupError(self._about_table(reason))
-        # By the index a prefix is a range in the order of bytes only.
+            raise StoreSetupError(self._table_message(reason))
+        # A prefix is an index range only in byte order.
         self._is_bytewise = next(column["is_bytewise"] for column in columns if column["name"] == "key")
 
     async def _probe(self) -> None:
         await self._setup()
-        column = (await self._inspected())[0]
+        column = (await self._inspect())[0]
         if column["missing_rights"]:
             rights = ", ".join(column["missing_rights"])
-            raise StoreSetupError(self._about_table(f"cannot be used: the user {column['user']} lacks {rights} on it"))
+            raise StoreSetupError(
+                self._table_message(f"cannot be used: the user {column['user']} lacks {rights} on it")
+            )
         if column["is_read_only"]:
             raise StoreConnectionError(
-                self._about_table("cannot be written to: the server is read-only, as a standby is")
+                self._table_message("cannot be written: the server is read-only, like a standby")
             )
 
     async def _close(self) -> None:
         await self._sessions.close()
 
-    async def _inspected(self) -> Rows:
+    async def _inspect(self) -> Rows:
         return await self._sessions.get().fetch(self._table.inspect, self._table.quoted)
 
     async def _create(self) -> None:
         if not self._auto_create:
-            raise StoreSetupError(self._about_table("does not exist; create it, or pass auto_create=True"))
+            raise StoreSetupError(self._table_message("does not exist; create it, or pass auto_create=True"))
         try:
             await self._sessions.get().run_script(self._table.create)
-        except CREATED_MEANWHILE:
-            # By another worker, in a transaction that has ended.
+        except CREATED_CONCURRENTLY:
+            # Another worker created it, in a transaction that has committed.
             return
         except FORBIDDEN as exc:
             reason = "does not exist, and this user has no right to create it: it needs CREATE and USAGE on the schema"
-            raise StoreSetupError(self._about_table(reason)) from exc
+            raise StoreSetupError(self._table_message(reason)) from exc
 
-    def _about_table(self, reason: str) -> str:
+    def _table_message(self, reason: str) -> str:
         return f"{self!r}: the table {self._table.name} {reason}"
 
     def _open_session(self) -> Session:
@@ -248,23 +250,25 @@ class PostgreSQLStore(
         row = _columns(collection, key, managed_entry)
         if version is None:
             return bool(await self._sessions.get().fetch(self._statements["put_if_absent"], *row))
-        return bool(await self._sessions.get().fetch(self._statements["put_if_version"], *row, _checked(version)))
+        return bool(
+            await self._sessions.get().fetch(self._statements["put_if_version"], *row, _checked_version(version))
+        )
 
     # Removing
 
     async def _delete_managed_entry(self, *, collection: str, key: str) -> bool:
         names = stored_collection(collection), stored_key(key)
-        return _live(await self._sessions.get().fetch(self._statements["delete"], *names, clock.now())) > 0
+        return _count_live(await self._sessions.get().fetch(self._statements["delete"], *names, clock.now())) > 0
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         names = stored_collection(collection), list(map(stored_key, keys))
         statement = self._statements["delete_many"]
-        return _live(await self._sessions.get().fetch(statement, *names, clock.now(), entries=len(keys)))
+        return _count_live(await self._sessions.get().fetch(statement, *names, clock.now(), entries=len(keys)))
 
     async def _delete_managed_entry_if_version(self, *, collection: str, key: str, version: str) -> bool:
         names = stored_collection(collection), stored_key(key)
         statement = self._statements["delete_if_version"]
-        return bool(await self._sessions.get().fetch(statement, *names, _checked(version), clock.now()))
+        return bool(await self._sessions.get().fetch(statement, *names, _checked_version(version), clock.now()))
 
     async def _delete_store(self) -> bool:
         session, last = self._sessions.get(), ("", "")
@@ -281,10 +285,10 @@ class PostgreSQLStore(
         return held
 
     async def _cull(self) -> None:
-        await self._cull_with(self._sessions.get())
+        await self._cull_on(self._sessions.get())
 
-    async def _cull_with(self, session: Session) -> None:
-        # A few at a time, so that nobody waits for them for long.
+    async def _cull_on(self, session: Session) -> None:
+        # In small batches, so that row locks are held briefly.
         while True:
             ((count,),) = await session.fetch(self._statements["cull"], clock.now(), _ROWS_PER_STATEMENT)
             if count < _ROWS_PER_STATEMENT:
@@ -292,10 +296,10 @@ class PostgreSQLStore(
 
     async def _cull_every(self, seconds: float, session: Session) -> None:
         while True:
-            # Workers that were started together do not stay so.
+            # Random jitter spreads out workers that were started together.
             await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 — not for secrets
             try:
-                await self._translated(self._cull_with(session))
+                await self._translated(self._cull_on(session))
             except BaseKeyValueError as exc:
                 _logger.warning("cannot remove expired entries: %s", exc)
 
@@ -303,9 +307,9 @@ class PostgreSQLStore(
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
         if cursor is not None and "\0" in cursor:
-            message = "the cursor is none of a scan of this store"
+            message = "the cursor was not returned by a scan of this store"
             raise ValueError(message)
-        stored, start, size = stored_collection(collection), stored_prefix(prefix), min(limit, _LARGEST_PAGE)
+        stored, start, size = stored_collection(collection), stored_prefix(prefix), min(limit, _MAX_PAGE_ENTRIES)
         end = end_of_prefix(start)
         name = ("keys_from" if end is None else "keys_between") if self._is_bytewise else "keys_starting"
         parameters = stored, cursor or "", start, clock.now(), size, *([end] if name == "keys_between" else ())
@@ -327,15 +331,15 @@ def _columns(collection: str, key: str, entry: ManagedEntry) -> tuple[Any, ...]:
     return *names, value, *dump_times(entry)
 
 
-def _checked(version: str) -> str:
+def _checked_version(version: str) -> str:
     if not _VERSION.fullmatch(version):
-        message = "the version is none of an entry in PostgreSQL"
+        message = "the version was not returned by a store on PostgreSQL"
         raise ValueError(message)
     return version
 
 
-def _live(rows: Rows) -> int:
-    """How many of the entries that were removed had not expired."""
+def _count_live(rows: Rows) -> int:
+    """Return how many of the removed entries had not expired."""
     return sum(is_live for (is_live,) in rows)
 
 
