@@ -1,4 +1,4 @@
-"""The table itself: found, checked, or created by whichever process comes first."""
+"""The checks of the table, and its creation by the first process that needs it."""
 
 import re
 from asyncio import sleep
@@ -17,15 +17,15 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}|arn:[A-Za-z0-9_.:/-]{1,1000}")
 
 _SCHEMA = [{"AttributeName": COLLECTION, "KeyType": "HASH"}, {"AttributeName": KEY, "KeyType": "RANGE"}]
 _ATTRIBUTES = [{"AttributeName": COLLECTION, "AttributeType": "S"}, {"AttributeName": KEY, "AttributeType": "S"}]
-_OURS = frozenset({"TableName", "KeySchema"})
+_RESERVED_PARAMETERS = frozenset({"TableName", "KeySchema"})
 
-# AWS takes some seconds for a table, and half a minute for one with indexes.
-_LONGEST_CREATION = 300.0
-_INTERVALS = (0.02, 0.1, 0.5, 1.0)
+# AWS takes a few seconds to create a table, and half a minute for one with indexes.
+_CREATION_TIMEOUT_SECONDS = 300.0
+_POLL_INTERVALS_SECONDS = (0.02, 0.1, 0.5, 1.0)
 
 
 def check_table_name(name: str) -> None:
-    """Raises ValueError for one that no table can have."""
+    """Raise ValueError for an invalid table name."""
     if not _TABLE_NAME.fullmatch(name):
         message = (
             "table_name must be 3 to 255 letters, digits, underscores, hyphens and dots, or the ARN of a table, "
@@ -35,29 +35,29 @@ def check_table_name(name: str) -> None:
 
 
 def check_table_config(table_config: Mapping[str, Any]) -> None:
-    """Raises ValueError for what is not up to the caller."""
-    taken = sorted(_OURS.intersection(table_config))
-    if taken:
-        message = f"table_config cannot hold {taken}: the store needs a table of its own name and key schema"
+    """Raise ValueError for parameters that the store sets itself."""
+    reserved = sorted(_RESERVED_PARAMETERS.intersection(table_config))
+    if reserved:
+        message = f"table_config must not contain {reserved}: the store sets the table name and key schema"
         raise ValueError(message)
 
 
 async def prepare(table: Table, table_config: Mapping[str, Any], *, auto_create: bool) -> None:
-    """Have the table there, of the right schema and active; with `auto_create` created where it is missing.
+    """Wait until the table is active, and check its schema. With `auto_create`, create a missing table.
 
-    Raises StoreSetupError for one that is missing or has another schema, StoreConnectionError for one that does not
-    become active.
+    Raises StoreSetupError if the table is missing or has another schema, StoreConnectionError if it does not become
+    active.
     """
     description = await _describe(table)
     if description is None:
         if not auto_create:
-            message = f"the table {table.name} does not exist, and auto_create is off"
+            message = f"the table {table.name} does not exist; create it, or pass auto_create=True"
             raise StoreSetupError(message)
         await _create(table, table_config)
-    description = await _active(table, description)
+    description = await _wait_until_active(table, description)
     _check_schema(table.name, description)
     if auto_create:
-        await _expire_items(table)
+        await _enable_ttl(table)
 
 
 async def _describe(table: Table) -> dict[str, Any] | None:
@@ -79,23 +79,23 @@ async def _create(table: Table, table_config: Mapping[str, Any]) -> None:
     try:
         await table.control("create_table", KeySchema=_SCHEMA, **options)
     except ServiceError as error:
-        # Another process was faster.
+        # Another process created it first.
         if code_of(error) != "ResourceInUseException":
             raise
 
 
-async def _active(table: Table, description: dict[str, Any] | None) -> dict[str, Any]:
-    """What the table is like when it can be used. While it is updated, it can."""
-    deadline = monotonic() + _LONGEST_CREATION
+async def _wait_until_active(table: Table, description: dict[str, Any] | None) -> dict[str, Any]:
+    """Wait until the table can be used, as it can during an update, and return its description."""
+    deadline = monotonic() + _CREATION_TIMEOUT_SECONDS
     attempt = 0
     while description is None or description["TableStatus"] not in ("ACTIVE", "UPDATING"):
         if monotonic() > deadline:
-            message = f"the table {table.name} has not become active within {_LONGEST_CREATION:g} s"
+            message = f"the table {table.name} did not become active within {_CREATION_TIMEOUT_SECONDS:g} s"
             raise StoreConnectionError(message)
         if attempt:
-            await sleep(_INTERVALS[min(attempt, len(_INTERVALS)) - 1])
+            await sleep(_POLL_INTERVALS_SECONDS[min(attempt, len(_POLL_INTERVALS_SECONDS)) - 1])
         attempt += 1
-        # Right after it was created, a table may not be found.
+        # DescribeTable may not find a table that was just created.
         description = await _describe(table)
     return description
 
@@ -113,15 +113,15 @@ def _check_schema(name: str, description: dict[str, Any]) -> None:
         raise StoreSetupError(message)
 
 
-async def _expire_items(table: Table) -> None:
-    """Have DynamoDB remove what has expired, unless the table has such a rule already, be it another."""
+async def _enable_ttl(table: Table) -> None:
+    """Enable DynamoDB's TTL, which removes expired items, unless it is enabled for any attribute."""
     found = await table.control("describe_time_to_live")
     if found["TimeToLiveDescription"]["TimeToLiveStatus"] not in ("DISABLED", "DISABLING"):
         return
     try:
         await table.control("update_time_to_live", TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL})
     except ServiceError as error:
-        # Another process was faster, or the rule was changed within the hour, which AWS allows once. It only decides
-        # when space is freed.
+        # Another process enabled it first, or it was changed within the last hour, which AWS allows only once. The TTL
+        # only decides when space is freed.
         if code_of(error) not in ("ValidationException", "ResourceInUseException"):
             raise

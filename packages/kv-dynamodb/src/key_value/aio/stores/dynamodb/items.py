@@ -1,4 +1,4 @@
-"""An entry as an item of a table: what `py-key-value-aio` writes, and reads."""
+"""Entries as items of a table, in the format of `py-key-value-aio`."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -18,13 +18,13 @@ __all__ = [
     "VALUE",
     "Item",
     "entry_of",
+    "has_certainly_expired",
     "has_expired",
-    "is_long_past",
-    "is_written",
+    "is_written_by_store",
     "item_of",
     "live_entry_of",
     "live_name_of",
-    "long_past",
+    "max_expired_ttl",
     "name_of",
     "needs_reading",
     "primary_key",
@@ -32,20 +32,20 @@ __all__ = [
 ]
 
 COLLECTION, KEY, VALUE, TTL = "collection", "key", "value", "ttl"
-"""The attributes. The first two are the primary key."""
+"""The attributes of an item. The first two are the primary key."""
 
 MAX_ITEM_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 
 Item = Mapping[str, Mapping[str, Any]]
-"""Attribute → type → value, as DynamoDB's protocol has it."""
+"""Attribute → type → value, as in DynamoDB's protocol."""
 
 _NAMES_BYTES = len(COLLECTION) + len(KEY) + len(VALUE)
-# A number has a byte for each two digits, and one or two more.
+# A number has one byte for each two digits, and one or two more.
 _TTL_BYTES = len(TTL) + 8
 
-# Others cut the second off where we round it up, and the second that is left is told by the entry alone.
-_UNCERTAINTY = 1
+# This package rounds a `ttl` up to full seconds, other writers round it down: only the entry has the exact expiry.
+_TTL_UNCERTAINTY_SECONDS = 1
 
 
 def primary_key(collection: str, key: str) -> dict[str, dict[str, str]]:
@@ -53,7 +53,7 @@ def primary_key(collection: str, key: str) -> dict[str, dict[str, str]]:
 
 
 def item_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, dict[str, str]]:
-    """Raises ValueTooLargeError for what DynamoDB would refuse."""
+    """Return the item of an entry. Raises ValueTooLargeError if it exceeds DynamoDB's limit."""
     text = dump_entry(entry)
     item = primary_key(collection, key)
     size = len(text) + _NAMES_BYTES + sum(len(name["S"].encode()) for name in item.values())
@@ -67,7 +67,7 @@ def item_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, dict[st
 
 
 def text_of(item: Item) -> str:
-    """What is stored for the entry. Raises DeserializationError for an item without it."""
+    """Return the stored text of the entry. Raises DeserializationError if the item has none."""
     text = item.get(VALUE, {}).get("S")
     if not isinstance(text, str):
         message = f"the stored item has no attribute {VALUE!r} that is a string"
@@ -84,22 +84,22 @@ def live_entry_of(item: Item, collection: str, key: str) -> ManagedEntry | None:
 
 
 def name_of(item: Item) -> tuple[str, str]:
-    """The stored collection and key."""
+    """Return the stored collection and key."""
     return item[COLLECTION]["S"], item[KEY]["S"]
 
 
-def _name_behind(entry: ManagedEntry, item: Item) -> tuple[str, str] | None:
-    """The collection and key of an entry that is stored under its own names."""
+def _original_name(entry: ManagedEntry, item: Item) -> tuple[str, str] | None:
+    """Return the collection and key in the entry, None unless the item is stored under them."""
     if not entry.collection or not entry.key:
         return None
     names = entry.collection, entry.key
     return names if name_of(primary_key(*names)) == name_of(item) else None
 
 
-def is_written(item: Item) -> bool:
-    """Whether a store has written it."""
+def is_written_by_store(item: Item) -> bool:
+    """Whether a store wrote the item."""
     try:
-        return _name_behind(entry_of(item), item) is not None
+        return _original_name(entry_of(item), item) is not None
     except DeserializationError:
         return False
 
@@ -111,26 +111,28 @@ def has_expired(item: Item) -> bool:
         return False
 
 
-def long_past() -> str:
-    """The `ttl` up to which an item has expired, whoever rounded it."""
-    return str(int(clock.now().timestamp()) - _UNCERTAINTY)
+def max_expired_ttl() -> str:
+    """Return the largest `ttl` of an item that has certainly expired, whichever way it was rounded."""
+    return str(int(clock.now().timestamp()) - _TTL_UNCERTAINTY_SECONDS)
 
 
-def is_long_past(item: Item) -> bool:
-    ttl = _seconds(item)
-    return ttl is not None and ttl <= int(long_past())
+def has_certainly_expired(item: Item) -> bool:
+    ttl = _ttl_of(item)
+    return ttl is not None and ttl <= int(max_expired_ttl())
 
 
 def needs_reading(item: Item) -> bool:
-    """Whether the item, without its value, leaves open how it is named or whether it has expired."""
-    ttl = _seconds(item)
-    return _is_shortened(item) or (ttl is not None and abs(ttl - clock.now().timestamp()) <= _UNCERTAINTY + 1)
+    """Whether the value is needed to know the item's name, or whether it has expired."""
+    ttl = _ttl_of(item)
+    if _is_shortened(item):
+        return True
+    return ttl is not None and abs(ttl - clock.now().timestamp()) <= _TTL_UNCERTAINTY_SECONDS + 1
 
 
 def live_name_of(item: Item, whole: Item | None) -> tuple[str, str] | None:
-    """The collection and key behind the stored name, of an item that was read again; None when it has expired.
+    """Return the original collection and key of an item; None if it has expired or, as `whole`, no longer exists.
 
-    Raises DeserializationError when only what is stored would tell.
+    Raises DeserializationError if the name is shortened and the value, which has the full name, is corrupt.
     """
     if whole is None:
         return None
@@ -142,7 +144,7 @@ def live_name_of(item: Item, whole: Item | None) -> tuple[str, str] | None:
         return name_of(item)
     if entry.is_expired:
         return None
-    return _name_behind(entry, item) or name_of(item)
+    return _original_name(entry, item) or name_of(item)
 
 
 def _is_shortened(item: Item) -> bool:
@@ -150,6 +152,6 @@ def _is_shortened(item: Item) -> bool:
     return is_shortened(collection, MAX_COLLECTION_BYTES) or is_shortened(key, MAX_KEY_BYTES)
 
 
-def _seconds(item: Item) -> float | None:
+def _ttl_of(item: Item) -> float | None:
     ttl = item.get(TTL, {}).get("N")
     return None if ttl is None else float(ttl)

@@ -1,4 +1,4 @@
-"""Names that are longer than DynamoDB takes."""
+"""Shortening of names that exceed DynamoDB's limits."""
 
 from key_value.aio.core.shortening import is_shortened, shorten, shorten_prefix
 

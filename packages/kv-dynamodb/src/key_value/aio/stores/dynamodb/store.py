@@ -1,4 +1,4 @@
-"""DynamoDBStore: an entry is an item, its collection the partition key and its key the sort key."""
+"""DynamoDBStore, which stores each entry as an item: the collection is the partition key, the key the sort key."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -28,7 +28,7 @@ from key_value.aio.stores.base import (
     VersionedEntry,
 )
 from key_value.aio.stores.dynamodb.creation import check_table_config, check_table_name, prepare
-from key_value.aio.stores.dynamodb.expressions import is_absent, is_not_long_past, is_still
+from key_value.aio.stores.dynamodb.expressions import is_absent, is_not_certainly_expired, is_unchanged
 from key_value.aio.stores.dynamodb.items import (
     COLLECTION,
     KEY,
@@ -37,9 +37,9 @@ from key_value.aio.stores.dynamodb.items import (
     VALUE,
     Item,
     entry_of,
+    has_certainly_expired,
     has_expired,
-    is_long_past,
-    is_written,
+    is_written_by_store,
     item_of,
     live_entry_of,
     live_name_of,
@@ -49,7 +49,7 @@ from key_value.aio.stores.dynamodb.items import (
     text_of,
 )
 from key_value.aio.stores.dynamodb.names import MAX_COLLECTION_BYTES, MAX_KEY_BYTES, shorten, shorten_prefix
-from key_value.aio.stores.dynamodb.table import DRIVER_ERRORS, Table, refusal
+from key_value.aio.stores.dynamodb.table import DRIVER_ERRORS, Table, condition_failure
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
@@ -57,19 +57,19 @@ if TYPE_CHECKING:
 __all__ = ["DynamoDBStore"]
 
 
-# Of the smallest entries, a megabyte has fewer, which is the most that one request looks at.
-_LARGEST_PAGE = 10_000
+# One request reads at most 1 MB, which holds fewer entries than this even at their smallest.
+_MAX_PAGE_ENTRIES = 10_000
 
 _NAME_AND_TTL = (COLLECTION, KEY, TTL)
-_EVERYTHING = (COLLECTION, KEY, VALUE)
+_NAMES_AND_VALUE = (COLLECTION, KEY, VALUE)
 
 
 class DynamoDBStore(
     BaseScanStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseVersionedStore
 ):
-    """Entries in a table of Amazon DynamoDB, with native expiry to the second; batches of 100 reads and 25 writes.
+    """A store on one table of Amazon DynamoDB, with native expiry in seconds and batches of 100 reads or 25 writes.
 
-    Reads are strongly consistent unless told otherwise. The table is created at the first use.
+    Reads are strongly consistent by default. The table is created at the first use.
     """
 
     driver_errors = DRIVER_ERRORS
@@ -100,25 +100,23 @@ class DynamoDBStore(
         timeout: float | None = 30.0,
         max_connections: int = 50,
     ) -> None:
-        """Take the name of a table and what leads to it, or a client.
+        """Create a store from the name of a table, and a client or connection options.
 
-        `client` is one of aiobotocore or aioboto3 for the service "dynamodb"; it stays the caller's to close, and
-        belongs to one event loop. Without one, each event loop gets a client of its own; region and credentials that
-        are not given are looked for as the AWS tools do.
+        `client` is an aiobotocore or aioboto3 client for the service "dynamodb"; the caller closes it, and it belongs
+        to one event loop. Without a client, each event loop gets its own; a missing region or missing credentials are
+        looked up the way the AWS tools do.
 
-        With `auto_create` a missing table is created, and expired items of the table are removed by DynamoDB.
+        With `auto_create`, a missing table is created with DynamoDB's TTL enabled, which removes expired items.
         `table_config` holds further parameters of CreateTable, such as BillingMode or Tags. `consistent_read=False`
-        halves the price of reading, and may give what was before a write that is a moment old; versions are always
-        read consistently.
+        halves the price of reads, which may then miss a recent write; versions are always read consistently.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        Raises ValueError for a name, region, endpoint or configuration that cannot be, for half of the credentials,
-        for a client together with what leads to the table, and for a limit that is not above zero.
+        Raises ValueError for an invalid name, region, endpoint or configuration, for incomplete credentials, for a
+        client together with connection options, and for a limit that is not positive.
         """
-        place = {
+        connection_options = {
             "region_name": region_name,
             "endpoint_url": endpoint_url,
             "aws_access_key_id": aws_access_key_id,
@@ -126,21 +124,21 @@ class DynamoDBStore(
             "aws_session_token": aws_session_token,
         }
         check_table_name(table_name)
-        check_options(client, "dynamodb", place)
+        check_options(client, "dynamodb", connection_options)
         seconds = checked_timeout(timeout)
         checked_count(max_connections, "max_connections", least=1)
         self._table_config = dict(table_config or {})
         check_table_config(self._table_config)
         self._table_name = table_name
-        self._place = region_name if endpoint_url is None else redacted(endpoint_url)
+        self._region_or_endpoint = region_name if endpoint_url is None else redacted(endpoint_url)
         self._auto_create = auto_create
         factory = ClientFactory(
             "dynamodb",
-            **place,
+            **connection_options,
             max_pool_connections=max_connections,
             connect_timeout=seconds,
             read_timeout=seconds,
-            # What is sent is made here, of values that are checked.
+            # Every request is built here, from checked values.
             parameter_validation=False,
         )
 
@@ -157,7 +155,9 @@ class DynamoDBStore(
         return {"table_name": url.name_of("table", "region_name=eu-central-1")}
 
     def __repr__(self) -> str:
-        return f"DynamoDBStore({self._table_name}{f' at {self._place}' if self._place else ''})"
+        return (
+            f"DynamoDBStore({self._table_name}{f' at {self._region_or_endpoint}' if self._region_or_endpoint else ''})"
+        )
 
     @property
     def _table(self) -> Table:
@@ -188,10 +188,10 @@ class DynamoDBStore(
     # Batches
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        asked = [primary_key(collection, key) for key in keys]
-        # botocore builds each attribute of the answer in Python: without the collection, a tenth of the time is saved.
-        items = {item[KEY]["S"]: item for item in await self._table.get_each(asked, (KEY, VALUE))}
-        found = [items.get(each[KEY]["S"]) for each in asked]
+        primary_keys = [primary_key(collection, key) for key in keys]
+        # botocore decodes each attribute in Python: leaving out the collection saves a tenth of the time.
+        items = {item[KEY]["S"]: item for item in await self._table.get_each(primary_keys, (KEY, VALUE))}
+        found = [items.get(each[KEY]["S"]) for each in primary_keys]
         return [None if item is None else entry_of(item) for item in found]
 
     async def _put_managed_entries(
@@ -201,11 +201,11 @@ class DynamoDBStore(
         await self._table.put_each([item_of(collection, key, entry) for key, entry in entries])
 
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
-        # A batch of deletions does not tell what there was.
+        # BatchWriteItem does not report which items existed.
         table = self._table
         items = await table.get_each([primary_key(collection, key) for key in keys], _NAME_AND_TTL)
         live = await self._live_names(items)
-        await table.delete_each([_key_of(item) for item in items])
+        await table.delete_each([_primary_key_of(item) for item in items])
         return len(live)
 
     # Versions
@@ -227,15 +227,15 @@ class DynamoDBStore(
         text = await self._text_of_version(collection, key, version)
         if text is None:
             return False
-        return await refusal(self._table.delete(primary_key(collection, key), is_still(text))) is None
+        return await condition_failure(self._table.delete(primary_key(collection, key), is_unchanged(text))) is None
 
     async def _put_if_absent(self, item: dict[str, dict[str, str]], collection: str, key: str) -> bool:
-        error = await refusal(self._table.put(item, is_absent()))
+        error = await condition_failure(self._table.put(item, is_absent()))
         if error is None:
             return True
         stored: Item | None = answer_of(error).get("Item")
         if stored is None:
-            # A server that does not tell what made the condition fail, or one where it is gone by now.
+            # The server does not return the item that failed the condition, or the item has been removed since.
             stored = await self._table.get(primary_key(collection, key), consistent=True)
         if stored is None or live_entry_of(stored, collection, key) is not None:
             return False
@@ -243,10 +243,10 @@ class DynamoDBStore(
         return await self._put_if(item, text_of(stored))
 
     async def _put_if(self, item: dict[str, dict[str, str]], text: str) -> bool:
-        return await refusal(self._table.put(item, is_still(text))) is None
+        return await condition_failure(self._table.put(item, is_unchanged(text))) is None
 
     async def _text_of_version(self, collection: str, key: str, version: str) -> str | None:
-        """What is stored, if it has this version and has not expired: DynamoDB compares texts, and no digests."""
+        """Return the stored text if it has this version and has not expired: DynamoDB cannot compare digests."""
         item = await self._table.get(primary_key(collection, key), consistent=True)
         if item is None or digest(text := text_of(item)) != version:
             return None
@@ -258,15 +258,15 @@ class DynamoDBStore(
         stored = shorten(collection, MAX_COLLECTION_BYTES)
         pushed = shorten_prefix(prefix, MAX_KEY_BYTES)
         if cursor is not None and not (cursor.startswith(pushed) and 0 < len(cursor.encode()) <= MAX_KEY_BYTES):
-            message = "the cursor is none of a scan of this table"
+            message = "the cursor was not returned by a scan of this store"
             raise ValueError(message)
         page = await self._table.query(
             stored,
             _NAME_AND_TTL,
             prefix=pushed,
             after=cursor,
-            where=is_not_long_past(),
-            limit=min(limit, _LARGEST_PAGE),
+            where=is_not_certainly_expired(),
+            limit=min(limit, _MAX_PAGE_ENTRIES),
         )
         names = await self._live_names(page.items)
         keys = [key for owner, key in names if owner == collection and key.startswith(prefix)]
@@ -274,7 +274,7 @@ class DynamoDBStore(
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
         collections: dict[str, None] = {}
-        async with aclosing(self._table.scan_all(_NAME_AND_TTL, is_not_long_past())) as pages:
+        async with aclosing(self._table.scan_all(_NAME_AND_TTL, is_not_certainly_expired())) as pages:
             async for items in pages:
                 collections.update((collection, None) for collection, _ in await self._live_names(items))
                 if limit is not None and len(collections) >= limit:
@@ -282,39 +282,39 @@ class DynamoDBStore(
         return list(islice(collections, limit))
 
     async def _live_names(self, items: Sequence[Item]) -> list[tuple[str, str]]:
-        """The collections and keys of those items, known by name and `ttl`, that have not expired."""
-        doubtful = [_key_of(item) for item in items if needs_reading(item)]
-        read = {name_of(item): item for item in await self._table.get_each(doubtful)} if doubtful else {}
+        """Return the collection and key of each item that has not expired; `items` have only names and `ttl`."""
+        undecided = [_primary_key_of(item) for item in items if needs_reading(item)]
+        read = {name_of(item): item for item in await self._table.get_each(undecided)} if undecided else {}
         names = (
             live_name_of(item, read.get(name_of(item))) if needs_reading(item) else name_of(item)
             for item in items
-            if not is_long_past(item)
+            if not has_certainly_expired(item)
         )
         return [name for name in names if name is not None]
 
     # Destroying
 
     async def _delete_store(self) -> bool:
-        await self._delete_written(self._table.scan_all(_EVERYTHING, consistent=True))
+        await self._delete_own_items(self._table.scan_all(_NAMES_AND_VALUE, consistent=True))
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
         stored = shorten(collection, MAX_COLLECTION_BYTES)
-        return await self._delete_written(self._table.query_all(stored, _EVERYTHING, consistent=True))
+        return await self._delete_own_items(self._table.query_all(stored, _NAMES_AND_VALUE, consistent=True))
 
-    async def _delete_written(self, found: AsyncGenerator[list[Item], None]) -> bool:
-        """Remove what stores have written, and nothing else that has names; whether there was any."""
+    async def _delete_own_items(self, found: AsyncGenerator[list[Item], None]) -> bool:
+        """Remove the items that stores have written, no foreign ones. Return whether there were any."""
         deleted = False
         async with aclosing(found) as pages:
             async for items in pages:
-                written = [_key_of(item) for item in items if is_written(item)]
+                written = [_primary_key_of(item) for item in items if is_written_by_store(item)]
                 if written:
                     await self._table.delete_each(written)
                     deleted = True
         return deleted
 
 
-def _key_of(item: Item) -> Item:
+def _primary_key_of(item: Item) -> Item:
     return {COLLECTION: item[COLLECTION], KEY: item[KEY]}
 
 

@@ -1,4 +1,4 @@
-"""One table: requests with a time limit, and batches until all of them is done."""
+"""Requests to one table, with a time limit and with batches repeated until they are complete."""
 
 import sys
 from asyncio import TimeoutError as AsyncioTimeoutError
@@ -23,22 +23,23 @@ if sys.version_info >= (3, 11):
 else:
     from async_timeout import timeout
 
-__all__ = ["DRIVER_ERRORS", "Page", "ServiceError", "Table", "refusal"]
+__all__ = ["DRIVER_ERRORS", "Page", "ServiceError", "Table", "condition_failure"]
 
 ServiceError: type[Exception] = service_error()
 
-_GET_AT_ONCE = 100
-_WRITE_AT_ONCE = 25
-# A request is 16 MB at the most. On its way a character takes up to six bytes, and an emoji, which is one here, twelve.
-_HEAVIEST_BATCH = 1_300_000
+_KEYS_PER_GET = 100
+_ITEMS_PER_WRITE = 25
+# A request has at most 16 MB. JSON encodes a character in up to six bytes, one outside the BMP, such as an emoji, in
+# twelve.
+_MAX_BATCH_CHARACTERS = 1_300_000
 
 
-class StrangeAnswerError(Exception):
-    """It is no answer of DynamoDB."""
+class InvalidResponseError(Exception):
+    """The response is not from DynamoDB."""
 
 
 class UnprocessedError(Exception):
-    """A part of a batch was not done, however often it was asked for."""
+    """A part of a batch stayed unprocessed after repeated attempts."""
 
 
 DRIVER_ERRORS: DriverErrors = {
@@ -50,19 +51,19 @@ DRIVER_ERRORS: DriverErrors = {
     ),
     AsyncioTimeoutError: (StoreTimeoutError, "the limit `timeout` was reached"),
     TimeoutError: (StoreTimeoutError, "the limit `timeout` was reached"),
-    StrangeAnswerError: (StoreSetupError, "what answers at the endpoint is not DynamoDB"),
-    UnprocessedError: (StoreConnectionError, "the service limits the rate of requests (it left a part of a batch)"),
+    InvalidResponseError: (StoreSetupError, "the server at the endpoint is not DynamoDB"),
+    UnprocessedError: (StoreConnectionError, "the service limits the rate of requests (a part of a batch is left)"),
 }
 
 
 class Page(NamedTuple):
     items: list[Item]
     last: Item | None
-    """The primary key to go on after; None when there is nothing after it."""
+    """The primary key after which the next page begins, None on the last page."""
 
 
-async def refusal(write: Awaitable[Any]) -> Exception | None:
-    """The error of a write whose condition failed, which may hold the item that is stored; None when it was done."""
+async def condition_failure(write: Awaitable[Any]) -> Exception | None:
+    """Run a conditional write. If its condition fails, return the error, which may contain the stored item."""
     try:
         await write
     except ServiceError as error:
@@ -73,7 +74,7 @@ async def refusal(write: Awaitable[Any]) -> Exception | None:
 
 
 class Table:
-    """A table in the event loop that its client belongs to, with so many requests under way at once."""
+    """A table, used in the event loop of its client with at most `requests` requests in flight."""
 
     def __init__(
         self, name: str, get_client: ClientGetter, *, consistent: bool, requests: int, seconds: float | None
@@ -96,7 +97,7 @@ class Table:
         return answer.get("Item")
 
     async def put(self, item: Item, condition: Condition | None = None) -> None:
-        """With a condition, see `refusal`."""
+        """Store the item. For a condition, see `condition_failure`."""
         async with self._limit() as deadline:
             await self.send(
                 "put_item",
@@ -108,9 +109,9 @@ class Table:
             )
 
     async def delete(self, key: Item, condition: Condition | None = None) -> Item | None:
-        """The item that is gone. With a condition, see `refusal`."""
+        """Remove the item and return it. For a condition, see `condition_failure`."""
         async with self._limit() as deadline:
-            # Not repeatable: the answer to a second one would be that there was nothing.
+            # Not repeatable: a second request would report that there was no item.
             answer = await self.send(
                 "delete_item",
                 deadline,
@@ -123,15 +124,15 @@ class Table:
         return answer.get("Attributes")
 
     async def get_each(self, keys: Sequence[Item], attributes: Sequence[str] = ()) -> list[Item]:
-        """The items that there are, in any order, with some of their attributes or with all."""
+        """Return the existing items, in any order, with the given attributes or with all."""
         options: dict[str, Any] = {"ConsistentRead": self._consistent, **projected(attributes)}
 
         async def get_some(some: Sequence[Item]) -> list[Any]:
-            asked = {self.name: {"Keys": some, **options}}
-            return await self._until_processed("batch_get_item", asked, "UnprocessedKeys", deadline)
+            requests = {self.name: {"Keys": some, **options}}
+            return await self._until_processed("batch_get_item", requests, "UnprocessedKeys", deadline)
 
         async with self._limit(len(keys)) as deadline:
-            batches = await in_batches(keys, _GET_AT_ONCE, get_some)
+            batches = await in_batches(keys, _KEYS_PER_GET, get_some)
         return [item for answers in batches for each in answers for item in each["Responses"].get(self.name, ())]
 
     async def put_each(self, items: Sequence[Item]) -> None:
@@ -148,22 +149,22 @@ class Table:
             return await self._until_processed("batch_write_item", {self.name: some}, "UnprocessedItems", deadline)
 
         async with self._limit(len(requests)) as deadline:
-            await in_batches(requests, _WRITE_AT_ONCE, write_some, weigh, _HEAVIEST_BATCH)
+            await in_batches(requests, _ITEMS_PER_WRITE, write_some, weigh, _MAX_BATCH_CHARACTERS)
 
     async def _until_processed(
-        self, operation: str, requests: dict[str, Any], left: str, deadline: float | None
+        self, operation: str, requests: dict[str, Any], unprocessed_field: str, deadline: float | None
     ) -> list[Any]:
-        """The answers to a batch, and to what each of them has left undone."""
+        """Send a batch, then repeatedly the unprocessed rest, and return all answers."""
         answers: list[Any] = []
-        fewest, vain = _count(requests), 0
+        fewest, attempts_without_progress = _count(requests), 0
         while requests:
-            if answers and not await waited(vain + 1, deadline):
+            if answers and not await waited(attempts_without_progress + 1, deadline):
                 raise UnprocessedError
             answers.append(await self.send(operation, deadline, RequestItems=requests))
-            requests = answers[-1].get(left) or {}
-            # As long as some of it is done each time, only the deadline ends it.
+            requests = answers[-1].get(unprocessed_field) or {}
+            # As long as each attempt makes progress, only the deadline ends the repetition.
             count = _count(requests)
-            vain = 0 if count < fewest else vain + 1
+            attempts_without_progress = 0 if count < fewest else attempts_without_progress + 1
             fewest = min(count, fewest)
         return answers
 
@@ -178,7 +179,7 @@ class Table:
         limit: int | None = None,
         consistent: bool | None = None,
     ) -> Page:
-        """Some items of the stored collection, in the order of their keys, after looking at `limit` or a megabyte."""
+        """Return a page of the stored collection, sorted by key, after reading `limit` items or 1 MB."""
         expression = f"#{COLLECTION} = :{COLLECTION}"
         values = {f":{COLLECTION}": {"S": collection}}
         if prefix:
@@ -195,7 +196,7 @@ class Table:
     async def query_all(
         self, collection: str, attributes: Sequence[str], *, consistent: bool | None = None
     ) -> AsyncGenerator[list[Item], None]:
-        """The items of the stored collection, page by page."""
+        """Yield the items of the stored collection in pages."""
         after = None
         while True:
             page = await self.query(collection, attributes, after=after, consistent=consistent)
@@ -207,7 +208,7 @@ class Table:
     async def scan_all(
         self, attributes: Sequence[str], where: Condition | None = None, *, consistent: bool | None = None
     ) -> AsyncGenerator[list[Item], None]:
-        """The items of the whole table, page by page, in an order of DynamoDB's own."""
+        """Yield the items of the whole table in pages, in an arbitrary order."""
         options = filtered(attributes, where, "", {})
         last = None
         while True:
@@ -231,22 +232,22 @@ class Table:
         return Page(answer["Items"], answer.get("LastEvaluatedKey"))
 
     async def control(self, operation: str, **parameters: Any) -> Any:
-        """The answer to an operation on the table itself."""
+        """Run an operation on the table itself and return the answer."""
         async with self._limit() as deadline:
             return await self.send(operation, deadline, TableName=self.name, **parameters)
 
     async def send(self, operation: str, deadline: float | None, *, repeatable: bool = True, **parameters: Any) -> Any:
-        """The answer of the service. What is `repeatable` may be sent again when nobody knows whether it was done."""
+        """Send a request and return the answer. A `repeatable` one may be sent again if its outcome is unknown."""
 
-        async def ask() -> Any:
+        async def request() -> Any:
             return _checked(await getattr(await self._get_client(), operation)(**parameters))
 
-        return await self._sender.send(ask, deadline, repeatable=repeatable)
+        return await self._sender.send(request, deadline, repeatable=repeatable)
 
     @asynccontextmanager
     async def _limit(self, entries: int = 1) -> AsyncGenerator[float | None, None]:
-        """Bound what runs in it; gives the moment in the time of the event loop when it is over."""
-        # Making the client is not a part of an operation: the first one waits for it, as long as it takes.
+        """Enter the time limit of one operation; yield its deadline on the clock of the event loop."""
+        # Creating the client does not count against the time limit of the first operation.
         await self._get_client()
         seconds = scaled_timeout(self._seconds, entries)
         if seconds is None:
@@ -257,12 +258,12 @@ class Table:
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer; botocore takes a page of HTML for one that says nothing."""
+    """Return the answer if it is JSON; botocore parses an HTML page as an empty answer."""
     if "json" not in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
-        raise StrangeAnswerError
+        raise InvalidResponseError
     return answer
 
 
 def _count(requests: Mapping[str, Any]) -> int:
-    """How many reads or writes they are."""
+    """Return the number of reads or writes in a batch."""
     return sum(len(each["Keys"] if "Keys" in each else each) for each in requests.values())  # noqa: SIM401 — or a list
