@@ -1,4 +1,4 @@
-"""A store in a bucket of Amazon S3, or of a server that speaks its protocol."""
+"""A store on a bucket of Amazon S3 or an S3-compatible server."""
 
 from key_value.aio.stores.s3.names import S3CollectionSanitizationStrategy, S3KeySanitizationStrategy
 from key_value.aio.stores.s3.store import S3Store

@@ -1,4 +1,4 @@
-"""One bucket: requests with a time limit, repeated where that is safe, several at once where there are many."""
+"""Requests to one bucket, with a time limit, retried where that is safe, and several at once for batches."""
 
 import re
 import sys
@@ -21,8 +21,8 @@ from key_value.aio.errors import (
     StoreSetupError,
     StoreTimeoutError,
 )
-from key_value.aio.stores.s3.entries import Seen, StoredEntry, revision_of, seen
-from key_value.aio.stores.s3.wire import Way, Wire
+from key_value.aio.stores.s3.entries import ObjectInfo, StoredEntry, info_of, revision_of
+from key_value.aio.stores.s3.object_client import ObjectClient, RouteCache
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -49,13 +49,13 @@ R = TypeVar("R")
 
 _BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:/._-]{1,1000}")
 
-_AT_ONCE = 1000
+_MAX_KEYS_PER_REQUEST = 1000
 
-# An answer to HEAD has no text, so that its status is all there is.
+# An answer to HEAD has no body, so its status is the only code.
 _ABSENT = frozenset({"NoSuchKey", "404"})
 _FAILED_CONDITION = frozenset({"PreconditionFailed", "412"})
-# Nothing was done, because another request for the same name or bucket is under way, or the service is busy. The
-# second is versitygw's, when the folder of an object is removed with another's last one:
+# Nothing was done, because another request for the same name or bucket is in progress, or the service is busy.
+# versitygw returns ExistingObjectIsDirectory while it removes the directory of an object with the last other one:
 # https://github.com/versity/versitygw/blob/v1.8.0/backend/posix/posix.go#L4353
 _NOT_DONE = frozenset(
     {
@@ -68,8 +68,8 @@ _NOT_DONE = frozenset(
 )
 
 _NO_BUCKET = "there is no such bucket"
-_BAD_NAME = "the bucket cannot have this name"
-_TAKEN = "the name of the bucket is another account's"
+_BAD_NAME = "the bucket name is invalid"
+_TAKEN = "the bucket name belongs to another account"
 
 DRIVER_ERRORS: DriverErrors = {
     **aws_errors(
@@ -79,20 +79,20 @@ DRIVER_ERRORS: DriverErrors = {
             "BucketAlreadyExists": (StoreSetupError, _TAKEN),
             "IllegalLocationConstraintException": (
                 StoreSetupError,
-                "the region of the endpoint is not that in which the bucket is or would be created",
+                "the region of the endpoint is not the region of the bucket",
             ),
             "InvalidLocationConstraint": (StoreSetupError, "there is no such region"),
-            "XAdminUserNotFound": (StoreSetupError, "the access key is not known, or the session token is none of it"),
-            "301": (StoreSetupError, "the bucket is in another region than that of the endpoint"),
+            "XAdminUserNotFound": (StoreSetupError, "the access key is not known, or does not match the session token"),
+            "301": (StoreSetupError, "the bucket is in another region than the endpoint"),
             "400": (
                 StoreSetupError,
-                "the service refuses a request (400), as with credentials of another region, or past their time",
+                "the service rejects a request (400), as for expired credentials or those of another region",
             ),
-            "403": (StoreSetupError, "these credentials are refused, or lack the right to look at objects"),
-            # SlowDown, where HEAD is answered.
+            "403": (StoreSetupError, "these credentials are rejected, or lack the right to read objects"),
+            # SlowDown in an answer to HEAD.
             "503": (StoreConnectionError, "the service limits the rate of requests (status 503)"),
-            "ExistingObjectIsDirectory": (KeyValueStoreError, "the server has a folder of the object's name"),
-            "KeyTooLongError": (KeyValueStoreError, "the service does not take a name of this length"),
+            "ExistingObjectIsDirectory": (KeyValueStoreError, "the server has a directory with the name of the object"),
+            "KeyTooLongError": (KeyValueStoreError, "the service rejects a name of this length"),
         }
     ),
     AsyncioTimeoutError: (StoreTimeoutError, "the limit `timeout` was reached"),
@@ -101,16 +101,16 @@ DRIVER_ERRORS: DriverErrors = {
 
 
 class Listing(NamedTuple):
-    """A page of names in the order of their UTF-8 bytes, and what others begin with up to the delimiter."""
+    """A page of names in the order of their UTF-8 bytes, and the common prefixes up to the delimiter."""
 
     names: list[str]
     prefixes: list[str]
     following: str | None
-    """Where to go on; None when there is no more."""
+    """The position of the next page, None on the last page."""
 
 
 def check_bucket_name(name: str) -> None:
-    """Raises ValueError for one that no bucket can have."""
+    """Raise ValueError for an invalid bucket name."""
     if not _BUCKET_NAME.fullmatch(name):
         message = (
             "bucket_name must be 3 to 63 lower-case letters, digits, hyphens and dots, or the ARN of an access point, "
@@ -128,30 +128,36 @@ def is_failed_condition(error: Exception) -> bool:
 
 
 class Bucket:
-    """A bucket in the event loop that its client belongs to, with so many requests under way at once."""
+    """A bucket, used in the event loop of its client with at most `requests` requests in flight."""
 
     def __init__(
-        self, name: str, get_client: ClientGetter, way: Way | None, *, requests: int, seconds: float | None
+        self,
+        name: str,
+        get_client: ClientGetter,
+        route_cache: RouteCache | None,
+        *,
+        requests: int,
+        seconds: float | None,
     ) -> None:
         self.get_client = get_client
         self._name = name
-        self._way = way
-        self._wire: Wire | None = None
+        self._route_cache = route_cache
+        self._object_client: ObjectClient | None = None
         self.requests = requests
         self.sender: Sender = aws_sender(requests, _was_not_done)
         self._seconds = seconds
 
-    async def ask(self, operation: str, parameters: dict[str, Any]) -> Any:
-        """The answer to one request; with the text of an object, where it gives one, as `Text`."""
+    async def send_once(self, operation: str, parameters: dict[str, Any]) -> Any:
+        """Send one request and return the answer, with the text of an object as `Text`."""
         client = await self.get_client()
-        if self._wire is None or self._wire.client is not client:
-            self._wire = Wire(client, self._way)
-        return await self._wire.send(operation, {"Bucket": self._name, **parameters})
+        if self._object_client is None or self._object_client.client is not client:
+            self._object_client = ObjectClient(client, self._route_cache)
+        return await self._object_client.send(operation, {"Bucket": self._name, **parameters})
 
     @asynccontextmanager
     async def limit(self, entries: int = 1) -> "AsyncGenerator[Requests, None]":
-        """The requests of one operation, which together have the time for so many entries."""
-        # Making the client is not a part of an operation: the first one waits for it, as long as it takes.
+        """Yield the requests of one operation, within the time limit for this number of entries."""
+        # Creating the client does not count against the time limit of the first operation.
         await self.get_client()
         seconds = scaled_timeout(self._seconds, entries)
         if seconds is None:
@@ -162,9 +168,10 @@ class Bucket:
 
 
 class Requests:
-    """What can be asked of the bucket, up to a moment of the event loop's time."""
+    """The requests of one operation."""
 
     def __init__(self, bucket: Bucket, deadline: float | None) -> None:
+        """`deadline` is a time of the event loop's clock, None for no limit."""
         self._bucket = bucket
         self._deadline = deadline
 
@@ -177,12 +184,12 @@ class Requests:
             if not is_absent(error):
                 raise
             return None
-        return StoredEntry(answer["Text"], seen(answer))
+        return StoredEntry(answer["Text"], info_of(answer))
 
-    async def look(self, name: str) -> Seen | None:
-        """What is known of the object without reading it, unless it lacks the marks of an entry."""
+    async def inspect(self, name: str) -> ObjectInfo | None:
+        """Return the metadata of the object. The object itself is read only if it lacks the metadata of an entry."""
         try:
-            found = seen(await self.send("head_object", Key=name))
+            found = info_of(await self.send("head_object", Key=name))
         except ServiceError as error:
             if not is_absent(error):
                 raise
@@ -196,17 +203,17 @@ class Requests:
         try:
             entry = stored.load()
         except DeserializationError:
-            return stored.seen
-        return stored.seen._replace(is_entry=True, expires_at=entry.expires_at)
+            return stored.info
+        return stored.info._replace(is_entry=True, expires_at=entry.expires_at)
 
-    async def confirm(self, name: str, found: Seen | None) -> Seen | None:
-        """The same of one write, after `look` found this.
+    async def confirm(self, name: str, found: ObjectInfo | None) -> ObjectInfo | None:
+        """Return the metadata and ETag of one and the same write, given the result of `inspect`.
 
-        A server that keeps objects as files reads the metadata and then the ETag, as versitygw 1.8 does, and another
-        write may come between: what is removed by that ETag would be judged by the metadata of its predecessor.
+        A server that stores objects as files, such as versitygw 1.8, reads the metadata first and the ETag afterwards.
+        If another write comes between, the ETag would belong to a newer object than the metadata.
         """
         while found is not None:
-            earlier, found = found, await self.look(name)
+            earlier, found = found, await self.inspect(name)
             if found is None or found.etag == earlier.etag:
                 break
         return found
@@ -215,7 +222,7 @@ class Requests:
         await self.send("put_object", Key=name, **parameters)
 
     async def put_if(self, name: str, parameters: dict[str, Any], **condition: str) -> str | None:
-        """The ETag of what was written, if the condition held; `condition` is IfMatch or IfNoneMatch."""
+        """Write the object if the condition, IfMatch or IfNoneMatch, holds. Return its ETag, or None if it failed."""
         try:
             answer = await self.send("put_object", repeatable=False, Key=name, **parameters, **condition)
         except ServiceError as error:
@@ -225,14 +232,14 @@ class Requests:
                 raise
         else:
             return answer["ETag"]
-        # A client that was passed in may have repeated what had been done, or a proxy.
-        found = await self.look(name)
+        # A caller's client, or a proxy, may have repeated a request that had succeeded.
+        found = await self.inspect(name)
         if found is not None and found.revision == revision_of(parameters):
             found = await self.confirm(name, found)
         return found.etag if found is not None and found.revision == revision_of(parameters) else None
 
     async def delete(self, name: str, etag: str | None = None) -> bool:
-        """Remove the object; with an ETag, if it still has it, and whether it had."""
+        """Remove the object; with an ETag, only if it matches. Return False if it did not match."""
         condition = {} if etag is None else {"IfMatch": etag}
         try:
             await self.send("delete_object", repeatable=etag is None, Key=name, **condition)
@@ -243,28 +250,37 @@ class Requests:
         return True
 
     async def delete_each(self, names: Sequence[str]) -> None:
-        # XML, in which the names travel, has no way to write the others.
+        # DeleteObjects is XML, which cannot represent every name.
         alone = [name for name in names if not _is_in_xml(name)]
         together = [name for name in names if _is_in_xml(name)]
         await self.each(self.delete, alone)
-        await self.each(self._delete_some, [together[at : at + _AT_ONCE] for at in range(0, len(together), _AT_ONCE)])
+        await self.each(
+            self._delete_some,
+            [together[at : at + _MAX_KEYS_PER_REQUEST] for at in range(0, len(together), _MAX_KEYS_PER_REQUEST)],
+        )
 
     async def _delete_some(self, names: Sequence[str]) -> None:
         objects = [{"Key": name} for name in names]
         answer = await self.send("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        # Each is told in the words of the service; asked for alone, it gets the error that it would have got.
+        # A single request for each failed name raises the proper error, or succeeds.
         await self.each(self.delete, [error["Key"] for error in answer.get("Errors", ())])
 
     async def list(
-        self, prefix: str, *, after: str = "", position: str = "", limit: int = _AT_ONCE, delimiter: str = ""
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        position: str = "",
+        limit: int = _MAX_KEYS_PER_REQUEST,
+        delimiter: str = "",
     ) -> Listing:
-        """Names that begin with the prefix, behind `after` or from a position on that another listing gave.
+        """Return names that begin with the prefix, after the name `after` or from the position of another listing.
 
-        Those with the delimiter behind the prefix are cut there.
+        Names that contain the delimiter after the prefix are combined into common prefixes.
         """
         options = {"StartAfter": after, "ContinuationToken": position, "Delimiter": delimiter}
         given: dict[str, Any] = {option: text for option, text in options.items() if text}
-        answer = await self.send("list_objects_v2", Prefix=prefix, MaxKeys=min(limit, _AT_ONCE), **given)
+        answer = await self.send("list_objects_v2", Prefix=prefix, MaxKeys=min(limit, _MAX_KEYS_PER_REQUEST), **given)
         names = [each["Key"] for each in answer.get("Contents", ())]
         prefixes = [each["Prefix"] for each in answer.get("CommonPrefixes", ())]
         return Listing(names, prefixes, answer["NextContinuationToken"] if answer.get("IsTruncated") else None)
@@ -272,18 +288,21 @@ class Requests:
     # All requests
 
     async def send(self, operation: str, *, repeatable: bool = True, **parameters: Any) -> Any:
-        """The answer of the service; with the text of an object, where it gives one, as `Text`.
+        """Send a request and return the answer, with the text of an object as `Text`.
 
-        What is `repeatable` may be sent again when nobody knows whether it was done.
+        A `repeatable` one may be sent again if its outcome is unknown.
         """
 
-        async def ask() -> Any:
-            return await self._bucket.ask(operation, parameters)
+        async def send_once() -> Any:
+            return await self._bucket.send_once(operation, parameters)
 
-        return await self._bucket.sender.send(ask, self._deadline, repeatable=repeatable)
+        return await self._bucket.sender.send(send_once, self._deadline, repeatable=repeatable)
 
     async def each(self, handle: Callable[[T], Awaitable[R]], things: Iterable[T]) -> "list[R]":
-        """What `handle` gives for each, in order, as many at once as there may be. The first error ends the others."""
+        """Return the result of `handle` for each, in order, up to the request limit at once.
+
+        The first error cancels the others.
+        """
         return await map_together(handle, things, self._bucket.requests)
 
 

@@ -1,4 +1,4 @@
-"""An entry as an object: its text, and the metadata that tell of it without reading it."""
+"""Entries as objects: their text, and metadata for requests that do not read the text."""
 
 import re
 from datetime import datetime, timedelta
@@ -13,33 +13,33 @@ from key_value.aio.errors import ValueTooLargeError
 
 __all__ = [
     "MAX_ENTRY_BYTES",
-    "Seen",
+    "ObjectInfo",
     "StoredEntry",
+    "info_of",
     "parameters_of",
     "parse_version",
     "revision_of",
-    "seen",
     "tombstone",
     "version_of",
 ]
 
-# Of an object that is written by one request.
+# The limit for an object written by one request.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
 MAX_ENTRY_BYTES = 5 * 1024**3
 
 _CREATED_AT, _EXPIRES_AT, _REVISION = "created-at", "expires-at", "revision"
 
-# An ETag as a header holds it, and in ours when the entry expires.
+# A version is an ETag in header form, followed by the expiry time if the entry has one.
 _CHARACTERS = r"[\x21\x23-\x7b\x7d\x7e]{1,200}"
 _VERSION = re.compile(rf'((?:W/)?"{_CHARACTERS}"|{_CHARACTERS})(?:\|([0-9T:.+-]{{1,40}}))?')
 
 
-class Seen(NamedTuple):
-    """What is known of an object that was looked at, and perhaps not read."""
+class ObjectInfo(NamedTuple):
+    """The metadata of an object."""
 
     etag: str
     is_entry: bool
-    """Whether it bears the marks of an entry that a store wrote."""
+    """Whether a store wrote the object."""
     expires_at: datetime | None
     revision: str | None
 
@@ -49,19 +49,20 @@ class Seen(NamedTuple):
 
 
 class StoredEntry(NamedTuple):
-    """The text of an object, and what a look at it tells."""
+    """The text of an object with its metadata."""
 
     text: bytes
-    seen: Seen
+    info: ObjectInfo
 
     def load(self) -> ManagedEntry:
-        """Raises DeserializationError."""
+        """Decode the text. Raises DeserializationError if it is not an entry."""
         return load_entry(self.text)
 
 
 def parameters_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, Any]:
-    """What a request to write the entry says. Raises ValueTooLargeError."""
-    # Without it, two writes of an equal value at the same moment would have the same ETag, a digest of the text.
+    """Return the PutObject parameters of the entry. Raises ValueTooLargeError if it exceeds the limit."""
+    # Without a random revision, two writes of an equal value at the same time would have the same ETag, which is a
+    # digest of the text.
     revision = urandom(8).hex()
     fields: dict[str, Any] = {"version": 1, _REVISION: revision}
     if entry.collection is not None and entry.key is not None:
@@ -80,7 +81,7 @@ def parameters_of(collection: str, key: str, entry: ManagedEntry) -> dict[str, A
 
 
 def tombstone() -> dict[str, Any]:
-    """What a request says to put an entry that has expired in place of one that is to be deleted."""
+    """Return the PutObject parameters of an expired entry, which replaces an entry to be deleted."""
     past = clock.now() - timedelta(seconds=1)
     return parameters_of("", "", ManagedEntry(value={}, created_at=past, expires_at=past))
 
@@ -89,29 +90,29 @@ def revision_of(parameters: dict[str, Any]) -> str:
     return parameters["Metadata"][_REVISION]
 
 
-def seen(answer: dict[str, Any]) -> Seen:
-    """What the answer to GetObject or HeadObject tells."""
+def info_of(answer: dict[str, Any]) -> ObjectInfo:
+    """Return the metadata in an answer to GetObject or HeadObject."""
     metadata: dict[str, str] = answer.get("Metadata") or {}
-    is_entry = _moment(metadata.get(_CREATED_AT)) is not None
-    return Seen(answer["ETag"], is_entry, _moment(metadata.get(_EXPIRES_AT)), metadata.get(_REVISION))
+    is_entry = _parse_time(metadata.get(_CREATED_AT)) is not None
+    return ObjectInfo(answer["ETag"], is_entry, _parse_time(metadata.get(_EXPIRES_AT)), metadata.get(_REVISION))
 
 
 def version_of(entry: StoredEntry, expires_at: datetime | None) -> str:
-    etag = entry.seen.etag
+    etag = entry.info.etag
     return etag if expires_at is None else f"{etag}|{expires_at.isoformat()}"
 
 
 def parse_version(version: str) -> tuple[str, bool]:
-    """The ETag, and whether the entry that has it is live. Raises ValueError for what is no version."""
+    """Return the ETag, and whether the entry is live. Raises ValueError for an invalid version."""
     found = _VERSION.fullmatch(version)
-    expires_at = None if found is None or found[2] is None else _moment(found[2])
+    expires_at = None if found is None or found[2] is None else _parse_time(found[2])
     if found is None or (found[2] is not None and expires_at is None):
-        message = "the version is none that an entry of this bucket can have"
+        message = "the version was not returned by a store on S3"
         raise ValueError(message)
     return found[1], expires_at is None or expires_at > clock.now()
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Walking over the objects of a bucket, and telling which of them are entries."""
+"""Listing of the objects of a bucket, and detection of entries among them."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -6,25 +6,25 @@ from typing import NamedTuple
 
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.s3.bucket import Bucket, Listing, Requests
-from key_value.aio.stores.s3.entries import Seen
+from key_value.aio.stores.s3.entries import ObjectInfo
 from key_value.aio.stores.s3.names import Names
 
-__all__ = ["PAGE", "Found", "all_pages", "collection_prefixes", "found_of"]
+__all__ = ["MAX_PAGE_NAMES", "FoundEntry", "all_pages", "collection_prefixes", "find_entry"]
 
-PAGE = 1000
+MAX_PAGE_NAMES = 1000
 
 
-class Found(NamedTuple):
-    """An entry that was found by its name."""
+class FoundEntry(NamedTuple):
+    """An entry found under an object name."""
 
     name: str
     collection: str
     key: str
-    seen: Seen
+    info: ObjectInfo
 
 
-async def all_pages(bucket: Bucket, prefix: str, *, size: int = PAGE) -> AsyncGenerator[list[str], None]:
-    """The names that begin with the prefix, page by page."""
+async def all_pages(bucket: Bucket, prefix: str, *, size: int = MAX_PAGE_NAMES) -> AsyncGenerator[list[str], None]:
+    """Yield the names that begin with the prefix in pages."""
     page = Listing([], [], "")
     while page.following is not None:
         async with bucket.limit() as requests:
@@ -33,7 +33,7 @@ async def all_pages(bucket: Bucket, prefix: str, *, size: int = PAGE) -> AsyncGe
 
 
 async def collection_prefixes(bucket: Bucket) -> AsyncGenerator[str, None]:
-    """What the names of the collections' entries begin with, a collection each."""
+    """Yield the common name prefix of each collection's entries."""
     async with aclosing(_prefixes(bucket, "")) as found:
         async for prefix in found:
             if prefix != "/":
@@ -53,27 +53,27 @@ async def _prefixes(bucket: Bucket, begin: str) -> AsyncGenerator[str, None]:
             yield prefix
 
 
-async def found_of(
+async def find_entry(
     requests: Requests, names: Names, name: str, stored_names: Callable[[str, str], tuple[str, str]]
-) -> Found | None:
-    """The entry of this name; None for an object that is none, or is another's.
+) -> FoundEntry | None:
+    """Return the entry with this name; None for an object that is not an entry of this store.
 
-    `stored_names` gives those of the names that are in the entry.
+    `stored_names` maps the collection and key in an entry to their stored forms.
     """
     split = names.split(name)
     if split is None:
         return None
     collection, key = split
     if collection is None or key is None:
-        return await _hashed(requests, names, name, stored_names)
-    seen = await requests.look(name)
-    return Found(name, collection, key, seen) if seen is not None and seen.is_entry else None
+        return await _found_by_digest(requests, names, name, stored_names)
+    info = await requests.inspect(name)
+    return FoundEntry(name, collection, key, info) if info is not None and info.is_entry else None
 
 
-async def _hashed(
+async def _found_by_digest(
     requests: Requests, names: Names, name: str, stored_names: Callable[[str, str], tuple[str, str]]
-) -> Found | None:
-    """A digest does not tell the names, and the entry does."""
+) -> FoundEntry | None:
+    """Return the entry under a hashed name, whose collection and key only the entry contains."""
     stored = await requests.get(name)
     if stored is None:
         return None
@@ -86,4 +86,4 @@ async def _hashed(
     collection, key = stored_names(entry.collection, entry.key)
     if names.name(collection, key) != name:
         return None
-    return Found(name, collection, key, stored.seen._replace(is_entry=True, expires_at=entry.expires_at))
+    return FoundEntry(name, collection, key, stored.info._replace(is_entry=True, expires_at=entry.expires_at))

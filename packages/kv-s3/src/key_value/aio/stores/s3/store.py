@@ -1,4 +1,4 @@
-"""S3Store: an entry is an object, named by its collection and key."""
+"""S3Store, which stores each entry as an object named by its collection and key."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -29,19 +29,19 @@ from key_value.aio.stores.base import (
 )
 from key_value.aio.stores.s3.bucket import DRIVER_ERRORS, Bucket, Requests, check_bucket_name
 from key_value.aio.stores.s3.entries import MAX_ENTRY_BYTES, parameters_of, parse_version, version_of
-from key_value.aio.stores.s3.listing import PAGE, Found, all_pages, collection_prefixes, found_of
-from key_value.aio.stores.s3.older import get_entry, move_older
-from key_value.aio.stores.s3.server import Facts, Server, have_bucket, prove_rights
+from key_value.aio.stores.s3.listing import MAX_PAGE_NAMES, FoundEntry, all_pages, collection_prefixes, find_entry
+from key_value.aio.stores.s3.object_client import RouteCache
+from key_value.aio.stores.s3.older_names import get_entry, move_older
+from key_value.aio.stores.s3.server import Facts, Server, check_rights, ensure_bucket
 from key_value.aio.stores.s3.versions import delete_exactly, delete_expired, delete_if, put_if_absent, put_if_etag
-from key_value.aio.stores.s3.wire import Way
 
 if TYPE_CHECKING:
     from key_value.aio.core.urls import StoreURL
 
 __all__ = ["S3Store"]
 
-# Entries looked at to tell whether a collection has a live one.
-_FEW = 10
+# Entries read per request to find a live one of a collection.
+_LIVE_CHECK_PAGE_ENTRIES = 10
 
 
 class S3Store(
@@ -52,13 +52,13 @@ class S3Store(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """Entries in a bucket of Amazon S3 or of a server that speaks its protocol, one object each.
+    """A store on a bucket of Amazon S3 or an S3-compatible server, with one object per entry.
 
-    A batch is as many requests at once as `max_connections`. The bucket is created at the first use.
+    A batch sends up to `max_connections` requests at once. The bucket is created at the first use.
     """
 
     driver_errors = DRIVER_ERRORS
-    # An entry that an earlier version has written anew, where names are escaped.
+    # With escaped names, an entry that an earlier version rewrote may be listed twice.
     scan_repeats = True
     capabilities = Capabilities(
         durable=True, max_value_bytes=MAX_ENTRY_BYTES, atomic_delete=True, conditional_writes=True
@@ -82,23 +82,22 @@ class S3Store(
         max_connections: int = 50,
         escape_names: bool | None = None,
     ) -> None:
-        """Take a client, or what leads to the bucket.
+        """Create a store from the name of a bucket, and a client or connection options.
 
-        `client` is an S3 client of aioboto3 or aiobotocore; it stays the caller's to close, and belongs to one event
-        loop. Without one, each event loop gets a client of its own, and what is not given is looked for as the AWS
-        tools do. With `endpoint_url`, the bucket is in the path of requests, and not in the host.
+        `client` is an aiobotocore or aioboto3 client for the service "s3"; the caller closes it, and it belongs to one
+        event loop. Without a client, each event loop gets its own; a missing region or missing credentials are looked
+        up the way the AWS tools do. With `endpoint_url`, requests name the bucket in the path instead of the host.
 
-        `timeout` is the time in seconds that an operation may take in all, None for no limit; a batch has as much
-        again for each full thousand of its entries. At most `max_connections` requests are under way at once; others
-        wait.
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        `escape_names` says whether names are escaped that a file system would fold; None finds out, on objects that
-        are removed again, whether the server does, when it first matters.
+        `escape_names` decides whether names that a file system would fold are escaped; None detects, at the first name
+        concerned, whether the server folds them, with test objects that are removed again.
 
-        Raises ValueError for a name, region or endpoint that cannot be, for half of the credentials, for a client
-        together with what leads to the bucket, and for a limit that is not above zero.
+        Raises ValueError for an invalid name, region or endpoint, for incomplete credentials, for a client together
+        with connection options, and for a limit that is not positive.
         """
-        place = {
+        connection_options = {
             "region_name": region_name,
             "endpoint_url": endpoint_url,
             "aws_access_key_id": aws_access_key_id,
@@ -106,31 +105,31 @@ class S3Store(
             "aws_session_token": aws_session_token,
         }
         check_bucket_name(bucket_name)
-        check_options(client, "s3", place)
+        check_options(client, "s3", connection_options)
         seconds = checked_timeout(timeout)
         checked_count(max_connections, "max_connections", least=1)
         self._bucket_name = bucket_name
-        self._place = region_name if endpoint_url is None else redacted(endpoint_url)
-        self._server = Server(self._believe, escape_names=escape_names)
+        self._region_or_endpoint = region_name if endpoint_url is None else redacted(endpoint_url)
+        self._server = Server(self._on_detected, escape_names=escape_names)
         factory = ClientFactory(
             "s3",
-            **place,
+            **connection_options,
             max_pool_connections=max_connections,
             connect_timeout=seconds,
             read_timeout=seconds,
-            # What is sent is made here, of values that are checked.
+            # Every request is built here, from checked values.
             parameter_validation=False,
-            # TLS and the signature protect what is sent; servers of other makers know not all of the checksums.
+            # TLS and the signature protect the data; other servers do not support every checksum.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "auto" if endpoint_url is None else "path"},
         )
 
-        way = Way() if client is None else None
+        route_cache = RouteCache() if client is None else None
 
         def open_bucket() -> tuple[Bucket, LoopClient | GivenClient]:
             opened = LoopClient(factory.make) if client is None else GivenClient(client)
-            return Bucket(bucket_name, opened.get, way, requests=max_connections, seconds=seconds), opened
+            return Bucket(bucket_name, opened.get, route_cache, requests=max_connections, seconds=seconds), opened
 
         self._buckets = PerLoop(open_bucket, _close)
         super().__init__(
@@ -144,7 +143,7 @@ class S3Store(
         return {"bucket_name": url.name_of("bucket", "region_name=eu-central-1")}
 
     def __repr__(self) -> str:
-        return f"S3Store({self._bucket_name}{f' at {self._place}' if self._place else ''})"
+        return f"S3Store({self._bucket_name}{f' at {self._region_or_endpoint}' if self._region_or_endpoint else ''})"
 
     # Lifecycle
 
@@ -156,17 +155,17 @@ class S3Store(
         bucket = self._bucket
         async with bucket.limit() as requests:
             client = await bucket.get_client()
-            await have_bucket(requests, client.meta.region_name)
+            await ensure_bucket(requests, client.meta.region_name)
 
     async def _probe(self) -> None:
         async with self._bucket.limit() as requests:
-            await prove_rights(requests)
+            await check_rights(requests)
             await self._server.facts(requests)
 
     async def _close(self) -> None:
         await self._buckets.close()
 
-    def _believe(self, facts: Facts) -> None:
+    def _on_detected(self, facts: Facts) -> None:
         self.capabilities: Capabilities = replace(
             type(self).capabilities, atomic_delete=facts.conditions, conditional_writes=facts.conditions
         )
@@ -214,11 +213,11 @@ class S3Store(
     async def _delete_managed_entries(self, *, collection: str, keys: Sequence[str]) -> int:
         async with self._bucket.limit(len(keys)) as requests:
             names = await self._names_to_write(requests, collection, keys)
-            # A deletion does not tell what there was.
-            looks = await requests.each(requests.look, names)
-            there = [name for name, seen in zip(names, looks, strict=True) if seen is not None]
-            await requests.delete_each(there)
-        return sum(seen is not None and seen.is_live for seen in looks)
+            # A deletion does not report whether the object existed.
+            infos = await requests.each(requests.inspect, names)
+            existing = [name for name, info in zip(names, infos, strict=True) if info is not None]
+            await requests.delete_each(existing)
+        return sum(info is not None and info.is_live for info in infos)
 
     # Versions
 
@@ -253,18 +252,18 @@ class S3Store(
     async def _require_conditions(self, requests: Requests) -> Facts:
         facts = await self._server.facts(requests)
         if not facts.conditions:
-            message = f"{self!r} has no conditional writes: the server does not hold to If-Match and If-None-Match"
+            message = f"{self!r} has no conditional writes: the server ignores If-Match and If-None-Match"
             raise KeyValueStoreError(message)
         return facts
 
     # Names
 
     async def _get_key_page(self, *, collection: str, prefix: str, cursor: str | None, limit: int) -> KeyPage:
-        async with self._bucket.limit(min(limit, PAGE)) as requests:
+        async with self._bucket.limit(min(limit, MAX_PAGE_NAMES)) as requests:
             names = await self._server.names(requests)
             begin = names.prefix(collection)
             if cursor is not None and not cursor.startswith(begin):
-                message = "the cursor is none of a scan of this bucket"
+                message = "the cursor was not returned by a scan of this store"
                 raise ValueError(message)
             page = await requests.list(begin + names.key_prefix(prefix), after=cursor or "", limit=limit)
             found = await self._live(requests, page.names)
@@ -283,9 +282,9 @@ class S3Store(
         return list(islice(collections, limit))
 
     async def _collection_at(self, prefix: str) -> str | None:
-        """The collection whose entries' names begin like this, if it has a live one."""
-        # The first is as good as any, unless it has expired.
-        async with aclosing(all_pages(self._bucket, prefix, size=_FEW)) as pages:
+        """Return the collection of the entries with this name prefix, if it has a live one."""
+        # Any live entry will do; usually the first is live.
+        async with aclosing(all_pages(self._bucket, prefix, size=_LIVE_CHECK_PAGE_ENTRIES)) as pages:
             async for names in pages:
                 async with self._bucket.limit() as requests:
                     found = await self._live(requests, names)
@@ -293,18 +292,18 @@ class S3Store(
                     return found[0].collection
         return None
 
-    async def _live(self, requests: Requests, names: Sequence[str]) -> list[Found]:
+    async def _live(self, requests: Requests, names: Sequence[str]) -> list[FoundEntry]:
         found = await self._found(requests, names)
-        return [each for each in found if each.seen.is_live]
+        return [each for each in found if each.info.is_live]
 
-    async def _found(self, requests: Requests, names: Sequence[str]) -> list[Found]:
-        """The entries of this store among the objects of these names, expired ones included."""
+    async def _found(self, requests: Requests, names: Sequence[str]) -> list[FoundEntry]:
+        """Return those objects that are entries of this store, including expired ones."""
         all_names = await self._server.names(requests)
 
-        async def look(name: str) -> Found | None:
-            return await found_of(requests, all_names, name, self._stored_names)
+        async def inspect(name: str) -> FoundEntry | None:
+            return await find_entry(requests, all_names, name, self._stored_names)
 
-        return [each for each in await requests.each(look, names) if each is not None]
+        return [each for each in await requests.each(inspect, names) if each is not None]
 
     def _stored_names(self, collection: str, key: str) -> tuple[str, str]:
         return self._stored_collection(collection), self._stored_key(key)
@@ -315,21 +314,21 @@ class S3Store(
         async with aclosing(all_pages(self._bucket, "")) as pages:
             async for names in pages:
                 async with self._bucket.limit(len(names)) as requests:
-                    expired = [each for each in await self._found(requests, names) if not each.seen.is_live]
-                    # One that somebody has replaced since it was looked at stays, if the server looks at the ETag.
-                    await requests.each(lambda each: delete_expired(requests, each.name, each.seen), expired)
+                    expired = [each for each in await self._found(requests, names) if not each.info.is_live]
+                    # An entry replaced meanwhile is kept if the server checks the ETag.
+                    await requests.each(lambda each: delete_expired(requests, each.name, each.info), expired)
 
     async def _delete_store(self) -> bool:
-        await self._delete_written("", None)
+        await self._delete_own_objects("", None)
         return True
 
     async def _delete_collection(self, *, collection: str) -> bool:
         async with self._bucket.limit() as requests:
             names = await self._server.names(requests)
-        return bool(await self._delete_written(names.prefix(collection), collection))
+        return bool(await self._delete_own_objects(names.prefix(collection), collection))
 
-    async def _delete_written(self, prefix: str, collection: str | None) -> int:
-        """Remove what stores have written, and nothing else that is named alike; how many live entries there were."""
+    async def _delete_own_objects(self, prefix: str, collection: str | None) -> int:
+        """Remove the objects that stores have written, no foreign ones. Return how many entries were live."""
         deleted = 0
         async with aclosing(all_pages(self._bucket, prefix)) as pages:
             async for names in pages:
@@ -337,7 +336,7 @@ class S3Store(
                     found = await self._found(requests, names)
                     written = [each for each in found if collection in (None, each.collection)]
                     await requests.delete_each([each.name for each in written])
-                deleted += sum(each.seen.is_live for each in written)
+                deleted += sum(each.info.is_live for each in written)
         return deleted
 
 

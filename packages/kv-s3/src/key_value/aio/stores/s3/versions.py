@@ -1,15 +1,15 @@
-"""Writing and deleting an object only as long as it is what it was."""
+"""Writing and deleting an object on the condition that it is unchanged."""
 
 from typing import Any
 
 from key_value.aio.errors import StoreConnectionError
 from key_value.aio.stores.s3.bucket import Requests
-from key_value.aio.stores.s3.entries import Seen, tombstone
+from key_value.aio.stores.s3.entries import ObjectInfo, tombstone
 from key_value.aio.stores.s3.server import Facts
 
 __all__ = ["delete_exactly", "delete_expired", "delete_if", "put_if_absent", "put_if_etag"]
 
-_ATTEMPTS = 100
+_MAX_ATTEMPTS = 100
 
 
 async def put_if_etag(requests: Requests, name: str, parameters: dict[str, Any], etag: str) -> bool:
@@ -17,11 +17,11 @@ async def put_if_etag(requests: Requests, name: str, parameters: dict[str, Any],
 
 
 async def put_if_absent(requests: Requests, name: str, parameters: dict[str, Any]) -> bool:
-    """Write the entry unless there is a live one; whether it was written."""
-    for _ in range(_ATTEMPTS):
+    """Write the entry unless there is a live one. Return whether it was written."""
+    for _ in range(_MAX_ATTEMPTS):
         if await requests.put_if(name, parameters, IfNoneMatch="*") is not None:
             return True
-        found = await requests.look(name)
+        found = await requests.inspect(name)
         if found is not None and not found.is_live:
             found = await requests.confirm(name, found)
         if found is None:
@@ -30,13 +30,13 @@ async def put_if_absent(requests: Requests, name: str, parameters: dict[str, Any
             return False
         if await requests.put_if(name, parameters, IfMatch=found.etag) is not None:
             return True
-    raise _contended()
+    raise _contention_error()
 
 
 async def delete_exactly(requests: Requests, facts: Facts, name: str) -> bool:
-    """Delete the object; whether it was a live entry, and this is what deleted it, as far as the server can tell."""
-    for _ in range(_ATTEMPTS):
-        found = await requests.look(name)
+    """Delete the object. Return whether it was live and this call deleted it, as far as the server reports that."""
+    for _ in range(_MAX_ATTEMPTS):
+        found = await requests.inspect(name)
         if found is None:
             return False
         if not facts.conditions:
@@ -46,27 +46,27 @@ async def delete_exactly(requests: Requests, facts: Facts, name: str) -> bool:
             found = await requests.confirm(name, found)
         if found is not None and await delete_if(requests, facts, name, found.etag):
             return found.is_live
-    raise _contended()
+    raise _contention_error()
 
 
 async def delete_if(requests: Requests, facts: Facts, name: str, etag: str) -> bool:
     if facts.exact_deletes:
         return await requests.delete(name, etag)
-    # A server that deletes what is not there, whatever its ETag, lets everybody win. Of those who put an expired entry
-    # in its place, one does.
-    buried = await requests.put_if(name, tombstone(), IfMatch=etag)
-    if buried is None:
+    # The server reports success for the conditional deletion of a missing object, so several concurrent deletions could
+    # succeed. Of several conditional writes of a tombstone, only one succeeds.
+    tombstone_etag = await requests.put_if(name, tombstone(), IfMatch=etag)
+    if tombstone_etag is None:
         return False
-    await requests.delete(name, buried)
+    await requests.delete(name, tombstone_etag)
     return True
 
 
-async def delete_expired(requests: Requests, name: str, seen: Seen) -> None:
-    """Delete the object that a look found expired, unless a live one has taken its place."""
-    found = await requests.confirm(name, seen)
+async def delete_expired(requests: Requests, name: str, info: ObjectInfo) -> None:
+    """Delete an expired object, unless a live one has replaced it."""
+    found = await requests.confirm(name, info)
     if found is not None and not found.is_live:
         await requests.delete(name, found.etag)
 
 
-def _contended() -> StoreConnectionError:
-    return StoreConnectionError(f"others have changed the entry {_ATTEMPTS} times meanwhile")
+def _contention_error() -> StoreConnectionError:
+    return StoreConnectionError(f"other clients kept writing the entry during {_MAX_ATTEMPTS} attempts")

@@ -1,7 +1,7 @@
-"""Requests for objects without what a client does anew for each: two thirds of the time that one takes.
+"""Object requests that bypass botocore's processing of each request, which takes two thirds of their time.
 
-A client finds out how the bucket is reached, by its configuration and by where the service redirects it. From then on,
-requests for objects are signed here and sent by the connections of the client. Whatever is unusual goes to the client.
+The client determines the address of the bucket, from its configuration and from redirects. From then on, this module
+signs the object requests and sends them over the client's connections. Unusual responses are left to the client.
 """
 
 import hmac
@@ -14,10 +14,10 @@ from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from botocore.awsrequest import AWSPreparedRequest  # pyright: ignore[reportMissingTypeStubs] — aiobotocore brings none
+from botocore.awsrequest import AWSPreparedRequest  # pyright: ignore[reportMissingTypeStubs] — no stubs exist
 from key_value.aio.core.aws.errors import service_error
 
-__all__ = ["Way", "Wire"]
+__all__ = ["ObjectClient", "RouteCache"]
 
 _OPERATIONS: Mapping[str, str] = {
     "get_object": "GET",
@@ -31,17 +31,17 @@ _METADATA = "x-amz-meta-"
 _CODE = re.compile(r"<Code>([^<]{1,200})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
 
-# A redirection, and what a client makes of it: many servers tell in this way that the bucket is in another region.
-_UNUSUAL = frozenset({301, 302, 307, 308, 400})
-_FIRST_ERROR = 300
-_LARGEST_PIECE = 2**20
+# Redirections, which the client handles: many servers report with these that the bucket is in another region.
+_UNUSUAL_STATUSES = frozenset({301, 302, 307, 308, 400})
+_MIN_ERROR_STATUS = 300
+_MAX_BODY_BYTES_UNSTREAMED = 2**20
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = frozenset({"content-type", "user-agent"})
 
 
 class _Route(NamedTuple):
-    """How requests for the objects of a bucket are addressed and signed."""
+    """The address and signing parameters for the objects of a bucket."""
 
     base: str
     host: str
@@ -50,47 +50,48 @@ class _Route(NamedTuple):
     service: str
 
 
-class Way:
-    """How clients reach the bucket, as soon as one of them has."""
+class RouteCache:
+    """The route to the bucket, once a client has reached it."""
 
     def __init__(self) -> None:
         self.route: _Route | None = None
 
     def learn(self, request: Any, signing_name: str, region_name: str, signature_version: str, **_: Any) -> None:
-        """Look at a request of a client that is about to be signed."""
+        """Take the route from a ListObjectsV2 request that a client is about to sign."""
         parts = urlsplit(str(request.url))
         if signature_version in ("v4", "s3v4") and "list-type=2" in parts.query:
             path = parts.path.rstrip("/") + "/"
             self.route = _Route(f"{parts.scheme}://{parts.netloc}", parts.netloc, path, region_name, signing_name)
 
 
-class Wire:
-    """A client, for the objects of one bucket. One that is not ours to look into comes without a way."""
+class ObjectClient:
+    """Sends requests for the objects of one bucket."""
 
-    def __init__(self, client: Any, way: Way | None) -> None:
+    def __init__(self, client: Any, route_cache: RouteCache | None) -> None:
+        """Without a route cache, as for a caller's client, all requests go through the client."""
         self.client = client
-        self._way = way
+        self._route_cache = route_cache
         self._keys: dict[tuple[str, str], bytes] = {}
-        if way is not None:
-            client.meta.events.register("before-sign.s3", way.learn)
-            _send_once(client._endpoint.http_session)  # noqa: SLF001 — the connections of the client
+        if route_cache is not None:
+            client.meta.events.register("before-sign.s3", route_cache.learn)
+            _disable_retries(client._endpoint.http_session)  # noqa: SLF001 — the connections of the client
 
     async def send(self, operation: str, parameters: dict[str, Any]) -> Any:
-        """What the client would answer; the text of an object as `Text`."""
+        """Return the client's answer, with the text of an object as `Text`."""
         method = _OPERATIONS.get(operation)
-        route = None if self._way is None else self._way.route
-        if method is None or route is None or self._way is None:
-            return await self._ask(operation, parameters)
+        route = None if self._route_cache is None else self._route_cache.route
+        if method is None or route is None or self._route_cache is None:
+            return await self._send_by_client(operation, parameters)
         response = await self.client._endpoint.http_session.send(  # noqa: SLF001 — the connections of the client
-            await self._signed(method, route, parameters)
+            await self._signed_request(method, route, parameters)
         )
         status = response.status_code
-        if status in _UNUSUAL:
-            self._way.route = None
-            return await self._ask(operation, parameters)
+        if status in _UNUSUAL_STATUSES:
+            self._route_cache.route = None
+            return await self._send_by_client(operation, parameters)
         text = await response.content
-        if status >= _FIRST_ERROR:
-            raise _error_of(operation, status, text)
+        if status >= _MIN_ERROR_STATUS:
+            raise _client_error(operation, status, text)
         headers: Mapping[str, str] = response.headers
         answer: dict[str, Any] = {
             "ETag": headers.get("etag", ""),
@@ -102,18 +103,18 @@ class Wire:
             answer["Text"] = text
         return answer
 
-    async def _ask(self, operation: str, parameters: dict[str, Any]) -> Any:
+    async def _send_by_client(self, operation: str, parameters: dict[str, Any]) -> Any:
         answer = await getattr(self.client, operation)(**parameters)
         if operation == "get_object":
             async with answer.pop("Body") as body:
                 answer["Text"] = await body.read()
         return answer
 
-    async def _signed(self, method: str, route: _Route, parameters: Mapping[str, Any]) -> Any:
-        """What the client's connections send. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html"""
+    async def _signed_request(self, method: str, route: _Route, parameters: Mapping[str, Any]) -> Any:
+        """Return the signed request. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html"""
         path = route.path + quote(parameters["Key"], safe="/~")
         body: bytes = parameters.get("Body", b"")
-        credentials = self.client._request_signer._credentials  # noqa: SLF001 — those of the client, refreshed by it
+        credentials = self.client._request_signer._credentials  # noqa: SLF001 — the client refreshes them
         frozen = await credentials.get_frozen_credentials()
         now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         digest = sha256(body).hexdigest()
@@ -132,12 +133,12 @@ class Wire:
         headers["authorization"] = (
             f"{_ALGORITHM} Credential={frozen.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
         )
-        # aiohttp warns of what it would send in one piece.
-        data = BytesIO(body) if len(body) > _LARGEST_PIECE else body or None
+        # aiohttp warns about a large body that is passed as bytes.
+        data = BytesIO(body) if len(body) > _MAX_BODY_BYTES_UNSTREAMED else body or None
         return AWSPreparedRequest(method, route.base + path, headers, data, stream_output=False)
 
     def _signing_key(self, secret: str, scope: str) -> bytes:
-        """That of the secret for a day, region and service."""
+        """Return the key derived from the secret for a day, region and service."""
         key = self._keys.get((secret, scope))
         if key is None:
             key = f"AWS4{secret}".encode()
@@ -147,24 +148,24 @@ class Wire:
         return key
 
 
-def _send_once(connections: Any) -> None:
-    """Keep aiohttp from sending again what it sent over a connection that was lost then.
+def _disable_retries(connections: Any) -> None:
+    """Keep aiohttp from resending a request after a lost connection.
 
-    It takes PUT and DELETE for repeatable, which they are not with a condition: one that held the first time, unseen,
-    fails the second time.
+    It considers PUT and DELETE idempotent, which they are not with a condition: after an unnoticed success, the second
+    attempt would fail its condition.
     """
     get_session = connections._get_session  # noqa: SLF001 — there is no option for it
 
-    async def get_session_once(*args: Any) -> Any:
+    async def get_session_without_retries(*args: Any) -> Any:
         session = await get_session(*args)
-        session._retry_connection = False  # noqa: SLF001 — as above
+        session._retry_connection = False  # noqa: SLF001 — see above
         return session
 
-    connections._get_session = get_session_once  # noqa: SLF001 — as above
+    connections._get_session = get_session_without_retries  # noqa: SLF001 — see above
 
 
-def _error_of(operation: str, status: int, text: bytes) -> Exception:
-    """The error that a client would raise."""
+def _client_error(operation: str, status: int, text: bytes) -> Exception:
+    """Return the error that a client would raise."""
     shown = text[:5000].decode(errors="replace")
     code, message = _CODE.search(shown), _MESSAGE.search(shown)
     error = {

@@ -1,4 +1,4 @@
-"""Entries of earlier versions on a server that folds names, where keys with a slash have another name by now."""
+"""Entries of earlier versions on a server that folds names, where keys with a slash now have another name."""
 
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.errors import DeserializationError
@@ -10,7 +10,7 @@ __all__ = ["get_entry", "move_older"]
 
 
 async def get_entry(requests: Requests, names: Names, collection: str, key: str) -> StoredEntry | None:
-    """What is stored of the entry, under its name or the older one."""
+    """Return the entry stored under its current or older name."""
     stored = await requests.get(names.name(collection, key))
     if stored is None and (older := names.older_name(collection, key)) is not None:
         return await requests.get(older)
@@ -18,7 +18,7 @@ async def get_entry(requests: Requests, names: Names, collection: str, key: str)
 
 
 async def move_older(requests: Requests, names: Names, collection: str, key: str) -> str:
-    """Have no entry under the older name, but in any case under the one that this gives, unless it is corrupt."""
+    """Move an entry under the older name to the current one, unless it is corrupt. Return the current name."""
     name = names.name(collection, key)
     older = names.older_name(collection, key)
     stored = None if older is None else await requests.get(older)
@@ -29,7 +29,7 @@ async def move_older(requests: Requests, names: Names, collection: str, key: str
     except DeserializationError:
         return name
     copy = ManagedEntry(value=entry.value, created_at=entry.created_at, expires_at=entry.expires_at)
-    # What is under the name has been written since.
+    # An entry that already exists under the current name is newer.
     await requests.put_if(name, parameters_of(collection, key, copy), IfNoneMatch="*")
-    await requests.delete(older, stored.seen.etag)
+    await requests.delete(older, stored.info.etag)
     return name
