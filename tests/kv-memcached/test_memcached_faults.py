@@ -9,12 +9,13 @@ import pytest
 from fault_cases import (
     FreezeCases,
     KillCases,
+    OutageCases,
     RestartCases,
     check_cancelled_calls_leave_no_answers,
     check_timed_out_calls_leave_no_answers,
 )
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
-from key_value.aio.stores.memcached import MemcachedStore
+from key_value.aio.stores.memcached import MemcachedStore, connector
 from key_value.aio.testing.contract import eventually
 from servers.memcached import MemcachedServer
 from typing_extensions import override
@@ -31,10 +32,9 @@ def store_of(server: MemcachedServer, **options: Any) -> MemcachedStore:
     return MemcachedStore(host=server.host, port=server.port, **options)
 
 
-class TestMemcachedStoreInOutages(KillCases[MemcachedStore], FreezeCases[MemcachedStore], RestartCases[MemcachedStore]):
+class _Outages(OutageCases[MemcachedStore]):
     load = LOAD
     timeout = TIMEOUT
-    blocks_event_loop = True
 
     @pytest.fixture
     @override
@@ -44,6 +44,19 @@ class TestMemcachedStoreInOutages(KillCases[MemcachedStore], FreezeCases[Memcach
     @override
     def open(self, server: MemcachedServer, **options: Any) -> MemcachedStore:
         return store_of(server, **options)
+
+
+class TestMemcachedStoreInOutages(_Outages, KillCases[MemcachedStore], FreezeCases[MemcachedStore]):
+    pass
+
+
+class TestMemcachedStoreAfterRestart(_Outages, RestartCases[MemcachedStore]):
+    blocks_event_loop = True
+
+    @pytest.fixture(autouse=True)
+    def is_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the store check its connection after any idle time: a restart may take less than the usual 0.5 s."""
+        monkeypatch.setattr(connector, "_MAX_IDLE_SECONDS", 0)
 
 
 async def test_a_version_from_before_a_restart_is_none_of_the_new_entries(private_memcached: MemcachedServer) -> None:
