@@ -59,7 +59,7 @@ async def test_a_batch_of_reads_is_one_request_for_each_entry_and_several_at_onc
     service.hold(2)
     assert await store.get_many(KEYS) == VALUES
     assert service.operations() == {"GET entity": 250}
-    assert 1 < service.most_under_way <= 50
+    assert 1 < service.max_in_flight <= 50
 
 
 async def test_a_batch_of_deletions_reads_each_entry_and_is_one_request_for_each_hundred(
@@ -131,7 +131,7 @@ async def test_no_more_requests_are_under_way_than_connections(
         service.hold(3)
         service.delay = 0.02
         await store.get_many(KEYS[:30])
-    assert service.most_under_way == 3
+    assert service.max_in_flight == 3
 
 
 async def test_an_entry_that_is_too_large_is_refused_before_anything_is_sent(

@@ -63,7 +63,7 @@ async def test_a_conditional_write_is_not_repeated_after_a_failure(store: AzureT
 async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated(
     store: AzureTablesStore, service: Service, raw: Raw
 ) -> None:
-    service.loses_answers = lambda asked: asked.operation == "POST table"
+    service.drops_replies = lambda asked: asked.operation == "POST table"
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert service.operations() == {"POST table": 1}
@@ -83,7 +83,7 @@ async def test_a_change_whose_answer_is_lost_is_told_and_not_repeated(
     for operation, change in changes.items():
         service.requests.clear()
         lost = iter([True])
-        service.loses_answers = lambda asked, lost=lost: asked.operation != "GET entity" and next(lost, False)
+        service.drops_replies = lambda asked, lost=lost: asked.operation != "GET entity" and next(lost, False)
         with pytest.raises(StoreConnectionError):
             await change()
         assert service.operations() == {"GET entity": 1, operation: 1}
@@ -129,7 +129,7 @@ async def test_a_write_whose_answer_is_lost_once_is_repeated(store: AzureTablesS
         lost.append(asked)
         return len(lost) == 1
 
-    service.loses_answers = loses
+    service.drops_replies = loses
     await store.put("key", {"n": 1})
     assert service.operations() == {"PUT entity": 2}
 

@@ -27,14 +27,14 @@ async def test_a_batch_weighs_so_much_at_the_most_unless_one_thing_does() -> Non
 
 
 async def test_ten_batches_are_under_way_at_the_most() -> None:
-    under_way = most = 0
+    in_flight = most = 0
 
     async def handle(_some: Sequence[int]) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
         await asyncio.sleep(0)
-        under_way -= 1
+        in_flight -= 1
 
     await in_batches(range(50), 1, handle)
     assert most == 10

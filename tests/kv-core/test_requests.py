@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from key_value.aio.core import requests
 from key_value.aio.core.clients import LoopClient, in_thread
-from key_value.aio.core.requests import Sender, UnderWay, map_together, run_workers, waited
+from key_value.aio.core.requests import InFlightCalls, Sender, map_concurrently, run_workers, waited
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +47,7 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
         2,
         service_error=RefusalError,
         lost_connection=LostError,
-        was_not_done=lambda error: not error.done,
+        was_not_executed=lambda error: not error.done,
         is_unavailable=lambda error: error.fails,
     )
 
@@ -95,18 +95,18 @@ async def test_there_is_no_wait_beyond_the_deadline() -> None:
 
 
 async def test_no_more_are_under_way_than_allowed() -> None:
-    under_way: list[int] = []
+    in_flight: list[int] = []
     most = 0
 
     async def handle(number: int) -> int:
         nonlocal most
-        under_way.append(number)
-        most = max(most, len(under_way))
+        in_flight.append(number)
+        most = max(most, len(in_flight))
         await asyncio.sleep(0)
-        under_way.remove(number)
+        in_flight.remove(number)
         return number * 2
 
-    assert await map_together(handle, range(20), 3) == [number * 2 for number in range(20)]
+    assert await map_concurrently(handle, range(20), 3) == [number * 2 for number in range(20)]
     assert most == 3
 
 
@@ -122,7 +122,7 @@ async def test_the_first_error_ends_the_others() -> None:
             ended.append(True)
 
     with pytest.raises(LostError):
-        await map_together(handle, range(2), 2)
+        await map_concurrently(handle, range(2), 2)
     assert ended == [True]
 
 
@@ -191,15 +191,15 @@ async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
 
 
 async def test_closing_waits_for_every_call_under_way_and_no_longer_than_it_is_told() -> None:
-    under_way = UnderWay()
-    await under_way.wait(0)
-    under_way.begin()
-    under_way.begin()
-    waiting = asyncio.ensure_future(under_way.wait(60))
-    under_way.end()
+    in_flight = InFlightCalls()
+    await in_flight.wait(0)
+    in_flight.begin()
+    in_flight.begin()
+    waiting = asyncio.ensure_future(in_flight.wait(60))
+    in_flight.end()
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    under_way.end()
+    in_flight.end()
     await waiting
-    under_way.begin()
-    await under_way.wait(0.01)
+    in_flight.begin()
+    await in_flight.wait(0.01)

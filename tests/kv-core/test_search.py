@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from key_value.aio.core.clock import to_microseconds
 from key_value.aio.core.codec import encode_value
-from key_value.aio.core.driver_errors import LateErrors
+from key_value.aio.core.driver_errors import LazyDriverErrors
 from key_value.aio.core.entry import ManagedEntry
 from key_value.aio.core.marks import marked
 from key_value.aio.core.search.documents import FlattenedField, document_of, entry_of
@@ -190,7 +190,7 @@ def test_a_refused_batch_names_the_first_keys_and_counts_the_rest() -> None:
 
 
 def test_a_late_table_is_read_from_its_module_when_it_is_used() -> None:
-    table = LateErrors("key_value.aio.absent")
+    table = LazyDriverErrors("key_value.aio.absent")
     with pytest.raises(ModuleNotFoundError):
         dict(table)
 

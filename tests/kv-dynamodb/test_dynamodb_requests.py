@@ -155,7 +155,7 @@ async def test_no_more_requests_are_under_way_than_allowed(service: Service, pla
     async with DynamoDBStore(**at(place, service.url), max_connections=5) as store:
         service.hold(5)
         await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, VALUES, strict=True)))
-        assert service.most_under_way == 5
+        assert service.max_in_flight == 5
 
 
 async def test_a_large_batch_has_a_few_requests_under_way(store: DynamoDBStore, service: Service) -> None:
@@ -165,7 +165,7 @@ async def test_a_large_batch_has_a_few_requests_under_way(store: DynamoDBStore, 
     keys = [f"key {number}" for number in range(1000)]
     await store.put_many(keys, [{"n": 1}] * 1000)
     assert service.operations() == {"BatchWriteItem": 40}
-    assert 2 <= service.most_under_way <= 10
+    assert 2 <= service.max_in_flight <= 10
 
 
 async def test_a_batch_that_fails_leaves_nothing_under_way(store: DynamoDBStore, service: Service) -> None:

@@ -171,7 +171,7 @@ async def test_a_call_whose_outcome_is_unknown_is_not_repeated(
 
 @each_once
 async def test_a_call_whose_answer_is_lost_is_not_repeated(store: DynamoDBStore, service: Service, call: Call) -> None:
-    service.loses_answers = lambda _asked: True
+    service.drops_replies = lambda _asked: True
     with pytest.raises(StoreConnectionError):
         await call(store)
     assert sum(service.operations().values()) == 1
@@ -180,7 +180,7 @@ async def test_a_call_whose_answer_is_lost_is_not_repeated(store: DynamoDBStore,
 async def test_a_conditional_write_whose_answer_is_lost_was_made_once(
     store: DynamoDBStore, service: Service, raw: Raw
 ) -> None:
-    service.loses_answers = lambda _asked: True
+    service.drops_replies = lambda _asked: True
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert raw.names() == [("default_collection", "key")]

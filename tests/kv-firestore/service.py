@@ -43,10 +43,10 @@ class Service:
         self._address = server
         self.requests: list[tuple[str, bytes]] = []
         self.rule: Callable[[str], Refusal | None] = lambda _: None
-        self.loses_answers = False
+        self.drops_replies = False
         self.answers = asyncio.Event()
         self.answers.set()
-        self.under_way = 0
+        self.in_flight = 0
         self.arrived = asyncio.Event()
 
     @property
@@ -75,7 +75,7 @@ class Service:
     async def _answer(self, method: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
         name = method.rpartition("/")[2]
         self.requests.append((name, request))
-        self.under_way += 1
+        self.in_flight += 1
         self.arrived.set()
         try:
             await self.answers.wait()
@@ -88,12 +88,12 @@ class Service:
                 answers = [each async for each in self._channel.unary_stream(method)(request, metadata=metadata)]
             except grpc.aio.AioRpcError as error:
                 await context.abort(error.code(), error.details())
-            if self.loses_answers:
+            if self.drops_replies:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "hunter2")
             for each in answers:
                 yield each
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
     async def __aenter__(self) -> Self:
         self._channel: Any = grpc.aio.insecure_channel(self._address)

@@ -231,7 +231,7 @@ async def test_a_conditional_write_of_which_nobody_knows_is_not_made_again(
 ) -> None:
     await store.setup()
     service.methods()
-    service.loses_answers = True
+    service.drops_replies = True
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert service.methods() == {"Commit": 1}
@@ -273,7 +273,7 @@ async def test_closing_answers_the_calls_under_way(store: FirestoreStore, servic
     await store.put("key", {"n": 1})
     service.answers.clear()
     calls = [asyncio.ensure_future(store.get("key")) for _ in range(20)]
-    while service.under_way < 20:
+    while service.in_flight < 20:
         service.arrived.clear()
         await service.arrived.wait()
     closing = asyncio.ensure_future(store.close())
@@ -281,4 +281,4 @@ async def test_closing_answers_the_calls_under_way(store: FirestoreStore, servic
     service.answers.set()
     await closing
     assert await asyncio.gather(*calls) == [{"n": 1}] * 20
-    assert service.under_way == 0
+    assert service.in_flight == 0

@@ -127,11 +127,11 @@ FORKS = {
     "between calls, for the same event loop": """
 loop = asyncio.new_event_loop()
 loop.run_until_complete(use("idle"))
-under_way = loop.create_task(use("before"))
+in_flight = loop.create_task(use("before"))
 loop.run_until_complete(asyncio.sleep(0.01))
 process = os.fork() or child(loop.run_until_complete)
 loop.run_until_complete(use("parent"))
-loop.run_until_complete(under_way)
+loop.run_until_complete(in_flight)
 wait_for(process)
 """,
 }

@@ -203,11 +203,11 @@ async def test_what_cannot_be_repeated_is_not(
 
 
 async def test_an_answer_that_is_lost_is_a_connection_error(store: OpenSearchStore, service: Service) -> None:
-    service.loses_answers = lambda _asked: True
+    service.drops_replies = lambda _asked: True
     for call in (store.get("key"), store.delete("key"), store.put_if_absent("new", {})):
         with pytest.raises(StoreConnectionError):
             await call
-    service.loses_answers = lambda _asked: False
+    service.drops_replies = lambda _asked: False
     service.requests.clear()
     assert await store.get("key") == {"n": 1}
 
@@ -248,7 +248,7 @@ async def test_no_more_requests_are_under_way_than_allowed(service: Service, raw
         service.hold(5)
         service.delay = 0.02
         await asyncio.gather(*(store.get(key) for key in KEYS[:60]))
-        assert service.most_under_way == 5
+        assert service.max_in_flight == 5
 
 
 # Closing
@@ -259,7 +259,7 @@ async def test_closing_under_load_lets_calls_end(service: Service, raw: Raw) -> 
     await store.put("key", {"n": 1})
     service.hold(21)
     calls = [asyncio.ensure_future(store.get("key")) for _ in range(20)]
-    await service.until_under_way(20)
+    await service.wait_for_in_flight(20)
     closing = asyncio.ensure_future(store.close())
     await asyncio.sleep(0)
     service.hold(0)

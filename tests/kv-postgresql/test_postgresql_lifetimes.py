@@ -104,7 +104,7 @@ async def use(name):
     return True
 
 async def main():
-    under_way = [asyncio.ensure_future(use(f"parent {{number}}")) for number in range(5)]
+    in_flight = [asyncio.ensure_future(use(f"parent {{number}}")) for number in range(5)]
     await asyncio.sleep(0.01)
     child = os.fork()
     if not child:
@@ -114,7 +114,7 @@ async def main():
             os._exit(not asyncio.run(use("child")))
         finally:
             os._exit(2)
-    assert await asyncio.gather(*under_way) == [True] * 5
+    assert await asyncio.gather(*in_flight) == [True] * 5
     assert await use("parent")
     print(os.waitpid(child, 0)[1])
     await store.close()

@@ -23,7 +23,7 @@ def store(store_at_service: S3Store) -> S3Store:
 
 async def test_a_conditional_write_whose_answer_is_lost_is_not_repeated(store: S3Store, service: Service) -> None:
     lost = iter([True])
-    service.loses_answers = lambda _asked: next(lost, False)
+    service.drops_replies = lambda _asked: next(lost, False)
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert service.operations() == {"PutObject": 1}
@@ -36,7 +36,7 @@ async def test_a_deletion_whose_answer_is_lost_is_not_repeated(store: S3Store, s
     _, _, version = await store.get_versioned("key")
     assert version is not None
     lost = iter([True])
-    service.loses_answers = lambda asked: asked.operation != "GetObject" and next(lost, False)
+    service.drops_replies = lambda asked: asked.operation != "GetObject" and next(lost, False)
     with pytest.raises(StoreConnectionError):
         await store.delete_if_version("key", version)
 

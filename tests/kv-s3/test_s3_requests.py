@@ -94,7 +94,7 @@ async def test_no_more_requests_are_under_way_than_allowed(service: Service, pla
     async with S3Store(**at(place, service.url), max_connections=7) as store:
         service.hold(7)
         await asyncio.gather(store.put_many(KEYS, VALUES), *(store.get(key) for key in KEYS))
-    assert service.most_under_way == 7
+    assert service.max_in_flight == 7
 
 
 async def test_a_batch_that_fails_leaves_nothing_under_way(store: S3Store, service: Service) -> None:

@@ -113,7 +113,7 @@ async def test_a_read_outlives_a_failure(store: S3Store, service: Service) -> No
 async def test_a_read_whose_answer_is_lost_is_made_again(store: S3Store, service: Service) -> None:
     await store.put("key", {"n": 1})
     lost = iter([True])
-    service.loses_answers = lambda _asked: next(lost, False)
+    service.drops_replies = lambda _asked: next(lost, False)
     assert await store.get("key") == {"n": 1}
 
 

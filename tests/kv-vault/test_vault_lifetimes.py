@@ -125,18 +125,18 @@ async def test_requests_of_a_client_are_bounded_and_not_made_by_the_event_loop(
 ) -> None:
     client = raw_client(vault_server)
     threads: list[int] = []
-    under_way, most = 0, 0
+    in_flight, most = 0, 0
     request = client.adapter.request
 
     def counted(*args: Any, **options: Any) -> Any:
-        nonlocal under_way, most
+        nonlocal in_flight, most
         threads.append(threading.get_ident())
-        under_way += 1
-        most = max(most, under_way)
+        in_flight += 1
+        most = max(most, in_flight)
         try:
             return request(*args, **options)
         finally:
-            under_way -= 1
+            in_flight -= 1
 
     client.adapter.request = counted
     store = VaultStore(client=client, mount_point=raw.mount_point, max_connections=4)

@@ -93,7 +93,7 @@ async def test_a_batch_is_read_by_several_requests_at_once(store: VaultStore, se
     await store.put_many(KEYS, VALUES)
     service.hold(2)
     assert await store.get_many(KEYS) == VALUES
-    assert 1 < service.most_under_way <= 50
+    assert 1 < service.max_in_flight <= 50
 
 
 async def test_no_more_requests_are_under_way_than_connections(service: Service, place: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ async def test_no_more_requests_are_under_way_than_connections(service: Service,
         service.hold(3)
         service.delay = 0.02
         await store.put_many(KEYS[:30], VALUES[:30])
-    assert service.most_under_way == 3
+    assert service.max_in_flight == 3
 
 
 async def test_a_prefix_with_a_directory_is_looked_up_in_it(store: VaultStore, service: Service) -> None:
@@ -157,7 +157,7 @@ async def test_a_conditional_write_is_not_repeated_after_a_failure(store: VaultS
 async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated(
     store: VaultStore, service: Service, raw: Raw
 ) -> None:
-    service.loses_answers = lambda asked: asked.operation == "POST data"
+    service.drops_replies = lambda asked: asked.operation == "POST data"
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert service.operations() == {"POST data": 1}
@@ -175,7 +175,7 @@ async def test_a_write_whose_answer_is_lost_once_is_repeated(store: VaultStore, 
         lost.append(asked)
         return True
 
-    service.loses_answers = loses
+    service.drops_replies = loses
     await store.put("key", {"n": 1})
     assert service.operations() == {"POST data": 2}
 

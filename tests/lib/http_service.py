@@ -43,9 +43,9 @@ class HTTPService:
         self._server = server
         self.requests: list[Asked] = []
         self.rule: Callable[[Asked], web.Response | None] = lambda _asked: None
-        self.loses_answers: Callable[[Asked], bool] = lambda _asked: False
-        self.under_way = 0
-        self.most_under_way = 0
+        self.drops_replies: Callable[[Asked], bool] = lambda _asked: False
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.delay = 0.0
         self._together = 0
         self._met = asyncio.Event()
@@ -59,12 +59,12 @@ class HTTPService:
         """Answer no request until `count` requests are in flight; with 0, answer all."""
         self._together = count
         self._met.clear()
-        if self.under_way >= count:
+        if self.in_flight >= count:
             self._met.set()
 
-    async def until_under_way(self, count: int) -> None:
+    async def wait_for_in_flight(self, count: int) -> None:
         """Wait until `count` requests are in flight; call `hold` before."""
-        while self.under_way < count:
+        while self.in_flight < count:
             self._come.clear()
             await self._come.wait()
 
@@ -119,18 +119,18 @@ class HTTPService:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(*self.operation_of(request), dict(request.headers), await request.read())
         self.requests.append(asked)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         self._come.set()
         try:
-            if self.under_way >= self._together:
+            if self.in_flight >= self._together:
                 self._met.set()
             await self._met.wait()
             await asyncio.sleep(self.delay)
             answer = self.rule(asked) or await self._forward(request, asked)
         finally:
-            self.under_way -= 1
-        if self.loses_answers(asked) and request.transport is not None:
+            self.in_flight -= 1
+        if self.drops_replies(asked) and request.transport is not None:
             request.transport.abort()
         return answer
 

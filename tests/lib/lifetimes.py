@@ -173,10 +173,10 @@ def wait_for(process):
 FORK_IN_A_CALL = """
 async def main():
     await use("idle")
-    under_way = asyncio.ensure_future(use("before"))
+    in_flight = asyncio.ensure_future(use("before"))
     await asyncio.sleep(0.01)
     process = os.fork() or child(asyncio.run)
-    await asyncio.gather(use("parent"), under_way)
+    await asyncio.gather(use("parent"), in_flight)
     await asyncio.to_thread(wait_for, process)
 
 asyncio.run(main())

@@ -16,7 +16,7 @@ from key_value.aio.errors import (
     StoreTimeoutError,
 )
 
-__all__ = ["DriverErrors", "LateErrors", "Meaning", "MeaningOf", "reason_of", "reraise"]
+__all__ = ["DriverErrors", "LazyDriverErrors", "Meaning", "MeaningOf", "reason_of", "reraise"]
 
 Meaning = type[BaseKeyValueError] | tuple[type[BaseKeyValueError], str | Callable[[Any], str]]
 """The error to raise, and the reason in its message: a text, or a function of the driver's exception.
@@ -34,7 +34,7 @@ Use StoreConnectionError only for errors that a retry may resolve, so not for a 
 """
 
 
-class LateErrors(Mapping[type[BaseException], Meaning | MeaningOf]):
+class LazyDriverErrors(Mapping[type[BaseException], Meaning | MeaningOf]):
     """The table `DRIVER_ERRORS` of a module that is slow to import; imported when the first error is translated."""
 
     def __init__(self, module: str) -> None:

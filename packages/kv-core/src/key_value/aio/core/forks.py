@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from key_value.aio.errors import StoreSetupError
 
-__all__ = ["AcrossForks", "ParentsAlone", "leave_to_parent", "new_lock", "sever", "yield_to_fork"]
+__all__ = ["ForkAware", "ForkGuard", "leave_to_parent", "new_lock", "sever", "yield_to_fork"]
 
 # A transaction of a thousand writes takes 20 ms. A longer call waits for something outside the process, such as a lock
 # of another process or the user, and holds nothing that a child needs.
@@ -29,12 +29,12 @@ _held = _HeldLocks()
 
 # Keyed by id: the objects need not be hashable, and `valuerefs` returns a list that no other thread changes.
 _locks: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
-_participants: "WeakValueDictionary[int, AcrossForks]" = WeakValueDictionary()
+_participants: "WeakValueDictionary[int, ForkAware]" = WeakValueDictionary()
 
 _parents_resources: list[object] = []
 
 
-class AcrossForks:
+class ForkAware:
     """Base class of objects with fork handlers."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class AcrossForks:
         """Run in the only thread of the child, where all locks are free."""
 
 
-class ParentsAlone(AcrossForks):
+class ForkGuard(ForkAware):
     """Guard for a driver that starts threads: once the parent has used it, it cannot work in a forked child."""
 
     def __init__(self, driver: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from key_value.aio.core.forks import AcrossForks, leave_to_parent, new_lock
+from key_value.aio.core.forks import ForkAware, leave_to_parent, new_lock
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +20,7 @@ _CLOSE_TIMEOUT_SECONDS = 5.0
 _POLL_INTERVAL_SECONDS = 0.05
 
 
-class Once(AcrossForks):
+class Once(ForkAware):
     """Runs a coroutine function until it has succeeded once.
 
     The first caller runs it. Other callers wait, each in its own event loop, and share the outcome. After a failure the
@@ -124,7 +124,7 @@ class _Attempt:
             self._loop = None
 
 
-class OncePer(AcrossForks):
+class OncePer(ForkAware):
     """Runs a coroutine function until it has succeeded once for each name, in each process."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class OncePer(AcrossForks):
         self._attempts = {}
 
 
-class PerLoop(AcrossForks, Generic[T]):
+class PerLoop(ForkAware, Generic[T]):
     """One resource per event loop, for drivers whose connections are bound to the loop that opened them.
 
     A resource is closed by `close`, or when its loop shuts down its asynchronous generators, as `asyncio.run` does.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Sender", "UnderWay", "map_together", "run_workers", "waited"]
+__all__ = ["InFlightCalls", "Sender", "map_concurrently", "run_workers", "waited"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,19 +26,19 @@ class Sender:
         *,
         service_error: type[Exception],
         lost_connection: type[Exception] | tuple[type[Exception], ...],
-        was_not_done: Callable[[Any], bool],
+        was_not_executed: Callable[[Any], bool],
         is_unavailable: Callable[[Any], bool],
     ) -> None:
         """Send at most `at_once` requests at a time.
 
         The driver raises `service_error` for an error response and `lost_connection` if there is no response. For a
-        `service_error`, `was_not_done` returns whether the service has certainly not executed the request, and
+        `service_error`, `was_not_executed` returns whether the service has certainly not executed the request, and
         `is_unavailable` whether it failed and may have executed it.
         """
         self._free = Semaphore(at_once)
         self._service_error = service_error
         self._lost_connection = lost_connection
-        self._was_not_done = was_not_done
+        self._was_not_done = was_not_executed
         self._is_unavailable = is_unavailable
 
     async def send(self, ask: Callable[[], Awaitable[T]], deadline: float | None, *, repeatable: bool) -> T:
@@ -65,7 +65,7 @@ class Sender:
                     raise
 
 
-class UnderWay:
+class InFlightCalls:
     """The calls in flight in one event loop, which closing waits for."""
 
     __slots__ = ("_count", "_idle")
@@ -100,7 +100,7 @@ async def waited(attempt: int, deadline: float | None) -> bool:
     return True
 
 
-async def map_together(handle: Callable[[T], Awaitable[R]], things: Iterable[T], at_once: int) -> "list[R]":
+async def map_concurrently(handle: Callable[[T], Awaitable[R]], things: Iterable[T], at_once: int) -> "list[R]":
     """Call `handle` for each thing, at most `at_once` concurrently, and return the results in order.
 
     The first error cancels the other calls and is raised.

@@ -14,7 +14,7 @@ from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
-from key_value.aio.core.forks import AcrossForks, leave_to_parent, new_lock, yield_to_fork
+from key_value.aio.core.forks import ForkAware, leave_to_parent, new_lock, yield_to_fork
 from typing_extensions import TypeVarTuple, Unpack
 
 __all__ = ["Job", "Worker"]
@@ -74,7 +74,7 @@ class Job(Generic[R]):
             self._answer.set_exception(self.error)
 
 
-class Worker(AcrossForks, Generic[R]):
+class Worker(ForkAware, Generic[R]):
     """A thread with its own resource, such as a connection, that makes blocking calls in order.
 
     Sequential calls take about 90 µs each, mostly for waking two sleeping threads. Queued calls take 5 µs each, because

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from key_value.aio.core.forks import AcrossForks, leave_to_parent, new_lock
+from key_value.aio.core.forks import ForkAware, leave_to_parent, new_lock
 from key_value.aio.core.worker import Worker
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class SharedResource(AcrossForks, Generic[R]):
+class SharedResource(ForkAware, Generic[R]):
     """A reference-counted resource: the first user opens it, the last closes it. A forked child starts without one."""
 
     def __init__(self, open_resource: Callable[[], R], close_resource: Callable[[R], object]) -> None:

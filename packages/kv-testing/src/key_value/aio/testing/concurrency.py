@@ -5,7 +5,7 @@ import asyncio
 from key_value.aio.testing.contenders import ROUNDS, contend, prepare
 from key_value.aio.testing.contract import StoreContract, StoreT, cancel_after
 from key_value.aio.testing.running import closed_after, closing
-from key_value.aio.testing.selection import declares, helper, knob, needs
+from key_value.aio.testing.selection import declares, helper, needs, setting
 from key_value.aio.testing.tables import for_each
 from key_value.aio.testing.threads import in_threads
 
@@ -61,7 +61,7 @@ class ConcurrencyTests(StoreContract[StoreT]):
                 deletes = [one.delete("key") for one in (store, *others) for _ in range(4)]
                 assert sum(await asyncio.gather(*deletes)) == 1
 
-    @needs(declares("atomic_delete"), knob("any_event_loop"))
+    @needs(declares("atomic_delete"), setting("any_event_loop"))
     def test_one_of_the_deletes_of_several_threads_finds_the_entry(self, store: StoreT) -> None:
         keys = [f"key {number}" for number in range(20)]
         self.run(store.put_many(keys, [{"n": 1}] * len(keys)))

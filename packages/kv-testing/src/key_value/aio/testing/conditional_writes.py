@@ -6,7 +6,7 @@ from key_value.aio.protocols import AsyncPutIfAbsentProtocol, AsyncVersionedProt
 from key_value.aio.testing.contenders import ROUNDS, contend, contested_count, increment, prepare
 from key_value.aio.testing.contract import StoreContract, StoreT, ability
 from key_value.aio.testing.running import closed_after, closing
-from key_value.aio.testing.selection import helper, knob, needs
+from key_value.aio.testing.selection import helper, needs, setting
 from key_value.aio.testing.threads import in_threads
 from key_value.aio.testing.values import exact
 from key_value.aio.testing.versioned import conditional, version_of
@@ -33,7 +33,7 @@ class ConditionalWriteTests(StoreContract[StoreT], needs=(conditional,)):
             assert results.count(True) == 1
             assert await store.get("key") == {"n": results.index(True)}
 
-    @needs(AsyncPutIfAbsentProtocol, knob("any_event_loop"))
+    @needs(AsyncPutIfAbsentProtocol, setting("any_event_loop"))
     def test_one_of_several_threads_stores(self, store: StoreT) -> None:
         absent = ability(store, AsyncPutIfAbsentProtocol)
 
@@ -63,7 +63,7 @@ class ConditionalWriteTests(StoreContract[StoreT], needs=(conditional,)):
         )
         assert results.count(True) == 1
 
-    @needs(AsyncVersionedProtocol, knob("any_event_loop"))
+    @needs(AsyncVersionedProtocol, setting("any_event_loop"))
     def test_one_of_several_threads_deletes_a_version(self, store: StoreT) -> None:
         versioned = ability(store, AsyncVersionedProtocol)
         keys = [f"key {number}" for number in range(20)]
@@ -116,7 +116,7 @@ class ConditionalWriteTests(StoreContract[StoreT], needs=(conditional,)):
             await asyncio.gather(*(increment(one, self.increments) for one in objects for _ in range(each)))
             assert await store.get("counter") == {"count": len(objects) * each * self.increments}
 
-    @needs(AsyncVersionedProtocol, knob("any_event_loop"))
+    @needs(AsyncVersionedProtocol, setting("any_event_loop"))
     def test_increments_of_several_threads_add_up(self, store: StoreT) -> None:
         async def work(_: int) -> None:
             await asyncio.gather(*(increment(store, self.increments) for _ in range(2)))

@@ -11,7 +11,7 @@ import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.protocols import AsyncKeyValue
 from key_value.aio.testing.contract import StoreContract, StoreT
-from key_value.aio.testing.selection import helper, knob, needs
+from key_value.aio.testing.selection import helper, needs, setting
 from key_value.aio.testing.tables import Decorator, for_each
 
 __all__ = ["CorruptionTests"]
@@ -83,7 +83,7 @@ class CorruptionTests(StoreContract[StoreT]):
             await read(store, key)
         assert "hunter2" not in str(corruption.value)
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     @for_each("envelope", NOT_ENTRIES)
     @each_read
     async def test_an_object_that_is_not_an_entry_is_corrupt(
@@ -134,13 +134,13 @@ class CorruptionTests(StoreContract[StoreT]):
             await store.get("key", collection="shelf")
         assert _as_bytes(await self.read_stored(store, "shelf", "key")) == b"not JSON"
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     async def test_the_entry_of_another_key_is_never_returned(self, store: StoreT) -> None:
         await self._corrupt(store, b'{"version": 1, "key": "other", "collection": "shelf", "value": {"a": 1}}')
         with suppress(DeserializationError):
             assert await store.get("key", collection="shelf") is None
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     async def test_the_entry_of_another_collection_is_never_returned(self, store: StoreT) -> None:
         await self._corrupt(store, b'{"version": 1, "key": "key", "collection": "other", "value": {"a": 1}}')
         with suppress(DeserializationError):
@@ -155,17 +155,17 @@ class CorruptionTests(StoreContract[StoreT]):
         assert isnan(found["number"])
         assert found["limit"] == float("inf")
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     async def test_a_value_stored_as_a_string_that_holds_the_object_is_readable(self, store: StoreT) -> None:
         await self._corrupt(store, json.dumps({"version": 1, "value": '{"a": [1, 2]}'}).encode())
         assert await store.get("key", collection="shelf") == {"a": [1, 2]}
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     async def test_an_entry_without_version_is_of_version_1(self, store: StoreT) -> None:
         await self._corrupt(store, b'{"value": {"a": 3}}')
         assert await store.ttl("key", collection="shelf") == ({"a": 3}, None)
 
-    @needs(helper("corrupt_stored"), knob("stores_envelopes"))
+    @needs(helper("corrupt_stored"), setting("stores_envelopes"))
     async def test_the_dates_of_an_entry_may_end_in_z(self, store: StoreT) -> None:
         await self._corrupt(store, b'{"version": 1, "value": {"a": 3}, "expires_at": "2001-01-01T00:00:00Z"}')
         assert await store.get("key", collection="shelf") is None

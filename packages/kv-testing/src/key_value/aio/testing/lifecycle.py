@@ -12,7 +12,7 @@ from key_value.aio.stores.base import BaseStore
 from key_value.aio.testing.calls import READS, WRITES
 from key_value.aio.testing.contract import StoreContract, StoreT, ability, capabilities_of, method
 from key_value.aio.testing.running import closed_after, closing
-from key_value.aio.testing.selection import declares, helper, knob, needs, no_knob
+from key_value.aio.testing.selection import declares, helper, needs, no_setting, setting
 from key_value.aio.testing.threads import in_threads
 
 __all__ = ["LifecycleTests"]
@@ -111,14 +111,14 @@ class LifecycleTests(StoreContract[StoreT]):
         await close()
         await close()
 
-    @needs(knob("reopens"))
+    @needs(setting("reopens"))
     async def test_a_closed_store_finds_its_entries_at_the_next_use(self, store: StoreT) -> None:
         close = method(store, "close")
         await store.put("key", {"a": 1})
         await close()
         assert await store.get("key") in ([{"a": 1}] if capabilities_of(store).durable else [{"a": 1}, None])
 
-    @needs(knob("reopens"))
+    @needs(setting("reopens"))
     async def test_a_reopened_store_is_usable(self, store: StoreT) -> None:
         close = method(store, "close")
         for number in range(3):
@@ -126,7 +126,7 @@ class LifecycleTests(StoreContract[StoreT]):
             assert await store.get("key") == {"n": number}
             await close()
 
-    @needs(no_knob("reopens"))
+    @needs(no_setting("reopens"))
     async def test_a_store_that_does_not_reopen_refuses_every_use(self, store: StoreT) -> None:
         await store.put("key", {"a": 1}, collection="shelf")
         await method(store, "close")()
@@ -166,21 +166,21 @@ class LifecycleTests(StoreContract[StoreT]):
         await store.put("key", {"n": 3})
         assert await store.get_many(["key", "other"]) == [{"n": 3}, {"n": 2}]
 
-    @needs(knob("any_event_loop"))
+    @needs(setting("any_event_loop"))
     def test_one_event_loop_after_another_uses_the_store(self, store: StoreT) -> None:
         self.run(store.put("key", {"n": 1}))
         assert self.run(store.get("key")) == {"n": 1}
         self.run(store.put("key", {"n": 2}))
         assert self.run(closed_after(store, store.get("key"))) == {"n": 2}
 
-    @needs(knob("any_event_loop"), knob("reopens"))
+    @needs(setting("any_event_loop"), setting("reopens"))
     def test_a_store_closed_in_one_event_loop_opens_in_another(self, store: StoreT) -> None:
         method(store, "close")
         self.run(closed_after(store, store.put("key", {"n": 1})))
         self.run(store.put("key", {"n": 2}))
         assert self.run(closed_after(store, store.get("key"))) == {"n": 2}
 
-    @needs(knob("any_event_loop"))
+    @needs(setting("any_event_loop"))
     def test_event_loops_of_several_threads_use_the_store_at_once(self, store: StoreT) -> None:
         async def work(thread: int) -> list[dict[str, Any] | None]:
             keys = [f"key {thread} {number}" for number in range(50)]
@@ -223,7 +223,7 @@ class LifecycleTests(StoreContract[StoreT]):
         assert not hasattr(type(store), "__len__")
         assert not hasattr(type(store), "__bool__")
 
-    @needs(knob("secrets"))
+    @needs(setting("secrets"))
     async def test_a_repr_shows_no_secret(self, store: StoreT) -> None:
         assert [secret for secret in self.secrets if secret in repr(store)] == []
         await store.put("key", {"a": 1})

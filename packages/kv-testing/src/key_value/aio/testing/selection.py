@@ -17,10 +17,10 @@ __all__ = [
     "expecting",
     "helper",
     "implements",
-    "knob",
     "needs",
-    "no_knob",
+    "no_setting",
     "select_tests",
+    "setting",
     "store_class_of",
 ]
 
@@ -75,7 +75,7 @@ def helper(name: str) -> Need:
     return Need(f"{name}() to be overridden", is_met)
 
 
-def knob(name: str) -> Need:
+def setting(name: str) -> Need:
     """Return the need for a class attribute that is true."""
 
     def is_met(tests: type[Any], _: Any) -> bool:
@@ -84,7 +84,7 @@ def knob(name: str) -> Need:
     return Need(f"{name} to be set in the test class", is_met)
 
 
-def no_knob(name: str) -> Need:
+def no_setting(name: str) -> Need:
     """Return the need for a class attribute that is false."""
 
     def is_met(tests: type[Any], _: Any) -> bool:

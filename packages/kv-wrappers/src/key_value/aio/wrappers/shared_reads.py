@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from key_value.aio.core import clock
-from key_value.aio.core.forks import AcrossForks, new_lock
+from key_value.aio.core.forks import ForkAware, new_lock
 from key_value.aio.errors import KeyValueOperationError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SharedRead:
 _JoinedReads = list[tuple[SharedRead, "Future[None]"]]
 
 
-class SharedReads(AcrossForks):
+class SharedReads(ForkAware):
     """At most one read of a key at a time, across all event loops.
 
     Cancelling a caller does not affect the others; the read is cancelled with its last caller. If the event loop of a

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.entry import live_entry
-from key_value.aio.core.forks import ParentsAlone
+from key_value.aio.core.forks import ForkGuard
 from key_value.aio.core.marks import digest
 from key_value.aio.core.numbers import checked_count, checked_timeout, scaled_timeout
 from key_value.aio.core.type_checks import warn_types
@@ -114,7 +114,7 @@ class AerospikeStore(
 
             resource = SharedResource(open_records, Records.close)
         else:
-            alone = ParentsAlone("a client of Aerospike")
+            alone = ForkGuard("a client of Aerospike")
             # Its thread and connections belong to this process, even before the first call.
             alone.use()
 

@@ -18,7 +18,7 @@ __all__ = [
     "is_conflict",
     "is_unavailable",
     "translate_error",
-    "was_not_done",
+    "was_not_executed",
 ]
 
 _CODE = re.compile(r"[A-Za-z]{1,80}")
@@ -106,7 +106,7 @@ def is_conflict(error: ErrorResponseError) -> bool:
     return error.status == _CONFLICT and error.code != _BEING_DELETED
 
 
-def was_not_done(error: ErrorResponseError) -> bool:
+def was_not_executed(error: ErrorResponseError) -> bool:
     return error.status == _TOO_MANY_REQUESTS or error.code in _NOT_DONE
 
 
@@ -119,7 +119,7 @@ def _meaning(error: Any) -> Meaning:
         return _MEANINGS[error.code]
     if error.status in (_UNAUTHORIZED, _FORBIDDEN):
         return StoreSetupError, f"the credential was rejected (status {error.status})"
-    if was_not_done(error):
+    if was_not_executed(error):
         return StoreConnectionError, f"the service limits the rate of requests (status {error.status})"
     if is_unavailable(error):
         return StoreConnectionError, f"the service responded with status {error.status}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from key_value.aio.core.batches import in_batches
 from key_value.aio.core.clients import GivenClient, LoopClient
 from key_value.aio.core.numbers import scaled_timeout
-from key_value.aio.core.requests import Sender, UnderWay, map_together
+from key_value.aio.core.requests import InFlightCalls, Sender, map_concurrently
 from key_value.aio.stores.azure_tables.entities import Entity, stored_names, transaction_size
 from key_value.aio.stores.azure_tables.errors import (
     ErrorResponseError,
@@ -20,7 +20,7 @@ from key_value.aio.stores.azure_tables.errors import (
     is_conflict,
     is_unavailable,
     translate_error,
-    was_not_done,
+    was_not_executed,
 )
 
 if sys.version_info >= (3, 11):
@@ -61,7 +61,7 @@ class Table:
 
     def __init__(self, opened: LoopClient | GivenClient, *, requests: int, seconds: float | None) -> None:
         self._opened = opened
-        self._in_flight = UnderWay()
+        self._in_flight = InFlightCalls()
         self.is_closed: bool = False
         self.requests = requests
         self._seconds = seconds
@@ -69,7 +69,7 @@ class Table:
             requests,
             service_error=ErrorResponseError,
             lost_connection=NoResponseError,
-            was_not_done=was_not_done,
+            was_not_executed=was_not_executed,
             is_unavailable=is_unavailable,
         )
 
@@ -187,7 +187,7 @@ class Requests:
         return await self.send(ask)
 
     async def each(self, handle: Callable[[T], Awaitable[R]], things: Iterable[T]) -> "list[R]":
-        return await map_together(handle, things, self._table.requests)
+        return await map_concurrently(handle, things, self._table.requests)
 
     async def create_table(self) -> None:
         """Create the table if it does not exist."""

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from key_value.aio.core.clients import check_client
 from key_value.aio.core.directories import make_directories
-from key_value.aio.core.forks import ParentsAlone
+from key_value.aio.core.forks import ForkGuard
 from key_value.aio.core.open_files import OpenFile
 from key_value.aio.errors import BaseKeyValueError, KeyValueStoreError, StoreConnectionError, StoreSetupError
 
@@ -43,7 +43,7 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-class _Process(ParentsAlone):
+class _Process(ForkGuard):
     """chDB starts threads when imported. A forked child does not have them, and its calls would wait forever."""
 
     def before_fork(self) -> None:

@@ -15,7 +15,7 @@ __all__ = [
     "DocumentsError",
     "IncompleteResponseError",
     "UnexpectedResponseError",
-    "lost_reason",
+    "connection_loss_reason",
     "meaning_of",
     "raise_refused",
 ]
@@ -109,7 +109,7 @@ def _meaning_of_documents(error: DocumentsError) -> Meaning:
     return kind, f"{error}: {reason}" if error.asked > 1 else str(reason)
 
 
-def lost_reason(error: BaseException) -> str:
+def connection_loss_reason(error: BaseException) -> str:
     """Return the operating system's reason for a lost connection."""
     reason = reason_of(error)
     return "the connection was lost" if reason == type(error).__qualname__ else reason

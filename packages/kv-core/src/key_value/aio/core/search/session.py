@@ -10,7 +10,7 @@ from typing import Any, cast
 from key_value.aio.core.clients import GivenClient, LoopClient
 from key_value.aio.core.codec import load_object
 from key_value.aio.core.numbers import scaled_timeout
-from key_value.aio.core.requests import UnderWay, waited
+from key_value.aio.core.requests import InFlightCalls, waited
 from key_value.aio.core.search.driver import ClientOptions, Request, SearchDriver
 from key_value.aio.core.search.errors import IncompleteResponseError, UnexpectedResponseError
 from key_value.aio.errors import DeserializationError
@@ -43,7 +43,7 @@ class SearchSession:
         self._load_driver = load_driver
         self._client = client
         self._seconds = seconds
-        self._in_flight = UnderWay()
+        self._in_flight = InFlightCalls()
 
     @cached_property
     def driver(self) -> SearchDriver:

@@ -21,7 +21,7 @@ class BaseScanStore(BaseStore, AsyncScanProtocol, AsyncEnumerateKeysProtocol):
     scan_repeats: ClassVar[bool] = False
     """Whether a scan can return a key twice, so that `keys` must track the keys it has returned."""
 
-    keys_at_once: ClassVar[int] = _PAGE_SIZE
+    keys_page_size: ClassVar[int] = _PAGE_SIZE
     """The page size that `keys` uses. Raise it if each page reads the whole collection."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class BaseScanStore(BaseStore, AsyncScanProtocol, AsyncEnumerateKeysProtocol):
         if checked_limit(limit) == 0:
             return []
         await self._prepare(stored_collection)
-        size = self.keys_at_once if limit is None else min(limit, self.keys_at_once)
+        size = self.keys_page_size if limit is None else min(limit, self.keys_page_size)
         position = None
         keys: list[str] = []
         seen: set[str] = set()

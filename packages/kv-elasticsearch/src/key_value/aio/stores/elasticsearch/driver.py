@@ -8,7 +8,7 @@ from typing import Any
 from elastic_transport import AiohttpHttpNode, JsonSerializer, NdjsonSerializer, Serializer
 from key_value.aio.core.driver_errors import DriverErrors
 from key_value.aio.core.search.driver import ClientOptions, Refusal, Request
-from key_value.aio.core.search.errors import SEARCH_ERRORS, lost_reason, meaning_of
+from key_value.aio.core.search.errors import SEARCH_ERRORS, connection_loss_reason, meaning_of
 from key_value.aio.errors import StoreConnectionError, StoreSetupError, StoreTimeoutError
 
 from elasticsearch import ApiError, AsyncElasticsearch, exceptions
@@ -92,7 +92,7 @@ DRIVER = _ElasticsearchDriver()
 DRIVER_ERRORS: DriverErrors = {
     **SEARCH_ERRORS,
     exceptions.ApiError: lambda error: meaning_of(DRIVER.refusal(error)),
-    exceptions.TransportError: (StoreConnectionError, lost_reason),
+    exceptions.TransportError: (StoreConnectionError, connection_loss_reason),
     exceptions.ConnectionTimeout: (StoreTimeoutError, "the limit `timeout` was reached"),
     exceptions.SerializationError: (StoreSetupError, "the server is not Elasticsearch"),
     exceptions.UnsupportedProductError: (StoreSetupError, "the server is not Elasticsearch"),

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from key_value.aio.core.driver_errors import DriverErrors, LateErrors
+from key_value.aio.core.driver_errors import DriverErrors, LazyDriverErrors
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.search.documents import FlattenedField
 from key_value.aio.core.search.driver import SearchDriver
@@ -33,7 +33,7 @@ class ElasticsearchStore(BaseSearchStore):
     Reads see every acknowledged write. Listing refreshes the index first unless `refresh` says otherwise.
     """
 
-    driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.elasticsearch.driver")
+    driver_errors: ClassVar[DriverErrors] = LazyDriverErrors("key_value.aio.stores.elasticsearch.driver")
     # The default `depth_limit` of the field type.
     field: ClassVar[FlattenedField] = FlattenedField("flattened", "flattened", depth=20)
     client_option: ClassVar[str] = "elasticsearch_client"

@@ -12,8 +12,8 @@ import grpc.aio
 from google.auth import credentials as google_credentials
 from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
-from key_value.aio.core.forks import ParentsAlone
-from key_value.aio.core.requests import UnderWay
+from key_value.aio.core.forks import ForkGuard
+from key_value.aio.core.requests import InFlightCalls
 from key_value.aio.errors import StoreSetupError
 from key_value.aio.stores.firestore.access import Access
 
@@ -43,7 +43,7 @@ _credentials: Any = google_credentials
 _Transport: Any = FirestoreGrpcAsyncIOTransport
 
 # A child of a process that has used gRPC hangs or crashes with SIGSEGV, as measured with grpcio 1.85.
-_grpc = ParentsAlone("gRPC")
+_grpc = ForkGuard("gRPC")
 
 
 class Channel:
@@ -57,7 +57,7 @@ class Channel:
         self.last_response_at: float = 0.0
         """The time of the last response, or of opening, in event loop time."""
         self.is_closed: bool = False
-        self._in_flight = UnderWay()
+        self._in_flight = InFlightCalls()
 
     def open(self) -> None:
         """Open the channel in the running loop. Raises StoreSetupError in a child of a process that has used gRPC."""

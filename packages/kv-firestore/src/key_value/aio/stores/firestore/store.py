@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from key_value.aio.core import clock
 from key_value.aio.core.batches import in_batches
 from key_value.aio.core.clients import LoopClient, check_client
-from key_value.aio.core.driver_errors import DriverErrors, LateErrors
+from key_value.aio.core.driver_errors import DriverErrors, LazyDriverErrors
 from key_value.aio.core.lifecycle import PerLoop
 from key_value.aio.core.numbers import checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
@@ -79,8 +79,8 @@ class FirestoreStore(
     Reads are strongly consistent. With a TTL policy on the field `ttl`, Firestore removes expired entries.
     """
 
-    keys_at_once: ClassVar[int] = _MAX_PAGE_DOCUMENTS
-    driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.firestore.errors")
+    keys_page_size: ClassVar[int] = _MAX_PAGE_DOCUMENTS
+    driver_errors: ClassVar[DriverErrors] = LazyDriverErrors("key_value.aio.stores.firestore.errors")
     capabilities: Capabilities = Capabilities(
         durable=True, max_value_bytes=MAX_DOCUMENT_BYTES, atomic_delete=True, conditional_writes=True
     )

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiomcache.exceptions import ClientException
-from key_value.aio.core.forks import AcrossForks, sever
+from key_value.aio.core.forks import ForkAware, sever
 
 __all__ = ["CLOSING_SECONDS", "Answers", "Connection", "Lines", "TooManyConnectionsError", "Values"]
 
@@ -97,7 +97,7 @@ class Values(Answers):
         return position, True
 
 
-class Connection(AcrossForks, asyncio.Protocol):
+class Connection(ForkAware, asyncio.Protocol):
     """Sends the commands of one event loop iteration together, and receives the answers in the same order.
 
     The answers of cancelled or timed-out callers are discarded when they arrive.

@@ -5,9 +5,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import pymongo
-from key_value.aio.core.forks import AcrossForks, leave_to_parent, sever
+from key_value.aio.core.forks import ForkAware, leave_to_parent, sever
 from key_value.aio.core.numbers import scaled_timeout
-from key_value.aio.core.requests import UnderWay
+from key_value.aio.core.requests import InFlightCalls
 from key_value.aio.stores.mongodb.documents import DECODED, UNDECODED, Document
 from key_value.aio.stores.mongodb.errors import ForeignLoopError, RefusedWriteError
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, UpdateOne
@@ -40,7 +40,7 @@ _EXPIRY_WARNING = (
 _TEMPORARY_CODES = frozenset({18, 91, 189, 10107, 11600, 11602, 13435, 13436})
 
 
-class Session(AcrossForks):
+class Session(ForkAware):
     """A client in its event loop."""
 
     def __init__(self, client: "AsyncMongoClient[Any]", database: str, seconds: float | None, *, owned: bool) -> None:
@@ -50,7 +50,7 @@ class Session(AcrossForks):
         self._seconds = seconds
         self._owned = owned
         self._collections: dict[str, Any] = {}
-        self._in_flight = UnderWay()
+        self._in_flight = InFlightCalls()
 
     async def close(self) -> None:
         """Close the client after the calls in flight, or after 5 s. The caller closes a client that it passed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from key_value.aio.core.driver_errors import DriverErrors
 from key_value.aio.core.search.driver import ClientOptions, Refusal, Request
-from key_value.aio.core.search.errors import SEARCH_ERRORS, lost_reason, meaning_of
+from key_value.aio.core.search.errors import SEARCH_ERRORS, connection_loss_reason, meaning_of
 from key_value.aio.errors import StoreConnectionError, StoreSetupError, StoreTimeoutError
 from opensearchpy import AsyncOpenSearch, JSONSerializer, exceptions
 
@@ -74,7 +74,7 @@ DRIVER = _OpenSearchDriver()
 DRIVER_ERRORS: DriverErrors = {
     **SEARCH_ERRORS,
     exceptions.TransportError: lambda error: meaning_of(DRIVER.refusal(error)),
-    exceptions.ConnectionError: (StoreConnectionError, lost_reason),
+    exceptions.ConnectionError: (StoreConnectionError, connection_loss_reason),
     exceptions.ConnectionTimeout: (StoreTimeoutError, "the limit `timeout` was reached"),
     exceptions.SerializationError: (StoreSetupError, "the server is not OpenSearch"),
     exceptions.ImproperlyConfigured: (StoreSetupError, "opensearch-py does not take these options"),

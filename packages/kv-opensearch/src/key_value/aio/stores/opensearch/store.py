@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from key_value.aio.core.driver_errors import DriverErrors, LateErrors
+from key_value.aio.core.driver_errors import DriverErrors, LazyDriverErrors
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.search.documents import FlattenedField
 from key_value.aio.core.search.driver import SearchDriver
@@ -33,7 +33,7 @@ class OpenSearchStore(BaseSearchStore):
     Reads see every acknowledged write. Listing refreshes the index first unless `refresh` says otherwise.
     """
 
-    driver_errors: ClassVar[DriverErrors] = LateErrors("key_value.aio.stores.opensearch.driver")
+    driver_errors: ClassVar[DriverErrors] = LazyDriverErrors("key_value.aio.stores.opensearch.driver")
     # A few hundred levels more crash the server in its parser.
     field: ClassVar[FlattenedField] = FlattenedField("flat", "flat_object", depth=100)
     client_option: ClassVar[str] = "opensearch_client"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from hiredis import ProtocolError, Reader
-from key_value.aio.core.forks import AcrossForks, sever
+from key_value.aio.core.forks import ForkAware, sever
 from key_value.aio.stores.redis.transports import close_without_loop, shut_down
 
 __all__ = ["LARGE_BYTES", "Call", "Connection", "ConnectionLostError", "DeadlineError", "Owner"]
@@ -42,7 +42,7 @@ class Owner(Protocol):
     def on_lost(self) -> None: ...
 
 
-class Connection(AcrossForks, asyncio.Protocol):
+class Connection(ForkAware, asyncio.Protocol):
     """Replies arrive in the order of the commands, so each belongs to the oldest call in flight.
 
     A cancelled call keeps its place until its answer arrives, which is discarded.

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from key_value.aio.core.clients import check_client
 from key_value.aio.core.driver_errors import DriverErrors, Meaning, reason_of
-from key_value.aio.core.forks import AcrossForks, sever
+from key_value.aio.core.forks import ForkAware, sever
 from key_value.aio.core.resp.positions import UnservedSlotError
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
 from key_value.aio.stores.redis.connection import Connection, ConnectionLostError, DeadlineError, Owner
@@ -64,7 +64,7 @@ _SENTINEL_TIMEOUT_SECONDS = 0.5
 _parse_error = cast("Callable[[str], Exception]", cast("Any", DefaultParser).parse_error)
 
 
-class _Opening(AcrossForks):
+class _Opening(ForkAware):
     """The connections that redis-py is opening. After a fork, the child leaves them to its parent."""
 
     def __init__(self) -> None:

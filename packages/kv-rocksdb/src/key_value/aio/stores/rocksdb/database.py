@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from key_value.aio.core.directories import make_directories
 from key_value.aio.core.driver_errors import DriverErrors
-from key_value.aio.core.forks import ParentsAlone
+from key_value.aio.core.forks import ForkGuard
 from key_value.aio.core.worker import Job
 from key_value.aio.errors import (
     DeserializationError,
@@ -39,7 +39,7 @@ removed, so that `dict.setdefault` is enough for concurrent threads to get the s
 """
 
 # RocksDB's flush threads outlive the last database. A forked child does not have them, and would wait for them forever.
-_rocksdb = ParentsAlone("RocksDB")
+_rocksdb = ForkGuard("RocksDB")
 
 PAGE_ENTRIES = 500
 _PAGE_BYTES = 4_000_000

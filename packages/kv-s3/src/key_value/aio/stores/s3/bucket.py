@@ -13,7 +13,7 @@ from key_value.aio.core.aws.requests import aws_sender
 from key_value.aio.core.clients import ClientGetter
 from key_value.aio.core.driver_errors import DriverErrors
 from key_value.aio.core.numbers import scaled_timeout
-from key_value.aio.core.requests import Sender, map_together
+from key_value.aio.core.requests import Sender, map_concurrently
 from key_value.aio.errors import (
     DeserializationError,
     KeyValueStoreError,
@@ -303,7 +303,7 @@ class Requests:
 
         The first error cancels the others.
         """
-        return await map_together(handle, things, self._bucket.requests)
+        return await map_concurrently(handle, things, self._bucket.requests)
 
 
 def _was_not_done(error: Exception) -> bool:

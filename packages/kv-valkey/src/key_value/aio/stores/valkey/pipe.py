@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop
 from typing import Any
 
 from glide import glide_client
-from key_value.aio.core.forks import AcrossForks
+from key_value.aio.core.forks import ForkAware
 
 __all__ = ["ensure_reader"]
 
@@ -36,7 +36,7 @@ def _take_over(reader: AbstractEventLoop, loop: AbstractEventLoop) -> None:
         _driver._async_pipe_loop = loop  # noqa: SLF001
 
 
-class _Pipe(AcrossForks):
+class _Pipe(ForkAware):
     def after_fork_in_child(self) -> None:
         """Leave the pipe to the parent, so that the driver creates a new one."""
         _driver._async_pipe_lock = threading.Lock()  # noqa: SLF001 — a thread of the parent may hold it

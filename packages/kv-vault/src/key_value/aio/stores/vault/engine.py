@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from key_value.aio.core.clients import ClientGetter
 from key_value.aio.core.numbers import scaled_timeout
-from key_value.aio.core.requests import Sender, map_together
+from key_value.aio.core.requests import Sender, map_concurrently
 from key_value.aio.errors import DeserializationError, StoreSetupError
-from key_value.aio.stores.vault.errors import AnswerError, is_unavailable, was_not_done
+from key_value.aio.stores.vault.errors import AnswerError, is_unavailable, was_not_executed
 from key_value.aio.stores.vault.transports import Answer, TransportError
 
 if sys.version_info >= (3, 11):
@@ -70,7 +70,7 @@ class Engine:
             requests,
             service_error=AnswerError,
             lost_connection=TransportError,
-            was_not_done=was_not_done,
+            was_not_executed=was_not_executed,
             is_unavailable=is_unavailable,
         )
 
@@ -145,7 +145,7 @@ class Requests:
 
         The first error cancels the others.
         """
-        return await map_together(handle, things, self._engine.requests)
+        return await map_concurrently(handle, things, self._engine.requests)
 
     def _not_version_2(self) -> StoreSetupError:
         message = f"the secrets engine at {self._engine.mount_point} is not KV version 2"

@@ -7,7 +7,7 @@ from key_value.aio.core.driver_errors import DriverErrors, Meaning, reason_of
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError, StoreTimeoutError
 from key_value.aio.stores.vault.transports import Answer, TransportError
 
-__all__ = ["DRIVER_ERRORS", "AnswerError", "is_unavailable", "was_not_done"]
+__all__ = ["DRIVER_ERRORS", "AnswerError", "is_unavailable", "was_not_executed"]
 
 _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _METHOD_NOT_ALLOWED, _TOO_LARGE = 400, 403, 404, 405, 413
 _NOT_YET_REPLICATED, _RATE_LIMITED = 412, 429
@@ -25,7 +25,7 @@ class AnswerError(Exception):
         self.is_token_valid: bool = True
 
 
-def was_not_done(error: AnswerError) -> bool:
+def was_not_executed(error: AnswerError) -> bool:
     return error.answer.status in (_NOT_YET_REPLICATED, _RATE_LIMITED) or _is_upgrading(error)
 
 
