@@ -65,16 +65,16 @@ class ChDBStore(
         seed: SEED_DATA_TYPE | None = None,
         auto_create: bool = True,
     ) -> None:
-        """Take a session of chDB or the path of a directory; without either the database vanishes with `close()`.
+        """Create a store from a chDB session or the path of a directory. By default `close()` drops the database.
 
-        The caller may keep using the session, and closes it: the store opens one beside it, in its current database. A
-        process can have one directory open at a time. A missing table is created, unless `auto_create` is False.
-        `seed`, collection → key → value, is stored when the store is first opened. `database_path` is another name of
-        `path`.
+        The store opens its own session in the current database of `session`; the caller may keep using `session`, and
+        closes it. A process can have only one directory open at a time. A missing table is created unless `auto_create`
+        is False. `seed`, a mapping collection → key → value, is stored when the store is first opened. `database_path`
+        is an alias of `path`.
 
-        Raises ValueError for both a session and a path, for a path with a question mark, and for a table_name that is
-        not made of letters, digits and underscores; StoreSetupError for a session that has been closed, TypeError for
-        what is none.
+        Raises ValueError for both a session and a path, for a path with a question mark, and for a table_name with
+        other characters than letters, digits and underscores; StoreSetupError for a session that has been closed;
+        TypeError for a session of another type.
         """
         location = only_path(path=path, database_path=database_path)
         if session is not None and location is not None:

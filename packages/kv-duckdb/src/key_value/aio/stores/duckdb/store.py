@@ -68,13 +68,13 @@ class DuckDBStore(
         seed: SEED_DATA_TYPE | None = None,
         auto_create: bool = True,
     ) -> None:
-        """Take a connection or the path of a file; without either, or with ":memory:", the database is in memory.
+        """Create a store from a connection or the path of a file. By default the database is in memory.
 
-        The caller may keep using the connection, and closes it: the store opens a cursor of it. A missing table is
-        created, unless `auto_create` is False. `seed`, collection → key → value, is stored when the store is first
-        opened. `database_path` is another name of `path`.
+        The store uses a cursor of `connection`; the caller may keep using the connection, and closes it. `path` may
+        also be ":memory:". A missing table is created unless `auto_create` is False. `seed`, a mapping collection → key
+        → value, is stored when the store is first opened. `database_path` is an alias of `path`.
 
-        Raises ValueError for both a connection and a path, and for a table_name that is not made of letters,
+        Raises ValueError for both a connection and a path, and for a table_name with other characters than letters,
         digits and underscores.
         """
         location = only_path(path=path, database_path=database_path)
