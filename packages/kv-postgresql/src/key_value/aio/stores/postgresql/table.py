@@ -114,8 +114,8 @@ class Table:
         parts = name.split(".")
         if len(parts) > 2 or not all(map(_IDENTIFIER.fullmatch, parts)):  # noqa: PLR2004 — schema and table
             message = (
-                "table_name must consist of ASCII letters, digits and underscores, with up to 63 characters and not "
-                f"beginning with a digit, or of two such names as in schema.table; not {name!r:.80}"
+                "table_name must be a name of up to 63 ASCII letters, digits and underscores that does not begin with "
+                f"a digit, or two such names as in schema.table, not {name!r:.80}"
             )
             raise ValueError(message)
         self.name = name
