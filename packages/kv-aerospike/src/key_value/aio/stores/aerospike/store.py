@@ -52,7 +52,7 @@ _CLOSING_SECONDS = 5.0
 class AerospikeStore(
     BaseScanStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseVersionedStore
 ):
-    """A store on one set of Aerospike, with native expiry in seconds and one request per batch and server.
+    """Entries in an Aerospike set, with native expiry in seconds. Each batch is one request per server.
 
     The C client blocks, so its calls run in threads.
     """

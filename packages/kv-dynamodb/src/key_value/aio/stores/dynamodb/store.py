@@ -67,7 +67,7 @@ _NAMES_AND_VALUE = (COLLECTION, KEY, VALUE)
 class DynamoDBStore(
     BaseScanStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseVersionedStore
 ):
-    """A store on one table of Amazon DynamoDB, with native expiry in seconds and batches of 100 reads or 25 writes.
+    """Entries in an Amazon DynamoDB table, with native expiry in seconds, in batches of 100 reads or 25 writes.
 
     Reads are strongly consistent by default. The table is created at the first use.
     """

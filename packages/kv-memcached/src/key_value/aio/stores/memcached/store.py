@@ -45,7 +45,7 @@ _MAX_UNIX_TIME = 2**31 - 1
 
 
 class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
-    """A store on Memcached, which evicts the least recently used entries when full; one round trip per batch."""
+    """Entries in Memcached, which evicts the least recently used when full. Each batch is one round trip."""
 
     driver_errors = DRIVER_ERRORS
 

@@ -72,7 +72,7 @@ class PostgreSQLStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """A store on one table of a PostgreSQL database, with one statement per operation or batch."""
+    """Entries in a table of a PostgreSQL database. Each operation and batch is one statement."""
 
     driver_errors = DRIVER_ERRORS
     driver_reads_query = True

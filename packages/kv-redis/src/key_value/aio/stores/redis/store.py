@@ -37,7 +37,7 @@ __all__ = ["RedisStore"]
 
 
 class RedisStore(BaseRespStore):
-    """A store on Redis, with native expiry in milliseconds and one round trip per operation or batch.
+    """Entries in Redis, with native expiry in milliseconds. Each operation and batch is one round trip.
 
     In a cluster, a batch takes one round trip to each node that holds some of its keys, and is not atomic.
     """

@@ -52,7 +52,7 @@ class S3Store(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """A store on a bucket of Amazon S3 or an S3-compatible server, with one object per entry.
+    """Entries in a bucket of Amazon S3 or an S3-compatible server, one object each.
 
     A batch sends up to `max_connections` requests at once. The bucket is created at the first use.
     """

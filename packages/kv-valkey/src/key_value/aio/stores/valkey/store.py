@@ -34,7 +34,7 @@ __all__ = ["ValkeyStore"]
 
 
 class ValkeyStore(BaseRespStore):
-    """A store on Valkey, with native expiry in milliseconds and one round trip per operation or batch.
+    """Entries in Valkey, with native expiry in milliseconds. Each operation and batch is one round trip.
 
     In a cluster, a batch takes one round trip to each node that holds some of its keys, and is not atomic.
     """

@@ -58,7 +58,7 @@ class VaultStore(
     BaseCullStore,
     BaseVersionedStore,
 ):
-    """A store on a KV version 2 secrets engine of HashiCorp Vault or OpenBao, with one secret per entry.
+    """Entries in a KV version 2 secrets engine of HashiCorp Vault or OpenBao, one secret each.
 
     Vault has no batch requests: a batch sends up to `max_connections` requests at once.
     """
