@@ -52,6 +52,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "hosts": ({"url": "postgresql://u:hunter2@a:1,b:2/app"}, "postgresql://a:1,b:2/app"),
     "socket": ({"url": "postgresql:///app?host=/run/postgresql&user=u"}, "postgresql:///run/postgresql/app"),
     "IPv6": ({"url": "postgresql://u:hunter2@[::1]:7000/app"}, "postgresql://[::1]:7000/app"),
+    "IPv6 host": ({"host": "::1", "user": "user"}, "postgresql://[::1]:5432/postgres"),
     "options": ({"host": "example.com", "user": "user", "password": SECRET}, "postgresql://example.com:5432/postgres"),
 }
 

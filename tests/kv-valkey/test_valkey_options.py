@@ -56,7 +56,7 @@ async def failure_of(store: ValkeyStore, kind: type[Exception], reason: str) -> 
         ("valkey://db.example.com", "valkey://db.example.com:6379/0"),
         ("valkey://db.example.com:6380/3", "valkey://db.example.com:6380/3"),
         ("valkeys://ada:hunter2@db.example.com/", "valkeys://db.example.com:6379/0"),
-        ("valkey://:hunter2@[::1]:6380/1?timeout=2&cluster=true", "valkey://::1:6380/1"),
+        ("valkey://:hunter2@[::1]:6380/1?timeout=2&cluster=true", "valkey://[::1]:6380/1"),
         ("valkey://db?ssl_ca_certs=/tmp/authority.pem", "valkeys://db:6379/0"),
     ],
 )

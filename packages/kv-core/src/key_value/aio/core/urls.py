@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-__all__ = ["StoreURL", "http_parts", "parse_url", "redacted", "store_options"]
+__all__ = ["StoreURL", "host_and_port", "http_parts", "parse_url", "redacted", "store_options"]
 
 _HIDDEN = "***"
 
@@ -17,6 +17,11 @@ _HIDDEN = "***"
 _AMBIGUOUS = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def host_and_port(host: str, port: int | str) -> str:
+    """Return `host:port`, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class StoreURL(NamedTuple):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from key_value.aio.core.urls import StoreURL, redacted
+from key_value.aio.core.urls import StoreURL, host_and_port, redacted
 from key_value.aio.stores.aerospike.client import is_client
 
 __all__ = ["Host", "check_options", "describe", "options_of_url", "seeds"]
@@ -58,7 +58,7 @@ def seeds(hosts: Sequence[Host] | None) -> list[tuple[Any, ...]]:
 
 
 def describe(hosts: Sequence[Host] | None, namespace: str, set_name: str) -> str:
-    addresses = ",".join(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name, port, *_ in seeds(hosts))
+    addresses = ",".join(host_and_port(name, port) for name, port, *_ in seeds(hosts))
     return f"aerospike://{addresses}/{namespace}/{set_name}"
 
 

@@ -12,6 +12,7 @@ from key_value.aio.core.marks import digest
 from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.urls import host_and_port
 from key_value.aio.errors import DeserializationError, ValueTooLargeError
 from key_value.aio.stores.base import (
     BaseDestroyStore,
@@ -104,7 +105,7 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
 
     def __repr__(self) -> str:
         host, port, _ = self._server
-        return f"MemcachedStore(memcached://{f'[{host}]' if ':' in host else host}:{port})"
+        return f"MemcachedStore(memcached://{host_and_port(host, port)})"
 
     async def _probe(self) -> None:
         await self._sessions.get().get(self._name(self.default_collection, "probe"))

@@ -30,7 +30,7 @@ class ForeignLoopError(Exception):
     """The caller's client belongs to another event loop."""
 
 
-_CREDENTIALS = (StoreSetupError, "wrong user name or password, or none where one is required")
+_CREDENTIALS = (StoreSetupError, "wrong user name or password, or missing credentials")
 _PERMISSION = (StoreSetupError, "this user lacks a right: grant the role readWrite on the database")
 _STOPPING = (StoreConnectionError, "the server is starting, stopping or recovering")
 _NO_PRIMARY = (StoreConnectionError, "the server is not the primary, as during an election")

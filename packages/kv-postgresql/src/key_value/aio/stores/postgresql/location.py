@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from key_value.aio.core.urls import host_and_port
+
 __all__ = ["describe", "options_of_url"]
 
 _SCHEMES = ("postgresql", "postgres")
@@ -45,8 +47,8 @@ def options_of_url(url: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
 def describe(options: Mapping[str, Any]) -> str:
     """Return the location as a URL without credentials."""
     if "dsn" not in options:
-        host = options["host"]
-        return f"postgresql://{host}:{options['port']}/{options['database']}"
+        address = host_and_port(options["host"], options["port"])
+        return f"postgresql://{address}/{options['database']}"
     parts = urlsplit(str(options["dsn"]))
     query = dict(parse_qsl(parts.query))
     addresses = parts.netloc.rpartition("@")[2] or query.get("host", "")

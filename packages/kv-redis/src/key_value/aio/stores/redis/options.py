@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
-from key_value.aio.core.urls import StoreURL, parse_url, redacted
+from key_value.aio.core.urls import StoreURL, host_and_port, parse_url, redacted
 from key_value.aio.stores.redis.driver import SSLConnection, check_connection, parse_driver_url
 
 __all__ = [
@@ -142,4 +142,4 @@ def _describe(node: Mapping[str, Any]) -> str:
         return f"unix://{node['path']}?db={database}"
     scheme = "rediss" if node.get("connection_class") is SSLConnection else "redis"
     host = str(node.get("host", "localhost"))
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{node.get('port', 6379)}/{database}"
+    return f"{scheme}://{host_and_port(host, node.get('port', 6379))}/{database}"

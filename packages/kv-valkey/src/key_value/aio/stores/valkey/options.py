@@ -14,7 +14,7 @@ from glide import (
     TlsAdvancedConfiguration,
 )
 from key_value.aio.core.driver_errors import reason_of
-from key_value.aio.core.urls import StoreURL, redacted
+from key_value.aio.core.urls import StoreURL, host_and_port, redacted
 from key_value.aio.stores.valkey.driver import Configuration, UnusableError
 
 __all__ = ["ServerOptions", "check_server_options", "describe", "make_configuration", "options_in_url"]
@@ -46,7 +46,7 @@ class ServerOptions(NamedTuple):
 
     @property
     def description(self) -> str:
-        return f"{'valkeys' if _uses_tls(self) else 'valkey'}://{self.host}:{self.port}/{self.db}"
+        return f"{'valkeys' if _uses_tls(self) else 'valkey'}://{host_and_port(self.host, self.port)}/{self.db}"
 
 
 def check_server_options(options: ServerOptions) -> None:
@@ -113,7 +113,7 @@ def make_configuration(options: ServerOptions, seconds: float | None) -> Configu
 def describe(config: Configuration) -> str:
     """Return the addresses of the servers, without credentials."""
     scheme = "valkeys" if config.use_tls else "valkey"
-    addresses = [str(each.unix_socket_path or f"{each.host}:{each.port}") for each in config.addresses]
+    addresses = [str(each.unix_socket_path or host_and_port(each.host, each.port)) for each in config.addresses]
     # The same form as `ServerOptions.description`.
     return f"{scheme}://{','.join(addresses)}/{config.database_id or 0}"
 
