@@ -1,4 +1,4 @@
-"""Servers with nothing stored, and the raw clients that look into them."""
+"""Empty servers, and raw clients that inspect what they hold."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 # Not 0, which an application on the same server would use.
 DATABASE = 9
 
-# What a client runs to open a connection, and what it takes to ask.
+# Commands that open a connection, and the one that reads the counters.
 CONNECTING = frozenset(
     {"hello", "auth", "select", "client|setinfo", "client|setname", "client|maint_notifications", "info"}
 )
 
-RawRedis: Any = Redis  # which types its answers as those of the sync or of the async client
+RawRedis: Any = Redis  # annotated to return either plain values or awaitables
 
 
 class StoreWithClient(RedisStore):
-    """Closes the clients as well, which the tests open for it."""
+    """A store that also closes the clients passed to it."""
 
     def __init__(self, client: AsyncRedis | AsyncCluster, *others: AsyncRedis, **options: Any) -> None:
         super().__init__(client=client, **options)
@@ -67,7 +67,7 @@ async def store(url: str, raw: Any) -> AsyncIterator[RedisStore]:
 
 @pytest.fixture
 def commands_run(raw: Any) -> Callable[[], dict[str, int]]:
-    """Gives the commands that the server has run since it was last asked, and how often."""
+    """Count the commands that the server has run since the previous call."""
     return counter_of_commands(CONNECTING, raw)
 
 

@@ -1,6 +1,6 @@
-"""Calls that are cancelled and run out of time at random, over a network that delays, cuts, drops and stalls at random.
+"""Calls cancelled and timed out at random, over a network that delays, cuts, drops and stalls at random.
 
-KV_REDIS_CHAOS_OPERATIONS sets the number of operations: a million take some minutes.
+KV_REDIS_CHAOS_OPERATIONS sets the number of operations; a million take several minutes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 OPERATIONS = int(os.environ.get("KV_REDIS_CHAOS_OPERATIONS", "20000"))
 WORKERS = 200
 TIMEOUT = 0.2
-# Of the store, in one operation here.
-MOST_CALLS = 2
+# Store calls within one operation of a worker.
+MAX_CALLS = 2
 SLACK = 0.5
 TICK = 0.01
 CONNECTIONS = 4
@@ -37,7 +37,7 @@ def pass_through(proxy: FaultProxy, _: random.Random) -> None:
     proxy.pass_through()
 
 
-# Mostly well, or nothing would be under way when something happens.
+# Mostly undisturbed, so that calls are in flight when a fault occurs.
 WEATHER: list[Callable[[FaultProxy, random.Random], None]] = [
     *[pass_through] * 8,
     lambda proxy, chance: proxy.delay(chance.uniform(0, TIMEOUT)),
@@ -50,7 +50,7 @@ WEATHER: list[Callable[[FaultProxy, random.Random], None]] = [
 
 
 class Pulse:
-    """Time as the event loop has it: what the machine keeps from it does not count."""
+    """Time that the event loop has run; time during which the machine stalls does not count."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -62,12 +62,12 @@ class Pulse:
 
 
 class Worker:
-    """Uses keys of its own, whose values carry them."""
+    """Use its own keys; each value contains its key."""
 
     def __init__(self, store: RedisStore, pulse: Pulse, number: int) -> None:
         self._store = store
         self._pulse = pulse
-        self._chance = random.Random(number)  # noqa: S311 — the same every time
+        self._chance = random.Random(number)  # noqa: S311 — reproducible
         self._keys = [f"{number}-{each}" for each in range(3)]
         self.outcomes: Counter[str] = Counter()
         self.longest = 0.0
@@ -129,14 +129,14 @@ class Worker:
 
 
 async def change_weather(proxy: FaultProxy) -> None:
-    chance = random.Random(7)  # noqa: S311 — the same every time
+    chance = random.Random(7)  # noqa: S311 — reproducible
     while True:
         chance.choice(WEATHER)(proxy, chance)
         await asyncio.sleep(chance.uniform(0.01, 0.1))
 
 
 @pytest.mark.timeout(120 + OPERATIONS / 500)
-async def test_no_answer_is_lost_or_given_to_another_call_whatever_happens(url: str, raw: Any) -> None:
+async def test_no_answer_is_lost_or_delivered_to_another_call_under_random_faults(url: str, raw: Any) -> None:
     options = raw.connection_pool.connection_kwargs
     database = url.rpartition("/")[2]
     tasks = asyncio.all_tasks()
@@ -161,9 +161,9 @@ async def test_no_answer_is_lost_or_given_to_another_call_whatever_happens(url: 
         assert await eventually(answers, within=60)
         outcomes = sum((worker.outcomes for worker in workers), Counter[str]())
         assert sum(outcomes.values()) == OPERATIONS // WORKERS * WORKERS
-        # All of it has happened.
+        # Each of these outcomes has occurred.
         assert {"answered", "cancelled", "StoreConnectionError", "StoreTimeoutError"} == set(outcomes)
-        assert max(worker.longest for worker in workers) < MOST_CALLS * TIMEOUT + SLACK
+        assert max(worker.longest for worker in workers) < MAX_CALLS * TIMEOUT + SLACK
         await store.close()
     assert asyncio.all_tasks() == tasks
     assert connections_named(raw, NAME) == 0

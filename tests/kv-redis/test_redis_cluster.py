@@ -1,4 +1,4 @@
-"""A RedisStore on a cluster, beyond what every store on one does."""
+"""A RedisStore on a cluster, beyond the cases shared by all cluster stores."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from servers.redis_cluster import RedisCluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ClusterClient: Any = AsyncCluster  # which leaves its options untyped
+ClusterClient: Any = AsyncCluster  # with untyped options
 
 
-# redis-py leaves connections to a killed node unclosed; collected later, their warnings would fail another test.
+# redis-py does not close connections to a killed node; if collected later, their warnings would fail another test.
 @pytest.fixture(autouse=True)
-def _collect_what_the_driver_leaves() -> Iterator[None]:
+def _collect_unclosed_connections() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -40,7 +40,7 @@ class TestRedisStoreOnACluster(ClusterCases[RedisStore]):
     def open(self, cluster: RedisCluster, **options: Any) -> RedisStore:
         return RedisStore(url=cluster.urls, **options)
 
-    async def test_a_frozen_node_costs_its_slots_and_no_others(
+    async def test_a_frozen_node_affects_only_its_own_slots(
         self, fragile_cluster: RedisCluster, fragile_raw: Any, fragile_store: RedisStore
     ) -> None:
         lost = keys_of(fragile_raw, fragile_cluster.nodes[DOOMED].port)
@@ -50,7 +50,7 @@ class TestRedisStoreOnACluster(ClusterCases[RedisStore]):
         await asyncio.to_thread(fragile_cluster.wait_until_ready)
         assert await fragile_store.get_many(KEYS) == VALUES
 
-    async def test_a_cluster_that_is_gone_is_an_error_in_time(
+    async def test_an_unreachable_cluster_raises_before_the_deadline(
         self, fragile_cluster: RedisCluster, fragile_store: RedisStore
     ) -> None:
         fragile_cluster.pause()
@@ -63,7 +63,7 @@ class TestRedisStoreOnACluster(ClusterCases[RedisStore]):
         assert await fragile_store.get_many(KEYS) == VALUES
 
 
-async def test_the_first_calls_go_to_the_right_nodes(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
+async def test_the_first_calls_are_sent_to_the_right_nodes(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
     before = redirections(raw_cluster)
     async with RedisStore(url=redis_cluster.urls) as store:
         await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, VALUES, strict=True)))
@@ -71,7 +71,7 @@ async def test_the_first_calls_go_to_the_right_nodes(redis_cluster: RedisCluster
 
 
 def redirections(raw: Any) -> int:
-    """How often the nodes have answered MOVED."""
+    """Return how often the nodes have answered MOVED."""
     errors = [raw.info("errorstats", target_nodes=node) for node in raw.get_primaries()]
     return sum(each.get("errorstat_MOVED", {"count": 0})["count"] for each in errors)
 
@@ -88,14 +88,14 @@ async def test_a_known_node_may_be_down(redis_cluster: RedisCluster, raw_cluster
     assert min(sizes(raw_cluster)) > 0
 
 
-async def test_a_server_that_is_no_cluster_is_an_error(url: str) -> None:
+async def test_a_url_of_a_server_outside_a_cluster_is_refused(url: str) -> None:
     store = RedisStore(url=[url.rpartition("/")[0]])
     with pytest.raises(StoreSetupError, match="not a cluster node"):
         await store.get("key")
     await store.close()
 
 
-async def test_a_cluster_client_of_a_server_that_is_no_cluster_is_an_error(url: str) -> None:
+async def test_a_cluster_client_of_a_server_outside_a_cluster_is_refused(url: str) -> None:
     client = ClusterClient.from_url(url.rpartition("/")[0])
     with pytest.raises(StoreSetupError, match="not a cluster node"):
         await RedisStore(client=client).get("key")

@@ -1,4 +1,4 @@
-"""User names, passwords and the rights of a user."""
+"""User names, passwords and user permissions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USERNAME = "app:user"
 WRONG = "hunter2"
 PASSWORD = f"{WRONG}@:/#%?&é"
 
-RawRedis: Any = redis.Redis  # which types its answers as those of the sync or of the async client
+RawRedis: Any = redis.Redis  # annotated to return either plain values or awaitables
 
 
 @pytest.fixture(scope="module")
@@ -39,31 +39,31 @@ def credentials(username: str = USERNAME, password: str = PASSWORD) -> str:
     return f"{quote(username, safe='')}:{quote(password, safe='')}"
 
 
-async def test_a_url_carries_percent_encoded_credentials(guarded_redis: RedisServer) -> None:
+async def test_a_url_accepts_percent_encoded_credentials(guarded_redis: RedisServer) -> None:
     assert "hunter2@" not in guarded_redis.url
     assert await serves(RedisStore(url=guarded_redis.url))
 
 
-async def test_options_carry_credentials(guarded_redis: RedisServer) -> None:
+async def test_options_accept_credentials(guarded_redis: RedisServer) -> None:
     host, port = guarded_redis.host, guarded_redis.port
     assert await serves(RedisStore(host=host, port=port, db=3, username=USERNAME, password=PASSWORD))
     with RawRedis(host=host, port=port, db=3, username=USERNAME, password=PASSWORD) as raw:
         assert raw.exists("default_collection::key") == 1
 
 
-async def test_options_carry_the_credentials_that_a_url_leaves_out(guarded_redis: RedisServer) -> None:
+async def test_options_supply_credentials_missing_from_the_url(guarded_redis: RedisServer) -> None:
     url = f"redis://{guarded_redis.address}"
     assert await serves(RedisStore(url=url, username=USERNAME, password=PASSWORD))
 
 
-async def test_credentials_may_be_pydantic_s_secrets(guarded_redis: RedisServer) -> None:
+async def test_credentials_may_be_pydantic_secrets(guarded_redis: RedisServer) -> None:
     url = SecretStr(guarded_redis.url)
     assert await serves(RedisStore(url=url))
     host, port = guarded_redis.host, guarded_redis.port
     assert await serves(RedisStore(host=host, port=port, username=USERNAME, password=SecretStr(PASSWORD)))
 
 
-async def test_a_password_alone_is_that_of_the_default_user(run_server: RunServer) -> None:
+async def test_a_password_alone_authenticates_the_default_user(run_server: RunServer) -> None:
     with run_server(RedisServer(password=PASSWORD)) as server:
         assert await serves(RedisStore(url=server.url))
         assert await serves(RedisStore(host=server.host, port=server.port, password=PASSWORD))
@@ -72,7 +72,9 @@ async def test_a_password_alone_is_that_of_the_default_user(run_server: RunServe
 @pytest.mark.parametrize(
     "user", [credentials(password=WRONG), credentials(username="nobody", password=WRONG), ""], ids=repr
 )
-async def test_credentials_that_redis_refuses_are_a_setup_error_at_once(guarded_redis: RedisServer, user: str) -> None:
+async def test_credentials_refused_by_redis_are_a_setup_error_without_retries(
+    guarded_redis: RedisServer, user: str
+) -> None:
     start = time.monotonic()
     store = RedisStore(url=f"redis://{user}@{guarded_redis.address}")
     with pytest.raises(StoreSetupError, match="wrong user name or password") as refusal:
@@ -80,12 +82,12 @@ async def test_credentials_that_redis_refuses_are_a_setup_error_at_once(guarded_
     with pytest.raises(StoreSetupError, match="wrong user name or password"):
         await store.setup()
     await store.close()
-    # By default redis-py tries eleven times, which takes over four seconds.
+    # By default redis-py tries eleven times, which takes more than four seconds.
     assert time.monotonic() - start < 4
     assert "hunter2" not in text_of(refusal.value)
 
 
-async def test_a_command_that_the_user_may_not_run_is_a_setup_error(guarded_redis: RedisServer) -> None:
+async def test_a_command_denied_to_the_user_is_a_setup_error(guarded_redis: RedisServer) -> None:
     with RawRedis(host=guarded_redis.host, port=guarded_redis.port, username=USERNAME, password=PASSWORD) as raw:
         raw.execute_command("ACL", "SETUSER", "reader", "on", ">hunter2", "~*", "+get")
     store = RedisStore(url=f"redis://reader:hunter2@{guarded_redis.address}")
@@ -96,7 +98,7 @@ async def test_a_command_that_the_user_may_not_run_is_a_setup_error(guarded_redi
     await store.close()
 
 
-async def test_the_documented_rights_are_enough(guarded_redis: RedisServer) -> None:
+async def test_the_documented_permissions_suffice(guarded_redis: RedisServer) -> None:
     with RawRedis(host=guarded_redis.host, port=guarded_redis.port, username=USERNAME, password=PASSWORD) as raw:
         raw.execute_command("ACL", "SETUSER", "app", "on", ">hunter2", "~*", *documented_rights("redis"))
         raw.flushdb()
@@ -104,7 +106,7 @@ async def test_the_documented_rights_are_enough(guarded_redis: RedisServer) -> N
         await use_everything(store)
 
 
-async def test_the_documented_rights_are_enough_on_a_cluster(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
+async def test_the_documented_permissions_suffice_on_a_cluster(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
     rights = [*documented_rights("redis"), "+cluster|slots", "+asking"]
     everywhere = {"target_nodes": raw_cluster.PRIMARIES}
     raw_cluster.execute_command("ACL", "SETUSER", "app", "on", ">hunter2", "~*", *rights, **everywhere)
@@ -114,5 +116,5 @@ async def test_the_documented_rights_are_enough_on_a_cluster(redis_cluster: Redi
     raw_cluster.execute_command("ACL", "DELUSER", "app", **everywhere)
 
 
-async def test_a_unix_socket_takes_credentials(guarded_redis: RedisServer) -> None:
+async def test_a_unix_socket_url_accepts_credentials(guarded_redis: RedisServer) -> None:
     assert await serves(RedisStore(url=f"unix://{credentials()}@{guarded_redis.socket_path}"))

@@ -1,4 +1,4 @@
-"""Enumerating and destroying, in a database that other applications share."""
+"""Enumerate and destroy entries in a database shared with other applications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis_cases import SharedDatabaseCases
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-Client: Any = Redis  # which leaves its options untyped
+Client: Any = Redis  # with untyped options
 
 
 class TestRedisStoreInASharedDatabase(SharedDatabaseCases):
@@ -23,7 +23,7 @@ class TestRedisStoreInASharedDatabase(SharedDatabaseCases):
 
 
 def repeat_names(client: Any) -> None:
-    """Let SCAN find every name twice, as it may while the table of the server shrinks."""
+    """Make SCAN return every name twice, as it may while the server's hash table shrinks."""
     execute_command = client.execute_command
 
     async def execute(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What an error tells: its kind, and in its text the reason."""
+"""Types and messages of errors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from servers.redis import RedisServer
     from servers.redis_cluster import RedisCluster
 
-SyncRedis: Any = redis.Redis  # which types its answers as those of the sync or of the async client
-Client: Any = Redis  # which leaves its options untyped
+SyncRedis: Any = redis.Redis  # annotated to return either plain values or awaitables
+Client: Any = Redis  # with untyped options
 
 
 async def text_of_failure(store: RedisStore, kind: type[Exception]) -> str:
-    """What `setup` and a call both say."""
+    """Return the message that `setup` and a call share."""
     with pytest.raises(kind) as of_call:
         await store.get("key")
     with pytest.raises(kind) as of_setup:
@@ -35,19 +35,19 @@ async def text_of_failure(store: RedisStore, kind: type[Exception]) -> str:
     return str(of_call.value)
 
 
-async def test_a_refused_connection_is_told(unused_port: int) -> None:
+async def test_a_refused_connection_is_reported(unused_port: int) -> None:
     store = RedisStore(url=f"redis://user:hunter2@127.0.0.1:{unused_port}/0")
     assert await text_of_failure(store, StoreConnectionError) == (
         f"RedisStore(redis://127.0.0.1:{unused_port}/0) cannot be reached: connection refused"
     )
 
 
-async def test_a_refused_connection_to_a_host_of_several_addresses_is_told(unused_port: int) -> None:
+async def test_a_refused_connection_to_a_host_with_several_addresses_is_reported(unused_port: int) -> None:
     store = RedisStore(host="localhost", port=unused_port)
     assert (await text_of_failure(store, StoreConnectionError)).endswith(": connection refused")
 
 
-async def test_an_unknown_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_host_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -55,13 +55,13 @@ async def test_an_unknown_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await text_of_failure(RedisStore(host="redis.invalid"), StoreConnectionError)).endswith(": unknown host")
 
 
-async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
+async def test_a_database_number_beyond_the_server_limit_is_reported(url: str) -> None:
     store = RedisStore(url=f"{url.rpartition('/')[0]}/12345")
     assert (await text_of_failure(store, StoreSetupError)).endswith("the server has no database with this number")
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["absent", "not PEM"])
-async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, content: str | None) -> None:
+async def test_an_unusable_tls_file_is_reported(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "authority.pem"
     if content is not None:
         path.write_text(content)
@@ -70,19 +70,21 @@ async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, conten
     assert content is not None or "no such file" in text
 
 
-async def test_a_node_of_a_cluster_given_as_one_server_is_told(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
+async def test_a_cluster_node_passed_as_a_single_server_is_reported(
+    redis_cluster: RedisCluster, raw_cluster: Any
+) -> None:
     assert raw_cluster.dbsize() == 0
     store = RedisStore(url=redis_cluster.urls[0])
     await check_cluster_node_is_refused(store, "pass its URL in a list, or a RedisCluster")
 
 
-async def test_another_type_under_the_name_is_told(store: RedisStore, raw: Any) -> None:
+async def test_a_value_of_another_redis_type_is_reported(store: RedisStore, raw: Any) -> None:
     raw.hset("default_collection::key", "field", "text")
     with pytest.raises(KeyValueStoreError, match="a value that is not a string is stored"):
         await store.get("key")
 
 
-async def test_a_server_without_memory_is_told_at_setup_too(private_redis: RedisServer) -> None:
+async def test_a_server_out_of_memory_is_reported_by_a_write_and_by_setup(private_redis: RedisServer) -> None:
     async with RedisStore(url=private_redis.url) as store:
         with SyncRedis.from_url(private_redis.url) as raw:
             raw.config_set("maxmemory", 1)
@@ -91,7 +93,7 @@ async def test_a_server_without_memory_is_told_at_setup_too(private_redis: Redis
                 await call
 
 
-async def test_a_replica_is_told_at_setup(private_redis: RedisServer) -> None:
+async def test_a_replica_is_reported_by_setup(private_redis: RedisServer) -> None:
     with SyncRedis.from_url(private_redis.url) as raw:
         raw.replicaof(private_redis.host, private_redis.port + 1)
     store = RedisStore(url=private_redis.url)
@@ -100,14 +102,14 @@ async def test_a_replica_is_told_at_setup(private_redis: RedisServer) -> None:
     await store.close()
 
 
-async def test_setup_leaves_nothing_behind(store: RedisStore, raw: Any) -> None:
+async def test_setup_stores_nothing(store: RedisStore, raw: Any) -> None:
     await store.setup()
     assert raw.dbsize() == 0
 
 
 @pytest.mark.parametrize("error", [AttributeError("mistake"), TypeError("mistake")], ids=repr)
 @pytest.mark.parametrize("given", ["url", "client"])
-async def test_a_mistake_of_ours_is_no_lost_connection(
+async def test_a_programming_error_is_not_reported_as_a_lost_connection(
     url: str, raw: Any, error: Exception, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: bytes) -> Any:
@@ -125,6 +127,6 @@ async def test_a_mistake_of_ours_is_no_lost_connection(
 
 @pytest.mark.parametrize("client", [redis.Redis(), "redis://localhost"], ids=["sync", "text"])
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_a_client_that_is_not_for_asyncio_is_refused_at_once(client: Any) -> None:
+def test_a_client_not_for_asyncio_is_refused_by_the_constructor(client: Any) -> None:
     with pytest.raises(TypeError, match=r"redis\.asyncio"):
         RedisStore(client=client)

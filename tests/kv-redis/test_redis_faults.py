@@ -1,4 +1,4 @@
-"""Faults, load and lifetimes that concern Redis and its driver, beyond what the kit tests on every store."""
+"""Faults, load and lifetimes specific to Redis and its driver, beyond the kit's tests for every store."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from servers.redis import RedisServer
 
-Client: Any = Redis  # which leaves its options untyped
+Client: Any = Redis  # with untyped options
 
 TIMEOUT = 2.0
-# A busy machine may add to it.
+# Allow for a busy machine.
 LOAD = Load(200, seconds=TIMEOUT + 20.0)
 
 
@@ -43,7 +43,7 @@ async def client(url: str) -> AsyncIterator[Any]:
         yield client
 
 
-# Servers that die
+# Server outages
 
 
 class PrivateRedisCases(OutageCases[RedisStore]):
@@ -61,7 +61,7 @@ class PrivateRedisCases(OutageCases[RedisStore]):
 
 
 class TestRedisStoreInOutages(PrivateRedisCases, RedisOutageCases[RedisStore], RestartCases[RedisStore]):
-    # Redis may close the connection before its error is read.
+    # Redis may close the connection before the client reads the error.
     reason_without_connections = "cannot be reached"
 
 
@@ -71,11 +71,11 @@ class TestRedisStoreWithClientInOutages(PrivateRedisCases, KillCases[RedisStore]
         return StoreWithClient(Redis(host=server.host, port=server.port), **options)
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(raw: Any) -> None:
+async def test_a_connection_reset_while_idle_is_reopened(raw: Any) -> None:
     async with proxy_to(raw) as proxy, RedisStore(host=proxy.host, port=proxy.port) as store:
         assert await LOAD.is_served(store)
         proxy.reset()
-        # As often as it takes until both ends of the connection know, however late the event loop is.
+        # Enough turns for both ends of the connection to notice, however slow the event loop is.
         for _ in range(20):
             await asyncio.sleep(0.002)
         proxy.pass_through()
@@ -85,21 +85,21 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(raw: Any) 
 # Cancellation
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: RedisStore) -> None:
+async def test_a_cancelled_call_leaves_no_answer_for_a_later_call(store: RedisStore) -> None:
     await check_cancelled_calls_leave_no_answers(store)
 
 
-async def test_a_cancelled_call_leaves_no_answer_in_a_client(client: Any, raw: Any) -> None:
+async def test_a_cancelled_call_leaves_no_answer_in_a_client_that_was_passed_in(client: Any, raw: Any) -> None:
     assert raw.dbsize() == 0
     await check_cancelled_calls_leave_no_answers(RedisStore(client=client))
 
 
-async def test_a_call_that_timed_out_leaves_no_answer_to_a_later_one(raw: Any) -> None:
+async def test_a_timed_out_call_leaves_no_answer_for_a_later_call(raw: Any) -> None:
     async with proxy_to(raw) as proxy, RedisStore(host=proxy.host, port=proxy.port, timeout=2) as store:
         await check_timed_out_calls_leave_no_answers(proxy, store)
 
 
-async def test_an_answer_that_is_an_error_leaves_the_connection_usable(store: RedisStore, raw: Any) -> None:
+async def test_an_error_reply_leaves_the_connection_usable(store: RedisStore, raw: Any) -> None:
     await store.put_many(["one", "two"], [{"n": 1}, {"n": 2}])
     raw.hset("default_collection::hash", "field", "text")
     for _ in range(3):
@@ -111,19 +111,19 @@ async def test_an_answer_that_is_an_error_leaves_the_connection_usable(store: Re
 # Load and lifetimes
 
 
-async def test_one_connection_carries_a_thousand_calls(url: str, raw: Any) -> None:
+async def test_one_connection_serves_a_thousand_calls(url: str, raw: Any) -> None:
     async with RedisStore(url=f"{url}?client_name=limited", max_connections=10) as store:
         assert await Load(1000, seconds=60.0).is_served(store)
         assert connections_named(raw, "limited") == 1
 
 
-async def test_a_small_pool_of_a_client_carries_the_load(url: str, raw: Any) -> None:
+async def test_a_client_with_a_small_pool_serves_the_load(url: str, raw: Any) -> None:
     assert raw.dbsize() == 0
     async with Client.from_url(url, max_connections=3) as client:
         assert await LOAD.is_served(RedisStore(client=client))
 
 
-async def test_a_client_of_a_single_connection_carries_the_load(url: str, raw: Any) -> None:
+async def test_a_client_with_a_single_connection_serves_the_load(url: str, raw: Any) -> None:
     assert raw.dbsize() == 0
     async with Client.from_url(url, single_connection_client=True) as client:
         assert await LOAD.is_served(RedisStore(client=client))
@@ -138,7 +138,7 @@ async def test_a_client_that_was_passed_in_is_never_closed(client: Any) -> None:
     assert await store.get("key") == {"n": 1}
 
 
-async def test_closing_closes_every_connection_and_the_next_use_opens_one(url: str, raw: Any) -> None:
+async def test_close_closes_every_connection_and_the_next_use_opens_one(url: str, raw: Any) -> None:
     store = RedisStore(url=f"{url}?client_name=closing")
     assert await LOAD.is_served(store)
     await store.close()
@@ -149,7 +149,7 @@ async def test_closing_closes_every_connection_and_the_next_use_opens_one(url: s
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(url: str, raw: Any, ending: str) -> None:
+async def test_successive_event_loops_leave_no_connection_open(url: str, raw: Any, ending: str) -> None:
     beginning = f"""
 from key_value.aio.stores.redis import RedisStore
 store = RedisStore(url={url!r} + "?client_name=loops")
@@ -162,7 +162,7 @@ store = RedisStore(url={url!r} + "?client_name=loops")
 
 
 class TestRedisStoreCommands(CommandCases):
-    """On one server."""
+    """On a single server."""
 
 
 async def test_a_batch_with_ttl_is_one_transaction(

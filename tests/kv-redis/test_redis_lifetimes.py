@@ -1,4 +1,4 @@
-"""Connections when a store closes, when an event loop ends in any way, and when the process forks."""
+"""Connections when a store closes, an event loop ends or stops, and the process forks."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def named_url(url: str) -> str:
 # Closing
 
 
-async def test_calls_under_way_at_close_are_answered_and_later_ones_reopen(named_url: str, raw: Any) -> None:
+async def test_calls_in_flight_at_close_are_answered_and_later_calls_reconnect(named_url: str, raw: Any) -> None:
     await check_closing_under_load(RedisStore(url=named_url))
     assert connections_named(raw, NAME) == 0
 
 
-async def test_calls_under_way_at_close_are_answered_on_a_cluster(
+async def test_calls_in_flight_at_close_are_answered_on_a_cluster(
     redis_cluster: RedisCluster, raw_cluster: Any
 ) -> None:
     await check_closing_under_load(RedisStore(url=[f"{url}?client_name={NAME}" for url in redis_cluster.urls]))
     assert connections_to_cluster(raw_cluster, NAME) == 0
 
 
-async def test_a_close_that_is_cancelled_ends_the_connections_at_once(named_url: str, raw: Any) -> None:
+async def test_a_cancelled_close_drops_the_connections_at_once(named_url: str, raw: Any) -> None:
     await check_cancelled_close(RedisStore(url=named_url), raw, "the store was closed")
     assert connections_named(raw, NAME) == 0
 
 
-# Event loops, in programs of their own: a warning is an error that ends up in what they print
+# Event loops, in separate programs where a warning is an error that appears in the output
 
 BEGINNING = """
 from key_value.aio.stores.redis import RedisStore
@@ -76,7 +76,7 @@ for loop in loops:
     loop.run_until_complete(use())
 print(sum(client["name"] == {name!r} for client in raw.client_list()))
 for loop in loops:
-    # It finds the end of its connection, and closes its side.
+    # Each loop notices that its connection has ended, and closes its side.
     loop.run_until_complete(use())
     loop.run_until_complete(store.close())
     loop.close()
@@ -91,17 +91,17 @@ def printed_by(program: str, url: str) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are counted in /proc")
-def test_a_closed_loop_leaves_no_connection_at_the_next_use(named_url: str, raw: Any) -> None:
+def test_the_next_use_closes_the_connections_of_a_closed_loop(named_url: str, raw: Any) -> None:
     assert printed_by(CLOSED_LOOPS, named_url) == ["1", "0"]
     assert connections_named(raw, NAME) == 0
 
 
-def test_a_stopped_loop_leaves_no_connection_at_the_next_use_and_may_run_again(named_url: str, raw: Any) -> None:
+def test_the_next_use_closes_the_connections_of_a_stopped_loop_which_may_run_again(named_url: str, raw: Any) -> None:
     assert raw.ping()
     assert printed_by(STOPPED_LOOPS, named_url) == ["1", "0"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_the_child_of_a_fork_has_connections_of_its_own(named_url: str, raw: Any) -> None:
+def test_a_forked_child_opens_its_own_connections(named_url: str, raw: Any) -> None:
     assert printed_by(FORKS, named_url) == [str([0] * 15)]
     assert connections_named(raw, NAME) == 0

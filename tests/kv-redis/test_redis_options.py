@@ -1,4 +1,4 @@
-"""What a RedisStore is constructed with: a URL, options or a client."""
+"""Construct a RedisStore from a URL, options or a client."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ HIDDEN = "hunter2"
 BAD_URLS: dict[str, Any] = {
     "another scheme": "http://user:hunter2@localhost",
     "no scheme": "user:hunter2@localhost:6379",
-    "port that is no number": "redis://user:hunter2@localhost:port",
+    "port that is not a number": "redis://user:hunter2@localhost:port",
     "password that is not encoded": "redis://user:a/hunter2@localhost",
-    "database that is no number": "redis://localhost?db=hunter2",
-    "option that redis-py does not know": "redis://user:hunter2@localhost?colour=red",
-    "TLS option that redis-py does not know": "rediss://user:hunter2@localhost?ssl_cert_reqs=perhaps",
+    "database that is not a number": "redis://localhost?db=hunter2",
+    "option unknown to redis-py": "redis://user:hunter2@localhost?colour=red",
+    "TLS option unknown to redis-py": "rediss://user:hunter2@localhost?ssl_cert_reqs=perhaps",
     "fragment": "redis://user:hunter2#@localhost",
     "fragment at the end": "redis://user:hunter2@localhost/0#cache",
-    "path that is no database": "redis://user:hunter2@localhost/production",
-    "path behind the database": "redis://user:hunter2@localhost/9/x",
+    "path that is not a database": "redis://user:hunter2@localhost/production",
+    "path after the database": "redis://user:hunter2@localhost/9/x",
     "two numbers as a path": "redis://user:hunter2@localhost/1/2",
     "negative database": "redis://user:hunter2@localhost?db=-1",
     "database out of range": "redis://user:hunter2@localhost/4294967296",
@@ -42,13 +42,13 @@ BAD_URLS: dict[str, Any] = {
     "option given twice": "redis://user:hunter2@localhost?db=1&db=2",
     "space": "redis://user:hunter2 @localhost",
     "line break": "redis://user:hunter2\n@localhost",
-    "host of a socket": "unix://user:hunter2@localhost/run/redis.sock",
+    "socket with a host": "unix://user:hunter2@localhost/run/redis.sock",
     "socket without a path": "unix://user:hunter2@",
-    "nothing": "",
-    "no node of a cluster": [],
-    "bad node of a cluster": ["redis://localhost", "user:hunter2@localhost"],
-    "database of a cluster": ["redis://user:hunter2@localhost/3"],
-    "socket of a cluster": ["unix://user:hunter2@/run/redis.sock"],
+    "empty": "",
+    "cluster without nodes": [],
+    "bad cluster node": ["redis://localhost", "user:hunter2@localhost"],
+    "cluster with a database": ["redis://user:hunter2@localhost/3"],
+    "cluster with a socket": ["unix://user:hunter2@/run/redis.sock"],
 }
 
 SECRETIVE: dict[str, tuple[dict[str, Any], str]] = {
@@ -71,7 +71,7 @@ SECRETIVE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("options", "shown"), SECRETIVE.values(), ids=SECRETIVE)
-def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str) -> None:
+def test_a_repr_shows_the_address_without_credentials(options: dict[str, Any], shown: str) -> None:
     assert repr(RedisStore(**options)) == f"RedisStore({shown})"
 
 
@@ -88,15 +88,15 @@ async def test_an_error_shows_no_password(unused_port: int, scheme: str) -> None
 # URLs
 
 
-async def test_a_url_carries_the_options_of_redis_py(url: str, raw: Any) -> None:
-    name = "test_a_url_carries_the_options_of_redis_py"
+async def test_a_url_accepts_the_options_of_redis_py(url: str, raw: Any) -> None:
+    name = "test_a_url_accepts_the_options_of_redis_py"
     async with RedisStore(url=f"{url}?db=3&client_name={name}&socket_keepalive=yes&health_check_interval=30") as store:
         await store.get("key")
         [connection] = [client for client in raw.client_list() if client["name"] == name]
     assert connection["db"] == "3"
 
 
-async def test_the_socket_timeout_of_a_url_is_kept(private_redis: RedisServer) -> None:
+async def test_the_socket_timeout_in_a_url_is_honoured(private_redis: RedisServer) -> None:
     async with RedisStore(url=f"{private_redis.url}?socket_timeout=2", timeout=60.0) as store:
         await store.get("key")
         private_redis.pause()
@@ -106,8 +106,8 @@ async def test_the_socket_timeout_of_a_url_is_kept(private_redis: RedisServer) -
         assert time.monotonic() - start < 30
 
 
-async def test_the_connection_limit_of_a_url_is_kept(url: str, raw: Any) -> None:
-    name = "test_the_connection_limit_of_a_url_is_kept"
+async def test_the_connection_limit_in_a_url_is_honoured(url: str, raw: Any) -> None:
+    name = "test_the_connection_limit_in_a_url_is_honoured"
     async with RedisStore(url=f"{url}?max_connections=2&client_name={name}") as store:
         big = [asyncio.create_task(store.put(f"big {number}", {"text": "x" * 5_000_000})) for number in range(5)]
         while not all(task.done() for task in big):
@@ -116,7 +116,7 @@ async def test_the_connection_limit_of_a_url_is_kept(url: str, raw: Any) -> None
 
 
 @pytest.mark.parametrize("options", ["", "?db=3"])
-async def test_a_url_may_be_a_unix_socket(redis_server: RedisServer, options: str) -> None:
+async def test_a_url_may_name_a_unix_socket(redis_server: RedisServer, options: str) -> None:
     if redis_server.external_url:
         pytest.skip(f"{redis_server.environment_variable} names a server whose socket is not known here")
     assert await serves(RedisStore(url=f"unix://{redis_server.socket_path}{options}"))
@@ -129,10 +129,10 @@ def test_a_bad_url_is_refused_and_not_shown(url: Any) -> None:
     assert "hunter2" not in text_of(refusal.value)
 
 
-# Limits, and what a constructor may do
+# Limits and side effects of the constructor
 
 
-def test_a_client_and_a_url_are_refused() -> None:
+def test_a_client_together_with_a_url_is_refused() -> None:
     with pytest.raises(ValueError, match="not both"):
         RedisStore(client=Redis(), url="redis://localhost")
 

@@ -1,4 +1,4 @@
-"""What is sent and what is not, on connections that many callers share."""
+"""Commands sent and not sent on connections shared by many callers."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ async def store_behind_proxy(raw: Any, timeout: float = 5.0) -> AsyncGenerator[t
             await store.close()
 
 
-# What is called off
+# Calls that end before they are sent
 
 
-async def test_a_put_that_is_cancelled_before_it_is_sent_is_not_done(store: RedisStore, raw: Any) -> None:
+async def test_a_put_cancelled_before_it_is_sent_is_not_executed(store: RedisStore, raw: Any) -> None:
     put = asyncio.ensure_future(store.put("key", {"n": 1}))
     await asyncio.sleep(0)
     put.cancel()
@@ -54,7 +54,7 @@ async def test_a_put_that_is_cancelled_before_it_is_sent_is_not_done(store: Redi
     assert raw.exists(STORED) == 0
 
 
-async def test_a_put_that_ran_out_of_time_before_it_was_sent_is_not_done(raw: Any) -> None:
+async def test_a_put_that_times_out_before_it_is_sent_is_not_executed(raw: Any) -> None:
     async with store_behind_proxy(raw, timeout=2) as (store, proxy):
         proxy.black_hole()
         with pytest.raises(StoreTimeoutError, match=r"within 2 s"):
@@ -63,7 +63,7 @@ async def test_a_put_that_ran_out_of_time_before_it_was_sent_is_not_done(raw: An
         assert await store.get("key") is None
 
 
-async def test_a_call_that_was_sent_is_not_sent_again(raw: Any, commands_run: Callable[[], dict[str, int]]) -> None:
+async def test_a_call_that_was_sent_is_not_retried(raw: Any, commands_run: Callable[[], dict[str, int]]) -> None:
     async with store_behind_proxy(raw) as (store, proxy):
         await store.get("key")
         commands_run()
@@ -84,12 +84,12 @@ async def test_a_connection_that_stops_answering_is_replaced(raw: Any) -> None:
         proxy.black_hole()
         with pytest.raises(StoreTimeoutError):
             await store.get("key")
-        # What was swallowed stays swallowed: only a new connection is answered.
+        # The swallowed bytes are lost: only a new connection is answered.
         proxy.pass_through()
         assert await store.get("key") == {"n": 1}
 
 
-async def test_a_slow_answer_to_one_call_leaves_the_others_theirs(private_redis: RedisServer) -> None:
+async def test_a_slow_answer_to_one_call_leaves_the_answers_of_other_calls_intact(private_redis: RedisServer) -> None:
     async with (
         RedisStore(url=private_redis.url, timeout=60) as store,
         RedisStore(url=private_redis.url, timeout=2) as hasty,
@@ -105,7 +105,7 @@ async def test_a_slow_answer_to_one_call_leaves_the_others_theirs(private_redis:
         assert await hasty.get("key") == {"n": 1}
 
 
-async def test_callers_of_a_server_that_is_away_do_not_storm_it() -> None:
+async def test_callers_do_not_flood_an_unreachable_server_with_connection_attempts() -> None:
     attempts = 0
 
     def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -130,10 +130,10 @@ async def test_callers_of_a_server_that_is_away_do_not_storm_it() -> None:
     await server.wait_closed()
 
 
-# Big and small
+# Large and small values
 
 
-async def test_something_big_opens_further_connections_for_a_while(store: RedisStore, raw: Any) -> None:
+async def test_a_large_value_opens_further_connections_up_to_the_limit(store: RedisStore, raw: Any) -> None:
     await store.put("key", {"n": 1})
     assert connections_named(raw, NAME) == 1
     big = asyncio.ensure_future(store.put("big", {"text": "x" * 20_000_000}))
@@ -143,7 +143,7 @@ async def test_something_big_opens_further_connections_for_a_while(store: RedisS
     assert 1 < connections_named(raw, NAME) <= 8
 
 
-async def test_many_big_values_at_once_arrive_whole(store: RedisStore) -> None:
+async def test_many_concurrent_large_values_arrive_intact(store: RedisStore) -> None:
     keys = [f"key {number}" for number in range(30)]
     await asyncio.gather(*(store.put(key, {"key": key, "text": key * 200_000}) for key in keys))
     for key, value in zip(keys, await asyncio.gather(*map(store.get, keys)), strict=True):
@@ -153,7 +153,7 @@ async def test_many_big_values_at_once_arrive_whole(store: RedisStore) -> None:
 # Transactions and scripts
 
 
-async def test_a_transaction_stays_whole_among_other_calls(store: RedisStore) -> None:
+async def test_a_transaction_is_atomic_among_concurrent_calls(store: RedisStore) -> None:
     keys = ["one", "two", "three"]
 
     async def write(number: int) -> None:
@@ -167,7 +167,7 @@ async def test_a_transaction_stays_whole_among_other_calls(store: RedisStore) ->
         await asyncio.gather(*(write(each) for each in range(number, number + 5)), *(read() for _ in range(5)))
 
 
-async def test_a_transaction_that_the_server_refuses_is_done_by_no_part(store: RedisStore, raw: Any) -> None:
+async def test_a_transaction_refused_by_the_server_changes_nothing(store: RedisStore, raw: Any) -> None:
     await store.put_many(["one", "two"], [{"n": 1}] * 2, ttl=60)
     limit = raw.config_get("maxmemory")["maxmemory"]
     raw.config_set("maxmemory", 1)
@@ -179,7 +179,7 @@ async def test_a_transaction_that_the_server_refuses_is_done_by_no_part(store: R
     assert await store.get_many(["one", "two"]) == [{"n": 1}] * 2
 
 
-async def test_a_script_is_one_round_trip_once_the_server_knows_it(
+async def test_a_script_is_one_round_trip_once_the_server_has_cached_it(
     store: RedisStore, raw: Any, commands_run: Callable[[], dict[str, int]]
 ) -> None:
     raw.script_flush()
@@ -190,7 +190,7 @@ async def test_a_script_is_one_round_trip_once_the_server_knows_it(
     assert commands_run() == {"evalsha": 1, "get": 1}
 
 
-async def test_a_script_runs_on_the_node_of_its_key(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
+async def test_a_script_runs_on_the_node_that_holds_its_key(redis_cluster: RedisCluster, raw_cluster: Any) -> None:
     for node in raw_cluster.get_primaries():
         raw_cluster.get_redis_connection(node).script_flush()
     async with RedisStore(url=redis_cluster.urls) as store:

@@ -1,4 +1,4 @@
-"""A master that Sentinel names, found by URLs of Sentinels."""
+"""A master discovered through the URLs of its Sentinels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 CALLERS = 200
 TIMEOUT = 2.0
-# What a busy machine may add to it.
+# Allow for a busy machine.
 SLACK = 20.0
-RawRedis: Any = Redis  # which types its answers as those of the sync or of the async client
+RawRedis: Any = Redis  # annotated to return either plain values or awaitables
 
 
 def urls_of(service: RedisSentinel) -> list[str]:
@@ -34,7 +34,7 @@ def urls_of(service: RedisSentinel) -> list[str]:
 
 @pytest.fixture(scope="module")
 def replicated(run_server: RunServer) -> Iterator[RedisSentinel]:
-    """A master with a replica, which Sentinel knows."""
+    """A master with a replica, both monitored by Sentinel."""
     with run_server(RedisSentinel(private=True)) as service, run_server(RedisServer(private=True)) as replica:
         with RawRedis.from_url(replica.url) as raw:
             raw.replicaof(service.master.host, service.master.port)
@@ -44,7 +44,7 @@ def replicated(run_server: RunServer) -> Iterator[RedisSentinel]:
 @pytest.fixture
 def sentinel(replicated: RedisSentinel) -> Iterator[Any]:
     with RawRedis(host=replicated.host, port=replicated.port) as raw:
-        # It would look for replicas, and at who is master, once in ten seconds.
+        # By default Sentinel looks for replicas and checks roles only every ten seconds.
         raw.execute_command("SENTINEL", "DEBUG", "info-period", "100")
         yield raw
 
@@ -61,26 +61,26 @@ def test_a_repr_shows_the_service_and_the_sentinels() -> None:
     assert repr(store) == "RedisStore(mymaster at redis://a:26379/0,redis://b:26379/0)"
 
 
-def test_a_service_without_the_url_of_a_sentinel_is_refused() -> None:
+def test_a_service_name_without_a_sentinel_url_is_refused() -> None:
     with pytest.raises(ValueError, match="pass the url of a Sentinel"):
         RedisStore(sentinel="mymaster")
 
 
-async def test_a_database_of_the_master_may_be_given(redis_sentinel: RedisSentinel) -> None:
+async def test_a_database_of_the_master_may_be_selected(redis_sentinel: RedisSentinel) -> None:
     async with RedisStore(url=urls_of(redis_sentinel), sentinel=redis_sentinel.service_name, db=5) as store:
         await store.put("key", {"n": 1})
     with RawRedis(host=redis_sentinel.master.host, port=redis_sentinel.master.port, db=5) as raw:
         assert raw.delete("default_collection::key") == 1
 
 
-async def test_a_sentinel_that_is_down_is_passed_over(redis_sentinel: RedisSentinel, unused_port: int) -> None:
+async def test_a_sentinel_that_is_down_is_skipped(redis_sentinel: RedisSentinel, unused_port: int) -> None:
     urls = [f"redis://127.0.0.1:{unused_port}", *urls_of(redis_sentinel)]
     for _ in range(5):
         async with RedisStore(url=urls, sentinel=redis_sentinel.service_name) as store:
             assert await store.get("absent") is None
 
 
-async def test_a_slow_sentinel_is_waited_for_where_there_is_no_other(redis_sentinel: RedisSentinel) -> None:
+async def test_a_slow_sentinel_is_awaited_when_it_is_the_only_one(redis_sentinel: RedisSentinel) -> None:
     async with FaultProxy(redis_sentinel.host, redis_sentinel.port) as proxy:
         proxy.delay(1)
         url = f"redis://{proxy.host}:{proxy.port}"
@@ -88,14 +88,14 @@ async def test_a_slow_sentinel_is_waited_for_where_there_is_no_other(redis_senti
             assert await store.get("absent") is None
 
 
-async def test_a_service_that_no_sentinel_knows_is_told(redis_sentinel: RedisSentinel) -> None:
+async def test_a_service_unknown_to_every_sentinel_is_reported(redis_sentinel: RedisSentinel) -> None:
     store = RedisStore(url=urls_of(redis_sentinel), sentinel="unknown")
     with pytest.raises(StoreConnectionError, match="no Sentinel that answers knows a running master of this name"):
         await store.setup()
     await store.close()
 
 
-async def test_calls_during_a_failover_end_in_time_and_the_store_goes_on(
+async def test_calls_during_a_failover_meet_the_deadline_and_the_store_recovers(
     replicated: RedisSentinel, sentinel: Any, master: Any
 ) -> None:
     service = replicated.service_name
@@ -118,7 +118,7 @@ async def test_calls_during_a_failover_end_in_time_and_the_store_goes_on(
         return [replica["master-link-status"] for replica in sentinel.sentinel_slaves(service)] == ["ok"]
 
     async def has_failed_over() -> bool:
-        # Sentinel gives the old one some seconds, in which it takes writes that are then lost.
+        # Sentinel demotes the old master only after some seconds; writes it accepts until then are lost.
         return master.info("replication")["role"] == "slave"
 
     async def serves() -> bool:

@@ -1,4 +1,4 @@
-"""The contracts of a store, on Redis, Redis Cluster and Redis behind Sentinel."""
+"""The store contracts on Redis, Redis Cluster and Redis behind Sentinel."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from servers.redis import RedisServer
     from servers.redis_sentinel import RedisSentinel
 
-Client: Any = Redis  # which leaves its options untyped
-Sync: Any = SyncRedis  # which types its answers as those of the sync or of the async client
+Client: Any = Redis  # with untyped options
+Sync: Any = SyncRedis  # annotated to return either plain values or awaitables
 
 
 class AnswerTests(
@@ -41,11 +41,11 @@ class AnswerTests(
     DestructionTests[RedisStore],
     ConcurrencyTests[RedisStore],
 ):
-    """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
+    """The contracts that depend on how a client sends and reads; the others run the same code with any client."""
 
 
 class ClientContract(RedisContract[RedisStore]):
-    """What a store cannot do with a client that is passed in, which belongs to one event loop."""
+    """The contract of a store with a client that was passed in, which belongs to one event loop."""
 
     any_event_loop = False
     url: str
@@ -60,7 +60,7 @@ class ClientContract(RedisContract[RedisStore]):
         return self._open()
 
     def _open(self) -> RedisStore:
-        """Return a store with a client of its own."""
+        """Return a store with a new client."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""TLS, by a server of Redis."""
+"""TLS, served by Redis itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TlsRedisServer(RedisServer):
 
     @property
     def tls_port(self) -> int:
-        # Free as well, because a cluster would need it.
+        # Also free: a cluster would use it for its bus.
         return self.port + 10_000
 
     def command(self) -> list[str]:
@@ -45,24 +45,24 @@ def tls_redis(run_server: RunServer, certificates: Certificates) -> Iterator[Tls
         yield server
 
 
-async def test_a_rediss_url_uses_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
+async def test_a_rediss_url_enables_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
     url = f"rediss://localhost:{tls_redis.tls_port}"
     assert await serves(RedisStore(url=url, ssl_ca_certs=certificates.authority))
     assert await serves(RedisStore(url=f"{url}?ssl_ca_certs={quote(certificates.authority)}"))
 
 
-async def test_the_option_ssl_uses_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
+async def test_the_option_ssl_enables_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
     options: dict[str, Any] = {"port": tls_redis.tls_port, "ssl": True}
     assert await serves(RedisStore(**options, ssl_ca_certs=certificates.authority))
     assert await serves(RedisStore(**options, ssl_cert_reqs="none"))
 
 
-async def test_a_file_for_tls_uses_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
+async def test_a_tls_file_option_enables_tls(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
     assert await serves(RedisStore(port=tls_redis.tls_port, ssl_ca_certs=certificates.authority))
 
 
 @pytest.mark.parametrize("options", [{}, {"ssl_cert_reqs": "required"}], ids=["default", "required"])
-async def test_a_server_of_another_authority_is_not_trusted(
+async def test_a_certificate_of_another_authority_is_refused(
     tls_redis: TlsRedisServer, certificates: Certificates, options: dict[str, Any]
 ) -> None:
     url = f"rediss://localhost:{tls_redis.tls_port}"
@@ -72,7 +72,9 @@ async def test_a_server_of_another_authority_is_not_trusted(
     await store.close()
 
 
-async def test_a_server_of_another_name_is_not_trusted(tls_redis: TlsRedisServer, certificates: Certificates) -> None:
+async def test_a_certificate_for_another_host_name_is_refused(
+    tls_redis: TlsRedisServer, certificates: Certificates
+) -> None:
     url, authority = f"rediss://127.0.0.1:{tls_redis.tls_port}", certificates.authority
     store = RedisStore(url=url, ssl_ca_certs=authority)
     with pytest.raises(StoreSetupError, match="the certificate was refused"):
@@ -81,7 +83,7 @@ async def test_a_server_of_another_name_is_not_trusted(tls_redis: TlsRedisServer
     assert await serves(RedisStore(url=url, ssl_ca_certs=authority, ssl_check_hostname=False))
 
 
-async def test_a_client_shows_its_certificate(run_server: RunServer, certificates: Certificates) -> None:
+async def test_the_client_presents_its_certificate(run_server: RunServer, certificates: Certificates) -> None:
     options: dict[str, Any] = {"ssl": True, "ssl_ca_certs": certificates.authority}
     with run_server(TlsRedisServer(certificates, clients="yes")) as server:
         store = RedisStore(port=server.tls_port, **options)
@@ -99,13 +101,13 @@ async def test_plain_text_to_a_tls_port_is_a_connection_error(tls_redis: TlsRedi
     await store.close()
 
 
-async def test_closing_does_not_wait_for_a_frozen_server(run_server: RunServer, certificates: Certificates) -> None:
+async def test_close_does_not_wait_for_a_frozen_server(run_server: RunServer, certificates: Certificates) -> None:
     with run_server(TlsRedisServer(certificates, clients="no")) as server:
         store = RedisStore(port=server.tls_port, ssl=True, ssl_cert_reqs="none", timeout=2)
         await store.put("key", {"n": 1})
         server.pause()
         start = time.monotonic()
         await store.close()
-        # asyncio waits 30 s for the other side of a TLS connection to say goodbye.
+        # asyncio waits 30 s for the peer to shut down a TLS connection.
         assert time.monotonic() - start < 25
         server.resume()

@@ -1,4 +1,4 @@
-"""What is stored: format v1, as the raw client and the predecessor read and write it."""
+"""Stored format v1, as read and written by the raw client and the predecessor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], url: str) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's RedisStore over the same database, in a process of its own."""
+    """Call the predecessor's RedisStore on the same database, in a separate process."""
     return partial(predecessor_of("redis").call, f"RedisStore(url={url!r})")
 
 
@@ -48,7 +48,7 @@ async def test_an_entry_is_stored_as_an_envelope(store: RedisStore, raw: Any) ->
     assert envelope == {"version": 1, "collection": "users", "key": "alice", "value": {"n": 1}}
 
 
-async def test_an_entry_with_ttl_is_stored_with_the_moment_it_expires(store: RedisStore, raw: Any) -> None:
+async def test_an_entry_with_ttl_is_stored_with_its_expiry_time(store: RedisStore, raw: Any) -> None:
     await store.put("alice", {"n": 1}, collection="users", ttl=90.5)
     envelope = json.loads(raw.get("users::alice"))
     lifetime = datetime.fromisoformat(envelope["expires_at"]) - datetime.fromisoformat(envelope["created_at"])
@@ -66,7 +66,7 @@ async def test_an_entry_is_stored_under_its_collection_and_key(store: RedisStore
     }
 
 
-async def test_names_that_the_format_confuses_are_stored_apart(store: RedisStore, raw: Any) -> None:
+async def test_ambiguous_names_are_stored_separately(store: RedisStore, raw: Any) -> None:
     await store.put("b::c", {"n": 1}, collection="a")
     await store.put("c", {"n": 2}, collection="a::b")
     assert json.loads(raw.get(AMBIGUOUS))["value"] == {"n": 1}
@@ -82,7 +82,7 @@ async def test_redis_expires_an_entry_in_milliseconds(store: RedisStore, raw: An
     await store.put("one", {"n": 1}, ttl=ttl)
     await store.put_many(["two", "three"], [{"n": 2}, {"n": 3}], ttl=ttl)
     expiries = [raw.pexpiretime(f"default_collection::{key}") / 1000 for key in ("one", "two", "three")]
-    # A server takes the time once for all that it has received.
+    # A server reads the clock once for all the commands it has received.
     assert start + ttl - 0.2 < min(expiries) <= max(expiries) <= time.time() + ttl
 
 
@@ -106,14 +106,12 @@ async def test_a_put_without_ttl_clears_the_expiry(store: RedisStore, raw: Any) 
     assert [raw.pttl("default_collection::one"), raw.pttl("default_collection::two")] == [-1, -1]
 
 
-async def test_an_expiry_that_only_the_envelope_holds_counts(store: RedisStore, raw: Any) -> None:
+async def test_an_expiry_stored_only_in_the_envelope_is_honoured(store: RedisStore, raw: Any) -> None:
     raw.set("users::alice", '{"version": 1, "value": {"n": 1}, "expires_at": "2001-01-01T00:00:00+00:00"}')
     assert await store.get("alice", collection="users") is None
 
 
-async def test_a_version_of_an_entry_that_only_the_server_still_has_is_none_of_a_live_one(
-    store: RedisStore, raw: Any
-) -> None:
+async def test_the_version_of_an_expired_entry_still_on_the_server_matches_nothing(store: RedisStore, raw: Any) -> None:
     with FakeClock() as clock:
         await store.put("key", {"n": 1}, ttl=10)
         version = (await store.get_versioned("key")).version
@@ -125,17 +123,17 @@ async def test_a_version_of_an_entry_that_only_the_server_still_has_is_none_of_a
         assert await store.put_if_version("key", {"n": 3}, None) is True
 
 
-# What others stored
+# Values stored by other applications
 
 
-async def test_an_entry_of_other_names_is_never_returned(store: RedisStore, raw: Any) -> None:
-    # What the predecessor stores for ("a::b", "c"), which for us is the name of ("a", "b::c").
+async def test_an_entry_with_another_collection_and_key_is_never_returned(store: RedisStore, raw: Any) -> None:
+    # The predecessor stores ("a::b", "c") under the name that this store uses for ("a", "b::c").
     raw.set(AMBIGUOUS, '{"version": 1, "collection": "a::b", "key": "c", "value": {"n": 1}}')
     assert await store.get("b::c", collection="a") is None
     assert await store.get_many(["b::c"], collection="a") == [None]
 
 
-async def test_a_hash_under_the_name_is_no_entry(store: RedisStore, raw: Any) -> None:
+async def test_a_hash_stored_under_the_name_is_an_error_and_stays(store: RedisStore, raw: Any) -> None:
     raw.hset("users::alice", "field", "text")
     with pytest.raises(KeyValueStoreError):
         await store.get("alice", collection="users")
@@ -143,7 +141,7 @@ async def test_a_hash_under_the_name_is_no_entry(store: RedisStore, raw: Any) ->
 
 
 @pytest.mark.parametrize("text", ["", "text", "[]", '{"version": 2, "value": {}}'])
-async def test_a_string_under_the_name_that_is_no_entry_is_corrupt(store: RedisStore, raw: Any, text: str) -> None:
+async def test_a_string_that_is_not_an_entry_is_reported_as_corrupt(store: RedisStore, raw: Any, text: str) -> None:
     raw.set("users::alice", text)
     for read in (store.get("alice", collection="users"), store.get_many(["alice"], collection="users")):
         with pytest.raises(DeserializationError):
@@ -155,7 +153,7 @@ async def test_a_string_under_the_name_that_is_no_entry_is_corrupt(store: RedisS
 
 @pytest.fixture
 def envelopes(raw: Any, recorded: Path) -> dict[str, dict[str, Any]]:
-    """The envelopes that the predecessor once wrote, loaded into the server, by stored name."""
+    """Recorded envelopes of the predecessor by stored name, loaded into the server."""
     entries = json.loads((recorded / "redis.json").read_text(encoding="utf-8"))
     for name, entry in entries.items():
         raw.set(name, entry["value"], px=entry["pttl_ms"] if entry["pttl_ms"] > 0 else None)
@@ -177,14 +175,16 @@ async def test_recorded_entries_are_listed(store: RedisStore, envelopes: dict[st
     assert await store.keys("mcp:oauth") == ["https://example.com/client?id=1#x"]
 
 
-async def test_a_recorded_entry_of_confused_names_is_never_returned(
+async def test_a_recorded_entry_with_ambiguous_names_is_never_returned(
     store: RedisStore, envelopes: dict[str, dict[str, Any]]
 ) -> None:
     assert envelopes[AMBIGUOUS]["collection"] == "a::b"
     assert await store.get("b::c", collection="a") is None
 
 
-async def test_the_predecessor_reads_what_we_write(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_the_predecessor_reads_entries_of_this_store(
+    store: RedisStore, predecessor: Callable[..., list[Any]]
+) -> None:
     keys = [*VALUES, "https://example.com/a?b=1#c", "höme/é 🌍"]
     values = [*VALUES.values(), {"n": 1}, {"n": 2}]
     await store.put_many(keys, values, collection="batch")
@@ -194,7 +194,9 @@ async def test_the_predecessor_reads_what_we_write(store: RedisStore, predecesso
     assert found == [values, values]
 
 
-async def test_we_read_what_the_predecessor_writes(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_this_store_reads_entries_of_the_predecessor(
+    store: RedisStore, predecessor: Callable[..., list[Any]]
+) -> None:
     keys, values = list(VALUES), list(VALUES.values())
     predecessor(
         ("put_many", {"keys": keys, "values": values, "collection": "batch"}),
@@ -207,7 +209,9 @@ async def test_we_read_what_the_predecessor_writes(store: RedisStore, predecesso
     assert sorted(await store.keys("batch")) == sorted(keys)
 
 
-async def test_the_predecessor_sees_our_ttl(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_the_predecessor_reads_the_ttl_of_this_store(
+    store: RedisStore, predecessor: Callable[..., list[Any]]
+) -> None:
     await store.put("one", {"n": 1}, ttl=1000)
     await store.put_many(["two"], [{"n": 2}], ttl=1000)
     for value, remaining in predecessor(("ttl", {"key": "one"}), ("ttl", {"key": "two"})):
@@ -215,7 +219,9 @@ async def test_the_predecessor_sees_our_ttl(store: RedisStore, predecessor: Call
         assert remaining == pytest.approx(1000, abs=60)
 
 
-async def test_we_see_the_ttl_of_the_predecessor(store: RedisStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_this_store_reads_the_ttl_of_the_predecessor(
+    store: RedisStore, predecessor: Callable[..., list[Any]]
+) -> None:
     predecessor(
         ("put", {"key": "one", "value": {"n": 1}, "ttl": 1000}),
         ("put_many", {"keys": ["two"], "values": [{"n": 2}], "ttl": 1000}),
@@ -225,7 +231,7 @@ async def test_we_see_the_ttl_of_the_predecessor(store: RedisStore, predecessor:
         assert remaining == pytest.approx(1000, abs=60)
 
 
-async def test_each_deletes_what_the_other_wrote(
+async def test_each_store_deletes_entries_of_the_other(
     store: RedisStore, raw: Any, predecessor: Callable[..., list[Any]]
 ) -> None:
     await store.put("ours", {"n": 1})
