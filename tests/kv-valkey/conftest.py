@@ -1,4 +1,4 @@
-"""Servers with nothing stored, and the raw clients that look into them: redis-py, a driver other than the store's."""
+"""Empty servers, and raw clients that inspect what they hold: redis-py, not the store's own driver."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 # Not 0, which an application on the same server would use.
 DATABASE = 9
 
-# What a client runs to open a connection, and what it takes to ask.
+# Commands that open a connection, and the one that reads the counters.
 CONNECTING = frozenset(
     {"hello", "auth", "select", "client|setinfo", "client|setname", "info", "client|id", "cluster|slots", "readonly"}
 )
 
-RawValkey: Any = Redis  # which types its answers as those of the sync or of the async client
+RawValkey: Any = Redis  # annotated to return either plain values or awaitables
 
 
 def as_redis(url: str) -> str:
@@ -56,7 +56,7 @@ def cluster_config(valkey_cluster: ValkeyCluster) -> GlideClusterClientConfigura
 
 @pytest.fixture
 def patient_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what a store says when it cannot reach its server, which it finds out within a second."""
+    """Extend the limit of one second that a store allows for diagnosing why it cannot reach its server."""
     monkeypatch.setattr(diagnosis, "_TIMEOUT_SECONDS", 5)
 
 
@@ -76,7 +76,7 @@ async def store(url: str, raw: Any) -> AsyncIterator[ValkeyStore]:
 
 @pytest.fixture
 def commands_run(raw: Any) -> Callable[[], dict[str, int]]:
-    """Gives the commands that the server has run since it was last asked, and how often."""
+    """Count the commands that the server has run since the previous call."""
     return counter_of_commands(CONNECTING, raw)
 
 

@@ -27,7 +27,7 @@ class TestValkeyStoreOnACluster(ClusterCases[ValkeyStore]):
         return ValkeyStore.from_url(f"{cluster.url}?cluster=true", **options)
 
     async def serves_again(self, store: ValkeyStore, keys: list[str]) -> None:
-        """The driver finds the node at its own pace: within seconds."""
+        """Wait until the driver has found the node again, which takes it some seconds."""
         await asyncio.gather(*(self._serves_again(store, key) for key in keys))
 
     async def _serves_again(self, store: ValkeyStore, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Faults and load that concern Valkey and its driver, beyond what the kit tests on every store."""
+"""Faults and load specific to Valkey and its driver, beyond the kit's tests for every store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from servers.valkey import ValkeyServer
 
 TIMEOUT = 2.0
-# A busy machine may add to it.
+# Allow for a busy machine.
 LOAD = Load(100, seconds=TIMEOUT + 20.0)
-# The driver looks for a server that was away every 0.2 seconds.
-SOON = 60.0
+# The driver tries to reconnect every 0.2 seconds.
+RECOVERY_SECONDS = 60.0
 
 
 class TestValkeyStoreInOutages(RedisOutageCases[ValkeyStore]):
@@ -46,7 +46,7 @@ class TestValkeyStoreInOutages(RedisOutageCases[ValkeyStore]):
 
     @override
     async def recovers(self, store: ValkeyStore) -> bool:
-        deadline = time.monotonic() + SOON
+        deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
             try:
                 await store.get("key")
@@ -59,13 +59,13 @@ class TestValkeyStoreInOutages(RedisOutageCases[ValkeyStore]):
 # Cancellation
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: ValkeyStore) -> None:
+async def test_a_cancelled_call_leaves_no_answer_for_a_later_call(store: ValkeyStore) -> None:
     await check_cancelled_calls_leave_no_answers(store, calls=300)
 
 
-async def test_a_call_that_timed_out_leaves_no_answer_to_a_later_one(raw: Any) -> None:
+async def test_a_timed_out_call_leaves_no_answer_for_a_later_call(raw: Any) -> None:
     async with proxy_to(raw) as proxy, ValkeyStore(host=proxy.host, port=proxy.port, timeout=2) as store:
-        # A second call would connect again, and say that this failed.
+        # A second call would reconnect, and report that this failed.
         await check_timed_out_calls_leave_no_answers(proxy, store, with_batches=False)
 
 
@@ -75,7 +75,7 @@ async def test_a_thousand_calls_share_one_connection(store: ValkeyStore, raw: An
     assert len(raw.client_list()) == before
 
 
-async def test_a_big_batch_has_more_time(raw: Any) -> None:
+async def test_a_large_batch_has_a_longer_time_limit(raw: Any) -> None:
     keys = [f"key {number}" for number in range(3000)]
     async with proxy_to(raw) as proxy, ValkeyStore(host=proxy.host, port=proxy.port, timeout=3) as store:
         await store.put_many(keys, [{"n": 1}] * 3000)
@@ -84,14 +84,14 @@ async def test_a_big_batch_has_more_time(raw: Any) -> None:
         proxy.pass_through()
 
 
-async def test_a_setup_error_is_no_connection_error(url: str) -> None:
+async def test_an_unknown_database_is_a_setup_error(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}/12345")
     with pytest.raises(StoreSetupError, match="no database with this number"):
         await store.setup()
     await store.close()
 
 
-async def test_a_connection_that_cannot_be_made_in_time_is_told_and_cancels_nothing(raw: Any) -> None:
+async def test_a_connection_attempt_that_times_out_is_reported_and_cancels_no_call(raw: Any) -> None:
     async with proxy_to(raw) as proxy:
         proxy.black_hole()
         store = ValkeyStore(host=proxy.host, port=proxy.port, timeout=0.2)
@@ -101,7 +101,7 @@ async def test_a_connection_that_cannot_be_made_in_time_is_told_and_cancels_noth
         await store.close()
 
 
-async def test_a_task_that_is_cancelled_stays_cancelled(private_valkey: ValkeyServer) -> None:
+async def test_a_cancelled_task_stays_cancelled(private_valkey: ValkeyServer) -> None:
     async with ValkeyStore.from_url(private_valkey.url) as store:
         private_valkey.pause()
         task = asyncio.create_task(store.get("key"))

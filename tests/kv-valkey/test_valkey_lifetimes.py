@@ -1,4 +1,4 @@
-"""Clients when a store closes, when an event loop ends in any way, and when the process forks."""
+"""Clients when a store closes, an event loop ends or stops, and the process forks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "lifetimes"
 
 
 def has_connections(raw: Any, number: int) -> bool:
-    """Whether there are as many, within a minute: the driver ends them in a thread of its own."""
+    """Wait up to a minute for this number of connections: the driver closes them in its own thread."""
     deadline = time.monotonic() + 60
     while connections_named(raw, NAME) != number:
         if time.monotonic() > deadline:
@@ -39,7 +39,7 @@ def named(config: GlideClientConfiguration) -> GlideClientConfiguration:
 # Opening and closing
 
 
-async def test_nothing_is_contacted_before_the_first_use(named: GlideClientConfiguration, raw: Any) -> None:
+async def test_no_connection_is_opened_before_the_first_use(named: GlideClientConfiguration, raw: Any) -> None:
     store = ValkeyStore(config=named)
     assert connections_named(raw, NAME) == 0
     await store.get("key")
@@ -47,28 +47,28 @@ async def test_nothing_is_contacted_before_the_first_use(named: GlideClientConfi
     await store.close()
 
 
-async def test_calls_at_the_same_time_open_one_client(named: GlideClientConfiguration, raw: Any) -> None:
+async def test_concurrent_calls_open_one_client(named: GlideClientConfiguration, raw: Any) -> None:
     async with ValkeyStore(config=named) as store:
         await store.close()
         await asyncio.gather(*(store.get(f"key {number}") for number in range(50)))
         assert connections_named(raw, NAME) == 1
 
 
-async def test_the_caller_may_use_the_configuration_as_before(config: GlideClientConfiguration, raw: Any) -> None:
+async def test_the_configuration_passed_in_is_not_modified(config: GlideClientConfiguration, raw: Any) -> None:
     assert raw.ping()
     before = dict(vars(config))
     async with ValkeyStore(config=config):
         assert vars(config) == before
 
 
-async def test_calls_under_way_at_close_are_answered_and_later_ones_reopen(
+async def test_calls_in_flight_at_close_are_answered_and_later_calls_reconnect(
     named: GlideClientConfiguration, raw: Any
 ) -> None:
     await check_closing_under_load(ValkeyStore(config=named))
     assert has_connections(raw, 0)
 
 
-async def test_calls_under_way_at_close_are_answered_on_a_cluster(
+async def test_calls_in_flight_at_close_are_answered_on_a_cluster(
     cluster_config: GlideClusterClientConfiguration, raw_cluster: Any
 ) -> None:
     cluster_config.client_name = NAME
@@ -76,9 +76,7 @@ async def test_calls_under_way_at_close_are_answered_on_a_cluster(
     assert connections_to_cluster(raw_cluster, NAME) == 0
 
 
-async def test_a_close_that_is_cancelled_ends_the_connections_at_once(
-    named: GlideClientConfiguration, raw: Any
-) -> None:
+async def test_a_cancelled_close_drops_the_connections_at_once(named: GlideClientConfiguration, raw: Any) -> None:
     await check_cancelled_close(ValkeyStore(config=named), raw, "the client was closed")
     assert has_connections(raw, 0)
 
@@ -87,7 +85,7 @@ async def test_a_client_that_has_closed_itself_is_replaced(named: GlideClientCon
     async with ValkeyStore(config=named) as store:
         await store.put("key", {"n": 1})
         inside: Any = store
-        # Nothing else makes it close by itself.
+        # No public call makes the driver's client close by itself.
         await inside._session()._client.close("out of luck")  # noqa: SLF001 — see above
         with pytest.raises(StoreConnectionError, match="the client was closed"):
             await store.get("key")
@@ -103,7 +101,7 @@ async def test_a_client_that_was_passed_in_stays_open(config: GlideClientConfigu
     await client.close()
 
 
-def test_a_client_of_another_event_loop_is_told(config: GlideClientConfiguration, raw: Any) -> None:
+def test_a_client_of_another_event_loop_is_reported(config: GlideClientConfiguration, raw: Any) -> None:
     assert raw.ping()
     loop = asyncio.new_event_loop()
     client = loop.run_until_complete(GlideClient.create(config))
@@ -115,7 +113,7 @@ def test_a_client_of_another_event_loop_is_told(config: GlideClientConfiguration
         loop.close()
 
 
-# Event loops, in programs of their own: a warning is an error that ends up in what they print
+# Event loops, in separate programs where a warning is an error that appears in the output
 
 BEGINNING = """
 from glide import GlideClientConfiguration, NodeAddress
@@ -135,7 +133,7 @@ raw = redis.Redis(host={host!r}, port={port!r}, db={database!r})
 
 def connections(expected):
     gc.collect()
-    # The driver ends them in a thread of its own.
+    # The driver closes them in its own thread.
     deadline = time.monotonic() + 60
     while True:
         found = sum(client["name"] == {name!r} for client in raw.client_list())
@@ -144,7 +142,7 @@ def connections(expected):
         time.sleep(0.02)
 """
 
-ONE_AFTER_ANOTHER = """
+SUCCESSIVE_LOOPS = """
 for _ in range(5):
     asyncio.run(use())
 print(connections(0))
@@ -180,14 +178,14 @@ async def drop():
         await use()
     store = None
     gc.collect()
-    # The loop closes what was dropped.
+    # The event loop closes the clients of dropped stores.
     for _ in range(100):
         await asyncio.sleep(0.001)
     print(connections(0))
 asyncio.run(drop())
 """
 
-# The first loop reads the answers of all clients, and ends while another waits.
+# The first loop reads the answers of all clients, and ends while another loop waits.
 THREADS = """
 async def wait_for_answers(seconds):
     until = time.monotonic() + seconds
@@ -220,13 +218,13 @@ def printed_by(program: str, config: GlideClientConfiguration) -> list[str]:
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
-        (ONE_AFTER_ANOTHER, ["0"]),
+        (SUCCESSIVE_LOOPS, ["0"]),
         (CLOSED_LOOPS, ["1", "0"]),
         (STOPPED_LOOPS, ["1", "0"]),
         (DROPPED_STORES, ["0"]),
         (THREADS, ["True", "0"]),
     ],
-    ids=["one after another", "closed", "stopped", "dropped stores", "threads"],
+    ids=["successive", "closed", "stopped", "dropped stores", "threads"],
 )
 def test_event_loops_leave_no_connection_behind(
     config: GlideClientConfiguration, raw: Any, program: str, expected: list[str]
@@ -237,7 +235,7 @@ def test_event_loops_leave_no_connection_behind(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_the_child_of_a_fork_has_a_client_of_its_own(config: GlideClientConfiguration, raw: Any) -> None:
+def test_a_forked_child_opens_its_own_client(config: GlideClientConfiguration, raw: Any) -> None:
     assert raw.ping()
     assert printed_by(FORKS, config) == [str([0] * 10)]
     assert has_connections(raw, 0)

@@ -1,4 +1,4 @@
-"""Where a ValkeyStore finds its server, who it is there, and what it says when that is wrong."""
+"""Addresses, credentials and permissions of a ValkeyStore, and the errors when they are wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import RunServer
 
-RawValkey: Any = Redis  # which types its answers as those of the sync or of the async client
+RawValkey: Any = Redis  # annotated to return either plain values or awaitables
 
 pytestmark = pytest.mark.usefixtures("patient_diagnosis")
 
@@ -34,7 +34,7 @@ USERNAME, PASSWORD = "ada", "p@ss:w/rd"
 
 
 async def failure_of(store: ValkeyStore, kind: type[Exception], reason: str) -> str:
-    """What a call and `setup` both say, without what is secret."""
+    """Return the message that a call and `setup` share, checked for secrets."""
     with pytest.raises(kind, match=reason) as of_call:
         await store.get("key")
     with pytest.raises(kind, match=reason) as of_setup:
@@ -82,7 +82,7 @@ def test_a_url_names_the_server(url: str, shown: str) -> None:
         "valkeys://db?ssl_certfile=/tmp/client.crt",
     ],
 )
-def test_a_url_with_a_part_that_means_nothing_is_refused(url: str) -> None:
+def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         open_store(url)
 
@@ -103,14 +103,14 @@ def test_a_url_with_a_part_that_means_nothing_is_refused(url: str) -> None:
     ids=repr,
 )
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         ValkeyStore(**options)
 
 
 @pytest.mark.parametrize("options", [{"client": RawValkey()}, {"config": "valkey://db"}], ids=repr)
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_a_client_or_config_of_another_kind_is_refused(options: dict[str, Any]) -> None:
+def test_a_client_or_config_of_a_wrong_type_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=r"must be glide.*Glide.+, not "):
         ValkeyStore(**options)
 
@@ -128,14 +128,14 @@ def test_a_repr_shows_neither_user_nor_password() -> None:
     assert repr(ValkeyStore.from_url("valkey://ada:hunter2@one")) == "ValkeyStore(valkey://one:6379/0)"
 
 
-def test_a_cluster_promises_no_atomic_batch() -> None:
+def test_only_a_single_server_has_the_capability_atomic_put_many() -> None:
     assert ValkeyStore().capabilities.atomic_put_many is True
     assert ValkeyStore(cluster=True).capabilities.atomic_put_many is False
     config = GlideClusterClientConfiguration([NodeAddress()])
     assert ValkeyStore(config=config).capabilities.atomic_put_many is False
 
 
-async def test_a_copied_store_opens_a_client_of_its_own(url: str, raw: Any) -> None:
+async def test_a_copied_store_opens_its_own_client(url: str, raw: Any) -> None:
     assert raw.dbsize() == 0
     async with ValkeyStore.from_url(url) as store:
         await store.put("key", {"n": 1})
@@ -143,7 +143,7 @@ async def test_a_copied_store_opens_a_client_of_its_own(url: str, raw: Any) -> N
             assert await other.get("key") == {"n": 1}
 
 
-# Users and their rights
+# Users and their permissions
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def at(server: ValkeyServer, username: str | None, password: Any, **options: Any
     return ValkeyStore(host=server.host, port=server.port, username=username, password=password, **options)
 
 
-async def test_user_and_password_are_used(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+async def test_a_store_authenticates_with_user_and_password(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
     assert guarded_raw.ping()
     config = GlideClientConfiguration(
         [NodeAddress(guarded_valkey.host, guarded_valkey.port)], credentials=ServerCredentials(PASSWORD, USERNAME)
@@ -183,7 +183,7 @@ async def test_user_and_password_are_used(guarded_valkey: ValkeyServer, guarded_
 @pytest.mark.parametrize(
     ("username", "password"), [(USERNAME, "hunter2"), ("nobody", "hunter2"), (None, "hunter2"), (None, None)]
 )
-async def test_a_wrong_user_or_password_is_told_at_once(
+async def test_a_wrong_user_or_password_is_reported_without_retries(
     guarded_valkey: ValkeyServer, username: str | None, password: str | None
 ) -> None:
     start = time.monotonic()
@@ -192,7 +192,7 @@ async def test_a_wrong_user_or_password_is_told_at_once(
     assert time.monotonic() - start < 30
 
 
-async def test_a_command_that_the_user_may_not_run_is_told(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+async def test_a_command_denied_to_the_user_is_reported(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
     guarded_raw.execute_command("ACL", "SETUSER", "reader", "reset", "on", ">hunter2", "~*", "+get", "+info")
     store = at(guarded_valkey, "reader", "hunter2")
     assert await store.get("absent") is None
@@ -202,7 +202,7 @@ async def test_a_command_that_the_user_may_not_run_is_told(guarded_valkey: Valke
     await store.close()
 
 
-async def test_names_that_the_user_may_not_use_are_told(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+async def test_key_names_denied_to_the_user_are_reported(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
     guarded_raw.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">hunter2", "~users::*", "+@all")
     async with at(guarded_valkey, "narrow", "hunter2", default_collection="users") as store:
         await store.put("key", {"n": 1})
@@ -211,7 +211,7 @@ async def test_names_that_the_user_may_not_use_are_told(guarded_valkey: ValkeySe
     await failure_of(at(guarded_valkey, "narrow", "hunter2"), StoreSetupError, "lacks the right")
 
 
-async def test_the_documented_rights_are_enough(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
+async def test_the_documented_permissions_suffice(guarded_valkey: ValkeyServer, guarded_raw: Any) -> None:
     guarded_raw.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *documented_rights("valkey"))
     async with at(guarded_valkey, "app", "hunter2") as store:
         await use_everything(store)
@@ -220,7 +220,7 @@ async def test_the_documented_rights_are_enough(guarded_valkey: ValkeyServer, gu
         await use_everything(store)
 
 
-async def test_the_documented_rights_are_enough_on_a_cluster(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
+async def test_the_documented_permissions_suffice_on_a_cluster(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
     everywhere = {"target_nodes": raw_cluster.PRIMARIES}
     rights = [*documented_rights("valkey"), "+cluster|slots", "+ping"]
     raw_cluster.execute_command("ACL", "SETUSER", "app", "reset", "on", ">hunter2", "~*", *rights, **everywhere)
@@ -232,27 +232,27 @@ async def test_the_documented_rights_are_enough_on_a_cluster(valkey_cluster: Val
         raw_cluster.execute_command("ACL", "DELUSER", "app", **everywhere)
 
 
-# What cannot be reached
+# Unreachable and unsuitable servers
 
 
-async def test_a_refused_connection_is_told(unused_port: int) -> None:
+async def test_a_refused_connection_is_reported(unused_port: int) -> None:
     store = ValkeyStore.from_url(f"valkey://:hunter2@127.0.0.1:{unused_port}", timeout=10)
     assert await failure_of(store, StoreConnectionError, "connection refused") == (
         f"ValkeyStore(valkey://127.0.0.1:{unused_port}/0) cannot be reached: connection refused"
     )
 
 
-async def test_a_refused_connection_to_a_cluster_is_told(unused_port: int) -> None:
+async def test_a_refused_connection_to_a_cluster_is_reported(unused_port: int) -> None:
     store = ValkeyStore(host="127.0.0.1", port=unused_port, cluster=True, timeout=10)
     await failure_of(store, StoreConnectionError, "connection refused")
 
 
-async def test_an_unknown_host_is_told() -> None:
-    # RFC 6761: no resolver knows a name under .invalid
+async def test_an_unknown_host_is_reported() -> None:
+    # RFC 6761: names under .invalid never resolve.
     await failure_of(ValkeyStore(host="valkey.invalid", timeout=2), StoreConnectionError, "unknown host")
 
 
-async def test_many_calls_that_cannot_be_made_fail_in_time(unused_port: int) -> None:
+async def test_many_calls_to_an_unreachable_server_fail_in_time(unused_port: int) -> None:
     store = ValkeyStore(host="127.0.0.1", port=unused_port, timeout=10)
     start = time.monotonic()
     outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(200)), return_exceptions=True)
@@ -262,23 +262,25 @@ async def test_many_calls_that_cannot_be_made_fail_in_time(unused_port: int) -> 
     await store.close()
 
 
-async def test_a_database_that_the_server_does_not_have_is_told(url: str) -> None:
+async def test_a_database_number_beyond_the_server_limit_is_reported(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}/12345", timeout=2)
     await failure_of(store, StoreSetupError, "the server has no database with this number")
 
 
-async def test_a_server_that_is_no_node_of_a_cluster_is_told(url: str) -> None:
+async def test_a_server_outside_a_cluster_is_reported(url: str) -> None:
     store = ValkeyStore.from_url(f"{url.rpartition('/')[0]}?cluster=true")
     await failure_of(store, StoreSetupError, "not a cluster node")
 
 
-async def test_a_node_of_a_cluster_given_as_one_server_is_told(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> None:
+async def test_a_cluster_node_passed_as_a_single_server_is_reported(
+    valkey_cluster: ValkeyCluster, raw_cluster: Any
+) -> None:
     assert raw_cluster.dbsize() == 0
     store = ValkeyStore.from_url(valkey_cluster.url)
     await check_cluster_node_is_refused(store, "pass cluster=True, or a client or config of a cluster")
 
 
-async def test_another_type_under_the_name_is_told(url: str, raw: Any) -> None:
+async def test_a_value_of_another_valkey_type_is_reported(url: str, raw: Any) -> None:
     raw.hset("default_collection::key", "field", "text")
     async with ValkeyStore.from_url(url) as store:
         with pytest.raises(Exception, match="a value that is not a string is stored") as refusal:

@@ -1,4 +1,4 @@
-"""Data that crosses, both ways, to the predecessor's ValkeyStore on the same server, in an environment of its own."""
+"""Data shared both ways with the predecessor's ValkeyStore, which runs on the same server in a separate environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def store(place: dict[str, Any], raw: Any) -> AsyncIterator[ValkeyStore]:
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], place: dict[str, Any]) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's ValkeyStore over the same database, in a process of its own."""
+    """Call the predecessor's ValkeyStore on the same database, in a separate process."""
     return partial(predecessor_of("valkey").call, f"ValkeyStore(**{place!r})")
 
 
@@ -47,7 +47,7 @@ def write_by(predecessor: Callable[..., list[Any]]) -> None:
     )
 
 
-async def test_what_the_predecessor_wrote_is_read(predecessor: Callable[..., list[Any]], store: ValkeyStore) -> None:
+async def test_entries_of_the_predecessor_are_read(predecessor: Callable[..., list[Any]], store: ValkeyStore) -> None:
     write_by(predecessor)
     assert [await store.get(key, collection=COLLECTION) for key in KEYS] == VALUES
     assert await store.get_many([*KEYS, "absent"], collection=COLLECTION) == [*VALUES, None]
@@ -62,7 +62,7 @@ async def test_what_the_predecessor_wrote_is_read(predecessor: Callable[..., lis
     assert await store.keys(COLLECTION) == []
 
 
-async def test_the_predecessor_reads_what_was_written(
+async def test_the_predecessor_reads_entries_of_this_store(
     predecessor: Callable[..., list[Any]], store: ValkeyStore
 ) -> None:
     await store.put(KEYS[0], VALUES[0], collection=COLLECTION)

@@ -1,4 +1,4 @@
-"""What is sent for each call, as the server counts it."""
+"""Commands sent for each call, as counted by the server, and round trips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUES = [{"key": key} for key in KEYS]
 
 @pytest.fixture
 async def store(store: ValkeyStore) -> ValkeyStore:
-    """Of this package, with the scripts loaded into the server."""
+    """The package's store, with its scripts loaded into the server."""
     await store.put_if_absent("known", {})
     await store.put_many(["known"], [{}], ttl=1)
     await store.delete("known")
@@ -30,7 +30,7 @@ async def store(store: ValkeyStore) -> ValkeyStore:
 
 
 class TestValkeyStoreCommands(CommandCases):
-    """On one server."""
+    """On a single server."""
 
 
 async def test_a_batch_with_ttl_is_one_script(store: ValkeyStore, commands_run: CommandsRun) -> None:
@@ -64,7 +64,7 @@ async def test_each_call_is_one_round_trip(store: ValkeyStore, raw: Any, size: i
         proxy.pass_through()
 
 
-async def test_a_batch_on_a_cluster_is_a_command_for_each_slot(
+async def test_a_batch_on_a_cluster_is_one_command_per_slot(
     valkey_cluster: ValkeyCluster, raw_cluster: Any, cluster_commands_run: CommandsRun
 ) -> None:
     slots = len({raw_cluster.keyslot(f"default_collection::{key}") for key in KEYS})

@@ -1,4 +1,4 @@
-"""Enumerating and destroying, in a database that other applications share."""
+"""Enumerate and destroy entries in a database shared with other applications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TestValkeyStoreInASharedDatabase(SharedDatabaseCases):
             yield store
 
 
-async def test_a_scan_looks_at_no_more_names_than_there_are_and_goes_on_in_another_store(
+async def test_a_scan_examines_no_more_names_than_exist_and_continues_in_another_store(
     store: ValkeyStore, url: str, commands_run: Callable[[], dict[str, int]]
 ) -> None:
     keys = [f"key {number}" for number in range(2500)]
@@ -39,10 +39,10 @@ async def test_a_scan_looks_at_no_more_names_than_there_are_and_goes_on_in_anoth
     assert commands_run()["scan"] <= 8
 
 
-# Versions, against writers that know nothing of them
+# Versions, with writers that do not use them
 
 
-async def test_a_foreign_write_in_between_is_noticed(store: ValkeyStore, raw: Any) -> None:
+async def test_a_write_by_another_application_changes_the_version(store: ValkeyStore, raw: Any) -> None:
     await store.put("key", {"n": 1})
     version = (await store.get_versioned("key")).version
     assert version is not None
@@ -52,19 +52,19 @@ async def test_a_foreign_write_in_between_is_noticed(store: ValkeyStore, raw: An
     assert await store.get("key") == {"n": 1}
 
 
-async def test_a_script_that_the_server_has_forgotten_is_sent_again(store: ValkeyStore, raw: Any) -> None:
+async def test_a_script_missing_from_the_server_cache_is_sent_again(store: ValkeyStore, raw: Any) -> None:
     assert await store.put_if_absent("one", {"n": 1}) is True
     raw.script_flush()
     assert await store.put_if_absent("two", {"n": 1}) is True
     assert await store.put_if_absent("two", {"n": 2}) is False
 
 
-async def test_expiry_is_to_the_millisecond(store: ValkeyStore, raw: Any) -> None:
+async def test_expiry_has_millisecond_precision(store: ValkeyStore, raw: Any) -> None:
     start = time.time()
     await store.put("one", {"n": 1}, ttl=61.9)
     await store.put_many(["two", "three"], [{"n": 1}] * 2, ttl=61.9)
     expiries = [raw.pexpiretime(f"default_collection::{key}") / 1000 for key in ("one", "two", "three")]
-    # A server takes the time once for all that it has received.
+    # A server reads the clock once for all the commands it has received.
     assert start + 61.9 - 0.2 < min(expiries) <= max(expiries) < time.time() + 61.9
     await store.put_many(["one", "two"], [{"n": 1}] * 2)
     assert raw.pttl("default_collection::one") == raw.pttl("default_collection::two") == -1

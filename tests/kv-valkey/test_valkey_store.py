@@ -1,4 +1,4 @@
-"""The contracts of a store, on Valkey and on a cluster of it."""
+"""The store contracts on Valkey and on a Valkey cluster."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ClientTests(
     DestructionTests[ValkeyStore],
     ConcurrencyTests[ValkeyStore],
 ):
-    """The contracts that depend on how a client sends and reads; the others are the same code with all of them."""
+    """The contracts that depend on how a client sends and reads; the others run the same code with any client."""
 
 
 class TestValkeyStore(RedisContract[ValkeyStore], StoreTests[ValkeyStore]):
@@ -88,7 +88,7 @@ class TestValkeyStoreWithConfig(ClientTests):
 
 
 class ClientOfOneLoopTests(ClientTests):
-    """A client that is passed in belongs to one event loop, in which the tests then run."""
+    """A client that is passed in belongs to one event loop; the tests run in that loop."""
 
     any_event_loop = False
 
@@ -138,7 +138,7 @@ class TestValkeyStoreUnderFaults(RedisFaultTests[ValkeyStore]):
         return ValkeyStore(host=host, port=port, timeout=2.0)
 
 
-# hypothesis looks into every module, and some of the driver's warn who does.
+# hypothesis inspects every module, and some of the driver's modules warn about that.
 @pytest.mark.filterwarnings("ignore:Importing from 'glide:DeprecationWarning")
 def test_a_valkey_store_behaves_like_a_dict(url: str, raw: Any) -> None:
     def make_store() -> ValkeyStore:

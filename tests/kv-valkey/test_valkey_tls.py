@@ -1,4 +1,4 @@
-"""TLS, in front of a server that is built without it: a terminator that asyncio runs."""
+"""TLS, through an asyncio terminator in front of a server built without TLS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @asynccontextmanager
 async def terminated(server: ValkeyServer, certificates: Certificates, *, clients: bool = False) -> AsyncGenerator[int]:
-    """The port of a TLS terminator in front of the server, which may ask for the certificates of clients."""
+    """Yield the port of a TLS terminator in front of the server; `clients` makes it require client certificates."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.authority)
     context.load_cert_chain(certificates.server, certificates.server_key)
     context.verify_mode = ssl.CERT_REQUIRED if clients else ssl.CERT_NONE
@@ -40,7 +40,7 @@ async def terminated(server: ValkeyServer, certificates: Certificates, *, client
                 writer.write(content)
                 await writer.drain()
         except (OSError, ssl.SSLError):
-            pass  # a connection that ends, however it does
+            pass  # the connection has ended
         finally:
             writer.transport.abort()
 
@@ -65,7 +65,7 @@ async def check_serves(store: ValkeyStore) -> None:
         assert await store.delete("key", collection="tls") is True
 
 
-async def test_tls_is_used_with_an_authority(valkey_server: ValkeyServer, certificates: Certificates) -> None:
+async def test_a_certificate_authority_enables_tls(valkey_server: ValkeyServer, certificates: Certificates) -> None:
     async with terminated(valkey_server, certificates) as port:
         await check_serves(ValkeyStore(port=port, ssl_ca_certs=certificates.authority))
         await check_serves(ValkeyStore.from_url(f"valkeys://localhost:{port}?ssl_ca_certs={certificates.authority}"))
@@ -76,7 +76,7 @@ async def test_any_certificate_is_accepted_on_request(valkey_server: ValkeyServe
         await check_serves(ValkeyStore(host="127.0.0.1", port=port, ssl=True, ssl_verify=False))
 
 
-async def test_a_client_shows_its_certificate(valkey_server: ValkeyServer, certificates: Certificates) -> None:
+async def test_the_client_presents_its_certificate(valkey_server: ValkeyServer, certificates: Certificates) -> None:
     files: dict[str, Any] = {"ssl_certfile": certificates.server, "ssl_keyfile": certificates.server_key}
     async with terminated(valkey_server, certificates, clients=True) as port:
         await check_serves(ValkeyStore(port=port, ssl_ca_certs=certificates.authority, **files))
@@ -87,7 +87,7 @@ async def test_a_client_shows_its_certificate(valkey_server: ValkeyServer, certi
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_a_certificate_that_is_refused_is_told(
+async def test_a_refused_certificate_is_reported(
     valkey_server: ValkeyServer, certificates: Certificates, host: str
 ) -> None:
     authority = certificates.other_authority if host == "localhost" else certificates.authority
@@ -99,14 +99,14 @@ async def test_a_certificate_that_is_refused_is_told(
         await store.close()
 
 
-async def test_tls_to_a_server_without_it_is_told(valkey_server: ValkeyServer) -> None:
+async def test_tls_to_a_server_without_tls_is_reported(valkey_server: ValkeyServer) -> None:
     store = ValkeyStore(host=valkey_server.host, port=valkey_server.port, ssl=True, timeout=10)
     with pytest.raises((StoreConnectionError, StoreSetupError), match="TLS"):
         await store.get("key")
     await store.close()
 
 
-async def test_a_server_with_tls_reached_without_it_is_told(
+async def test_plain_text_to_a_server_with_tls_is_reported(
     valkey_server: ValkeyServer, certificates: Certificates
 ) -> None:
     async with terminated(valkey_server, certificates) as port:
@@ -117,7 +117,7 @@ async def test_a_server_with_tls_reached_without_it_is_told(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["absent", "not PEM"])
-async def test_a_file_for_tls_that_cannot_be_used_is_told(tmp_path: Path, content: str | None) -> None:
+async def test_an_unusable_tls_file_is_reported(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "authority.pem"
     if content is not None:
         path.write_text(content)

@@ -1,4 +1,4 @@
-"""Calls that begin together, on one server and on a cluster."""
+"""Calls started in one turn of the event loop, on a single server and on a cluster."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ async def cluster_store(valkey_cluster: ValkeyCluster, raw_cluster: Any) -> Asyn
 
 
 def reads(raw: Any) -> int:
-    """How often the server has read from connections."""
+    """Return how often the server has read from its connections."""
     return raw.info("stats")["total_reads_processed"]
 
 
-async def test_calls_that_begin_together_leave_together(store: ValkeyStore, raw: Any) -> None:
+async def test_calls_started_together_are_sent_together(store: ValkeyStore, raw: Any) -> None:
     await store.get("key")
     before = reads(raw)
     await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, VALUES, strict=True)))
@@ -38,11 +38,11 @@ async def test_calls_that_begin_together_leave_together(store: ValkeyStore, raw:
     assert reads(raw) - before < len(KEYS) / 4
 
 
-async def test_calls_of_all_kinds_begin_together(store: ValkeyStore) -> None:
+async def test_calls_of_all_kinds_may_start_together(store: ValkeyStore) -> None:
     await check_calls_of_all_kinds(store)
 
 
-async def test_calls_of_all_kinds_begin_together_on_a_cluster(cluster_store: ValkeyStore) -> None:
+async def test_calls_of_all_kinds_may_start_together_on_a_cluster(cluster_store: ValkeyStore) -> None:
     await check_calls_of_all_kinds(cluster_store)
 
 
@@ -56,17 +56,17 @@ async def check_calls_of_all_kinds(store: ValkeyStore) -> None:
     assert sorted(await store.keys()) == ["first", "new", "there"]
 
 
-async def test_an_error_reaches_its_caller_alone(store: ValkeyStore, raw: Any) -> None:
+async def test_an_error_reaches_only_its_own_caller(store: ValkeyStore, raw: Any) -> None:
     raw.hset("default_collection::hash", "field", "text")
-    await check_error_reaches_its_caller_alone(store)
+    await check_error_reaches_only_its_own_caller(store)
 
 
-async def test_an_error_reaches_its_caller_alone_on_a_cluster(cluster_store: ValkeyStore, raw_cluster: Any) -> None:
+async def test_an_error_reaches_only_its_own_caller_on_a_cluster(cluster_store: ValkeyStore, raw_cluster: Any) -> None:
     raw_cluster.hset("default_collection::hash", "field", "text")
-    await check_error_reaches_its_caller_alone(cluster_store)
+    await check_error_reaches_only_its_own_caller(cluster_store)
 
 
-async def check_error_reaches_its_caller_alone(store: ValkeyStore) -> None:
+async def check_error_reaches_only_its_own_caller(store: ValkeyStore) -> None:
     await store.put_many(KEYS, VALUES)
     calls = [store.get(key) for key in [*KEYS[:9], "hash", *KEYS[9:]]]
     answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
@@ -78,7 +78,7 @@ async def check_error_reaches_its_caller_alone(store: ValkeyStore) -> None:
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("cancelled", [0, 1, 20])
-async def test_a_cancelled_call_takes_no_other_with_it(store: ValkeyStore, cancelled: int, turns: int) -> None:
+async def test_a_cancelled_call_does_not_affect_other_calls(store: ValkeyStore, cancelled: int, turns: int) -> None:
     await store.put_many(KEYS, VALUES)
     calls = [asyncio.ensure_future(store.get(key)) for key in KEYS]
     for _ in range(turns):
@@ -89,7 +89,7 @@ async def test_a_cancelled_call_takes_no_other_with_it(store: ValkeyStore, cance
     assert answers == [value for number, value in enumerate(VALUES) if number != cancelled]
 
 
-async def test_a_call_that_was_cancelled_before_it_left_is_not_made(store: ValkeyStore) -> None:
+async def test_a_call_cancelled_before_it_is_sent_is_not_executed(store: ValkeyStore) -> None:
     await store.get("key")
     calls = [asyncio.ensure_future(store.put(key, {})) for key in KEYS]
     await asyncio.sleep(0)
@@ -99,13 +99,13 @@ async def test_a_call_that_was_cancelled_before_it_left_is_not_made(store: Valke
     assert await store.keys() == KEYS[:1]
 
 
-async def test_scripts_that_the_server_has_forgotten_are_sent_again(store: ValkeyStore, raw: Any) -> None:
+async def test_scripts_missing_from_the_server_cache_are_sent_again(store: ValkeyStore, raw: Any) -> None:
     raw.script_flush()
     assert await asyncio.gather(*(store.put_if_absent(key, {"key": key}) for key in KEYS)) == [True] * len(KEYS)
     assert await store.get_many(KEYS) == VALUES
 
 
-async def test_large_values_beside_small_ones(store: ValkeyStore) -> None:
+async def test_concurrent_large_and_small_values_are_stored(store: ValkeyStore) -> None:
     values = [{"text": "x" * (100_000 if number % 3 else 1)} for number in range(len(KEYS))]
     await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, values, strict=True)))
     assert await asyncio.gather(*(store.get(key) for key in KEYS)) == values
