@@ -1,4 +1,4 @@
-"""A server with nothing stored, and a raw connection that looks into it."""
+"""An empty server, and a raw connection that inspects what it holds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from servers.memcached import MemcachedServer
 
 TIMEOUT = 2.0
-# A busy machine may add to it.
+# Allow for a busy machine.
 LOAD = Load(200, seconds=TIMEOUT + 20.0)
 
 
 class Raw:
-    """Commands as one types them, on a blocking connection."""
+    """Text protocol commands on a blocking connection."""
 
     def __init__(self, host: str, port: int) -> None:
         self.address = (host, port)
@@ -35,7 +35,7 @@ class Raw:
         self._socket.close()
 
     def ask(self, command: str | bytes) -> str:
-        """The line that answers a command."""
+        """Send a command and return the first line of its answer."""
         self._send(command if isinstance(command, bytes) else command.encode())
         return self._line()
 
@@ -53,14 +53,14 @@ class Raw:
         assert self.ask(f"set {name} 0 {exptime} {len(text)}\r\n".encode() + text) == "STORED"
 
     def statistics(self) -> dict[str, int]:
-        """The counters of the server, by their names."""
+        """Return the server's counters by name."""
         self._send(b"stats")
         lines = iter(self._line, "END")
         counters = (line.split(" ", 2)[1:] for line in lines)
         return {name: int(value) for name, value in counters if value.isdecimal()}
 
     def names(self) -> dict[str, int]:
-        """What the server holds, percent-encoded, and when each expires: seconds since 1970, or -1."""
+        """Return the percent-encoded stored names with their expiry: seconds since 1970, or -1."""
         self._send(b"lru_crawler metadump all")
         lines = [line.split(" ") for line in iter(self._line, "END")]
         return {name.removeprefix("key="): int(expiry.removeprefix("exp=")) for name, expiry, *_ in lines}
@@ -110,7 +110,7 @@ async def store(raw: Raw) -> AsyncIterator[MemcachedStore]:
 
 @pytest.fixture
 def commands_run(raw: Raw) -> Callable[[], dict[str, int]]:
-    """Gives the commands that the server has run since it was last asked, and how often."""
+    """Count the commands that the server has run since the previous call."""
     counters = (
         "cmd_get",
         "cmd_set",

@@ -1,4 +1,4 @@
-"""Outages and answers of the server, and cancelled calls, beyond what the kit tests on every store."""
+"""Outages and answers of the server, and cancelled calls, beyond the kit's tests for every store."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class TestMemcachedStoreAfterRestart(_Outages, RestartCases[MemcachedStore]):
     blocks_event_loop = True
 
     @pytest.fixture(autouse=True)
-    def is_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the store check its connection after any idle time: a restart may take less than the usual 0.5 s."""
+    def _check_always(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the store check its connection after any idle time: a restart may take less than the usual 0.5 s."""
         monkeypatch.setattr(connector, "_MAX_IDLE_SECONDS", 0)
 
 
-async def test_a_version_from_before_a_restart_is_none_of_the_new_entries(private_memcached: MemcachedServer) -> None:
+async def test_a_version_from_before_a_restart_matches_no_new_entry(private_memcached: MemcachedServer) -> None:
     async with store_of(private_memcached) as store:
         await store.put("key", {"n": 1})
         version = (await store.get_versioned("key")).version
         await asyncio.to_thread(private_memcached.restart)
-        # The server counts from the start: this entry has the number that the other had.
+        # The server restarts its counter: this entry has the same number as the earlier one.
         await store.put("key", {"n": 2})
         assert version is not None
         assert not await store.put_if_version("key", {"n": 3}, version)
@@ -75,8 +75,8 @@ async def test_a_version_from_before_a_restart_is_none_of_the_new_entries(privat
 # Answers of the server
 
 
-async def test_a_server_without_memory_is_not_a_connection_error(run_server: RunServer) -> None:
-    # Two megabytes, and an error in place of dropping what is least used.
+async def test_a_server_out_of_memory_is_not_a_connection_error(run_server: RunServer) -> None:
+    # Two megabytes, and an error instead of evicting the least recently used items.
     with run_server(MemcachedServer("-m", "2", "-M")) as server:
         async with store_of(server) as store:
             keys = [f"key {number}" for number in range(100)]
@@ -86,7 +86,7 @@ async def test_a_server_without_memory_is_not_a_connection_error(run_server: Run
             assert await store.get("key 0") == {"text": "x" * 100_000}
 
 
-async def test_a_server_that_drops_entries_is_an_absent_entry(run_server: RunServer) -> None:
+async def test_an_evicted_entry_is_absent(run_server: RunServer) -> None:
     with run_server(MemcachedServer("-m", "2")) as server:
         async with store_of(server) as store:
             for number in range(100):
@@ -96,7 +96,7 @@ async def test_a_server_that_drops_entries_is_an_absent_entry(run_server: RunSer
             assert None in found
 
 
-async def test_a_server_with_smaller_items_says_how_to_tell_the_store(run_server: RunServer) -> None:
+async def test_an_item_above_the_server_limit_is_an_error_that_names_max_item_bytes(run_server: RunServer) -> None:
     with run_server(MemcachedServer("-I", "64k", "-o", "slab_chunk_max=32768")) as server:
         async with store_of(server) as store:
             with pytest.raises(KeyValueStoreError, match="max_item_bytes"):
@@ -105,7 +105,7 @@ async def test_a_server_with_smaller_items_says_how_to_tell_the_store(run_server
             await store.put("key", {"n": 1})
 
 
-async def test_a_server_without_connections_is_a_connection_error(run_server: RunServer) -> None:
+async def test_a_server_at_its_connection_limit_is_a_connection_error(run_server: RunServer) -> None:
     with run_server(MemcachedServer("-c", "20", "-t", "1", "-o", "maxconns_fast")) as server:
         stores = [store_of(server, timeout=60) for _ in range(25)]
         errors = [await error_of(store.put("key", {"n": 1})) for store in stores]
@@ -114,7 +114,7 @@ async def test_a_server_without_connections_is_a_connection_error(run_server: Ru
             await store.close()
 
         async def serves() -> bool:
-            # The server closes its side a moment after us.
+            # The server closes its side a moment after the client.
             return await error_of(stores[-1].put("key", {"n": 1})) is None
 
         assert await eventually(serves, within=60)
@@ -124,7 +124,7 @@ async def test_a_server_without_connections_is_a_connection_error(run_server: Ru
 async def error_of(call: Awaitable[object]) -> Exception | None:
     try:
         await call
-    except Exception as error:  # noqa: BLE001 — the test looks at it
+    except Exception as error:  # noqa: BLE001 — the test inspects it
         return error
     return None
 
@@ -132,16 +132,16 @@ async def error_of(call: Awaitable[object]) -> Exception | None:
 # Cancellation
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: MemcachedStore) -> None:
+async def test_a_cancelled_call_leaves_no_answer_for_a_later_call(store: MemcachedStore) -> None:
     await check_cancelled_calls_leave_no_answers(store)
 
 
-async def test_a_call_that_timed_out_leaves_no_answer_to_a_later_one(raw: Any) -> None:
+async def test_a_timed_out_call_leaves_no_answer_for_a_later_call(raw: Any) -> None:
     async with proxied(raw, timeout=2) as (proxy, store):
         await check_timed_out_calls_leave_no_answers(proxy, store)
 
 
-async def test_a_batch_in_many_parts_that_gets_no_answer_is_a_timeout(raw: Any) -> None:
+async def test_an_unanswered_batch_in_many_parts_is_a_timeout(raw: Any) -> None:
     keys = [f"key {number}" for number in range(40)]
     async with proxied(raw, timeout=2) as (proxy, store):
         await store.get_many(keys)

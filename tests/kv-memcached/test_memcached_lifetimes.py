@@ -1,4 +1,4 @@
-"""Connections under load, when a store closes, when an event loop ends, and when the process forks."""
+"""Connections under load, when a store closes, an event loop ends, and the process forks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import LOAD, proxied
 
 
 def beginning_of(raw: Any) -> str:
-    """The beginning of a program that uses `store`."""
+    """Return the beginning of a program that uses `store`."""
     host, port = raw.address
     return f"""
 from key_value.aio.stores.memcached import MemcachedStore
@@ -22,17 +22,17 @@ store = MemcachedStore(host={host!r}, port={port})
 """
 
 
-async def test_an_event_loop_has_two_connections_at_the_most(store: MemcachedStore, raw: Any) -> None:
+async def test_an_event_loop_has_at_most_two_connections(store: MemcachedStore, raw: Any) -> None:
     before = raw.statistics()["curr_connections"]
     keys = [f"key {number}" for number in range(1000)]
     await asyncio.gather(*(store.put(key, {"key": key}) for key in keys))
     await asyncio.gather(*(store.put_many([key], [{"key": key}]) for key in keys))
     assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
-    # One of them was there for `setup`.
+    # `setup` has already opened one of them.
     assert raw.statistics()["curr_connections"] <= before + 1
 
 
-async def test_a_batch_of_many_megabytes_arrives(store: MemcachedStore) -> None:
+async def test_a_batch_of_many_megabytes_is_stored_and_read(store: MemcachedStore) -> None:
     values = [{"text": chr(97 + number % 26) * 900_000} for number in range(30)]
     keys = [f"key {number}" for number in range(30)]
     await store.put_many(keys, values)
@@ -51,19 +51,17 @@ async def test_a_single_operation_does_not_wait_behind_a_batch(raw: Any) -> None
         await batch
 
 
-async def test_calls_under_way_when_the_store_is_closed_are_answered(store: MemcachedStore) -> None:
+async def test_calls_in_flight_at_close_are_answered(store: MemcachedStore) -> None:
     await check_closing_at_once(store, LOAD)
 
 
-async def test_closing_does_not_wait_for_ever_for_a_server_that_is_silent(
-    raw: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_close_does_not_wait_forever_for_a_silent_server(raw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CLOSING_SECONDS", 0.2)
     async with proxied(raw, timeout=None) as (proxy, store):
         await store.put("key", {"n": 1})
         proxy.delay(3600)
         call = asyncio.ensure_future(store.get("key"))
-        # As often as it takes until the call is sent, however late the event loop is.
+        # Enough turns to send the call, however slow the event loop is.
         for _ in range(20):
             await asyncio.sleep(0.002)
         await asyncio.wait_for(store.close(), 60)
@@ -73,17 +71,17 @@ async def test_closing_does_not_wait_for_ever_for_a_server_that_is_silent(
         assert await store.get("key") == {"n": 1}
 
 
-async def test_closing_closes_every_connection_and_the_next_use_opens_one(store: MemcachedStore, raw: Any) -> None:
+async def test_close_closes_every_connection_and_the_next_use_reconnects(store: MemcachedStore, raw: Any) -> None:
     await store.close()
     before = await settled_connections(raw)
     assert await LOAD.is_served(store)
     await store.get_many(["key 1"])
     assert raw.statistics()["curr_connections"] == before + 2
     await store.close()
-    assert await comes_down_to(raw, before)
+    assert await drops_to(raw, before)
 
 
-async def test_a_store_closed_in_any_turn_of_its_first_call_answers_it_and_leaves_no_connection(raw: Any) -> None:
+async def test_a_store_closed_in_any_turn_of_its_first_call_answers_it_and_disconnects(raw: Any) -> None:
     host, port = raw.address
     before = await settled_connections(raw)
     stores = [MemcachedStore(host=host, port=port) for _ in range(60)]
@@ -94,11 +92,11 @@ async def test_a_store_closed_in_any_turn_of_its_first_call_answers_it_and_leave
         await store.close()
         assert await call is None
         await store.close()  # a call that begins after close() opens it again
-    assert await comes_down_to(raw, before)
+    assert await drops_to(raw, before)
 
 
 async def settled_connections(raw: Any) -> int:
-    """How many are open once the server has closed its side of those that earlier tests have closed."""
+    """Return the number of open connections once the server has dropped those closed by earlier tests."""
     counts: list[int] = []
     while len(counts) < 5 or len(set(counts[-5:])) > 1:
         counts.append(raw.statistics()["curr_connections"])
@@ -106,8 +104,8 @@ async def settled_connections(raw: Any) -> int:
     return counts[-1]
 
 
-async def comes_down_to(raw: Any, connections: int) -> bool:
-    """The server closes its side a moment after us."""
+async def drops_to(raw: Any, connections: int) -> bool:
+    """Wait for the server to close its side, which it does a moment after the client."""
     for _ in range(1000):
         if raw.statistics()["curr_connections"] <= connections:
             return True
@@ -116,10 +114,10 @@ async def comes_down_to(raw: Any, connections: int) -> bool:
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(raw: Any, ending: str) -> None:
+async def test_successive_event_loops_leave_no_connection_open(raw: Any, ending: str) -> None:
     before = raw.statistics()["curr_connections"]
     await check_loops_one_after_another(beginning_of(raw), ending)
-    assert await comes_down_to(raw, before)
+    assert await drops_to(raw, before)
 
 
 FORKS = {
@@ -139,5 +137,5 @@ wait_for(process)
 
 @needs_fork
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-async def test_a_forked_child_and_its_parent_take_no_answers_from_each_other(raw: Any, fork: str) -> None:
+async def test_a_forked_child_and_its_parent_never_read_each_other_s_answers(raw: Any, fork: str) -> None:
     await check_fork(beginning_of(raw), fork)

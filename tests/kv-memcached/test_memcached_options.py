@@ -1,4 +1,4 @@
-"""What a MemcachedStore is constructed with, where it goes to, and what destroying removes."""
+"""Options, URLs and clients of a MemcachedStore, and what destroying it removes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "no host": {"host": ""},
     "host with a label that is too long": {"host": "x" * 64 + ".example.com"},
     "host with a null character": {"host": "local\0host"},
-    "no port": {"port": 0},
-    "port beyond the last": {"port": 65_536},
-    "no time": {"timeout": 0},
-    "negative time": {"timeout": -1},
-    "time that is no number": {"timeout": float("nan")},
+    "port 0": {"port": 0},
+    "port beyond 65535": {"port": 65_536},
+    "timeout 0": {"timeout": 0},
+    "negative timeout": {"timeout": -1},
+    "timeout NaN": {"timeout": float("nan")},
     "items without room for a name": {"max_item_bytes": 100},
 }
 
@@ -33,7 +33,7 @@ BAD_URLS = {
     "user": "memcached://user:hunter2@localhost",
     "path": "memcached://localhost/0",
     "unknown option": "memcached://localhost?colour=red",
-    "port that is no number": "memcached://localhost:port",
+    "port that is not a number": "memcached://localhost:port",
     "fragment": "memcached://localhost#1",
 }
 
@@ -42,13 +42,13 @@ BAD_URLS = {
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
-def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
         MemcachedStore(**options)
 
 
 @pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
-def test_a_url_with_more_than_means_something_is_refused(url: str) -> None:
+def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         open_store(url)
     assert "hunter2" not in str(refusal.value)
@@ -63,34 +63,34 @@ def test_a_url_with_more_than_means_something_is_refused(url: str) -> None:
         ("memcached://[::1]:7000?timeout=2", "memcached://[::1]:7000"),
     ],
 )
-def test_a_url_says_where_the_server_is(url: str, shown: str) -> None:
+def test_a_url_names_the_server(url: str, shown: str) -> None:
     assert repr(open_store(url)) == f"MemcachedStore({shown})"
 
 
-def test_options_in_a_url_are_those_of_the_constructor() -> None:
+def test_url_options_are_those_of_the_constructor() -> None:
     store = open_store("memcached://localhost?default_collection=users&max_item_bytes=8388608&timeout=0.5")
     assert isinstance(store, MemcachedStore)
     assert store.default_collection == "users"
     assert store.capabilities.max_value_bytes == 8 * 1024 * 1024 - 309
 
 
-async def test_a_store_that_is_opened_by_url_serves(url: str) -> None:
+async def test_a_store_opened_by_url_serves(url: str) -> None:
     store = open_store(url, require={"conditional_writes", "native_expiry"})
     assert isinstance(store, MemcachedStore)
     assert await serves(store)
 
 
-def test_a_server_that_drops_what_it_has_no_room_for_is_not_durable() -> None:
+def test_a_store_that_evicts_entries_is_not_durable() -> None:
     with pytest.raises(Exception, match="durable"):
         open_store("memcached://", require={"durable"})
 
 
 async def test_a_pickled_store_serves(raw: Any) -> None:
     host, port = raw.address
-    assert await serves(pickle.loads(pickle.dumps(MemcachedStore(host=host, port=port))))  # noqa: S301 — our own
+    assert await serves(pickle.loads(pickle.dumps(MemcachedStore(host=host, port=port))))  # noqa: S301 — trusted data
 
 
-async def test_a_larger_item_fits_where_the_server_and_the_store_are_told_so(run_server: RunServer) -> None:
+async def test_a_larger_item_fits_when_both_server_and_store_allow_it(run_server: RunServer) -> None:
     with run_server(MemcachedServer("-I", "8m")) as server:
         async with MemcachedStore(host=server.host, port=server.port, max_item_bytes=8 * 1024 * 1024) as store:
             await store.put("key", {"text": "x" * 7_000_000})
@@ -100,7 +100,7 @@ async def test_a_larger_item_fits_where_the_server_and_the_store_are_told_so(run
 # Clients
 
 
-async def test_a_client_says_where_the_server_is_and_is_neither_used_nor_closed(raw: Any) -> None:
+async def test_a_client_supplies_the_address_and_is_neither_used_nor_closed(raw: Any) -> None:
     client = Client(*raw.address)
     await client.set(b"raw", b"1")
     connections = raw.statistics()["curr_connections"]
@@ -110,7 +110,7 @@ async def test_a_client_says_where_the_server_is_and_is_neither_used_nor_closed(
     await client.close()
 
 
-async def test_connection_arguments_of_a_client_count(raw: Any) -> None:
+async def test_the_connection_arguments_of_a_client_are_used(raw: Any) -> None:
     client = Client(*raw.address, conn_args={"local_addr": ("127.0.0.2", 0), "limit": 1024})
     store = MemcachedStore(client=client)
     assert await serves(store)
@@ -119,17 +119,17 @@ async def test_connection_arguments_of_a_client_count(raw: Any) -> None:
         await refused.get("key")
 
 
-# Servers that are not there
+# Unreachable servers
 
 
-async def test_a_port_where_nothing_listens_is_told_as_refused(unused_port: int) -> None:
+async def test_a_refused_connection_is_reported(unused_port: int) -> None:
     for host in ("127.0.0.1", "localhost"):
         store = MemcachedStore(host=host, port=unused_port)
         with pytest.raises(StoreConnectionError, match="connection refused"):
             await store.setup()
 
 
-async def test_a_host_that_nobody_knows_is_told_as_unknown() -> None:
+async def test_an_unknown_host_is_reported() -> None:
     store = MemcachedStore(host="cache.invalid")
     with pytest.raises(StoreConnectionError, match="unknown host"):
         await store.setup()
@@ -138,7 +138,7 @@ async def test_a_host_that_nobody_knows_is_told_as_unknown() -> None:
 # Destroying
 
 
-async def test_destroying_removes_entries_under_every_kind_of_name_and_nothing_else(raw: Any) -> None:
+async def test_destroy_removes_entries_under_every_kind_of_name_and_nothing_else(raw: Any) -> None:
     host, port = raw.address
     async with MemcachedStore(host=host, port=port) as store:
         for collection in ("shelf", "a::b", "a b"):
@@ -152,7 +152,7 @@ async def test_destroying_removes_entries_under_every_kind_of_name_and_nothing_e
         assert {name: raw.get(name) for name in others} == others
 
 
-async def test_destroying_removes_what_the_predecessor_wrote(raw: Any) -> None:
+async def test_destroy_removes_entries_of_the_predecessor(raw: Any) -> None:
     host, port = raw.address
     envelope = {"collection": "a::b", "key": "c", "value": {"n": 1}, "version": 1}
     raw.set("a::b::c", json.dumps(envelope).encode())
@@ -171,7 +171,7 @@ async def test_ten_thousand_entries_are_put_read_and_destroyed(raw: Any) -> None
         assert raw.names() == {}
 
 
-async def test_a_server_that_cannot_list_what_it_holds_is_told_as_such(run_server: RunServer) -> None:
+async def test_a_server_that_cannot_list_its_items_is_reported(run_server: RunServer) -> None:
     with run_server(MemcachedServer("-o", "no_lru_crawler")) as server:
         async with MemcachedStore(host=server.host, port=server.port) as store:
             await store.put("key", {"n": 1})

@@ -1,4 +1,4 @@
-"""Commands sent for each call, and how often it waits for the server."""
+"""Commands and round trips of each call."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_nothing_is_sent_for_an_empty_batch(
     assert commands_run() == {}
 
 
-async def test_each_call_is_one_round_trip_and_a_write_by_version_two(raw: Any) -> None:
+async def test_each_call_is_one_round_trip_and_a_versioned_write_two(raw: Any) -> None:
     keys, values = [f"key {number}" for number in range(1500)], [{"n": 1}] * 1500
     async with proxied(raw, timeout=60) as (proxy, first):
         await first.put_many(["versioned", "there"], [{"n": 1}] * 2)

@@ -1,4 +1,4 @@
-"""The contracts of a store, on Memcached."""
+"""The store contracts on Memcached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class MemcachedContract(StoreContract[MemcachedStore]):
     raw: Any
-    """The raw connection, which the fixture `store` sets."""
+    """The raw connection, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: MemcachedStore, collection: str, key: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is stored: names, expiry and format v1, as a raw connection and the predecessor read and write it."""
+"""Stored names, expiry and format v1, as read and written by a raw connection and the predecessor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 MIB = 1024 * 1024
 DAY = 86_400
-# Item header, number, ends of name and data, and the longest name.
+# Item header, CAS number, terminators of name and data, and the longest name.
 OVERHEAD = 48 + 8 + 1 + 2 + 250
 
 
@@ -42,7 +42,7 @@ async def v1_store(raw: Any) -> AsyncIterator[MemcachedStore]:
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], raw: Any) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's MemcachedStore over the same server, in a process of its own."""
+    """Call the predecessor's MemcachedStore on the same server, in a separate process."""
     host, port = raw.address
 
     def call(*calls: tuple[str, dict[str, Any]], v1: bool = False) -> list[Any]:
@@ -56,7 +56,7 @@ def predecessor(predecessor_of: Callable[[str], Predecessor], raw: Any) -> Calla
 # Names
 
 
-async def test_a_name_that_the_server_takes_is_stored_as_it_is(store: MemcachedStore, raw: Any) -> None:
+async def test_a_name_that_the_server_accepts_is_stored_unchanged(store: MemcachedStore, raw: Any) -> None:
     for key in ("ada", "a%20b", "%~", "https://example.com/a%2Fb?c=1#d", "é🌍", "H_x", "::x", "k" * 243):
         await store.put(key, {"key": key}, collection="users")
         assert json.loads(raw.get(f"users::{key}"))["value"] == {"key": key}
@@ -73,16 +73,14 @@ async def test_a_name_that_the_server_takes_is_stored_as_it_is(store: MemcachedS
         ("a:: b", "c", ":::::a%253A%253A%20b::c"),
     ],
 )
-async def test_a_name_with_what_the_server_refuses_is_escaped(
+async def test_a_name_with_characters_that_the_server_refuses_is_escaped(
     store: MemcachedStore, raw: Any, collection: str, key: str, name: str
 ) -> None:
     await store.put(key, {"n": 1}, collection=collection)
     assert json.loads(raw.get(name))["key"] == key
 
 
-async def test_a_long_name_is_cut_and_hashed_and_another_entry_under_it_is_not_found(
-    store: MemcachedStore, raw: Any
-) -> None:
+async def test_a_long_name_is_cut_and_hashed_and_a_colliding_entry_is_ignored(store: MemcachedStore, raw: Any) -> None:
     await store.put("k" * 300, {"n": 1}, collection="users")
     (name,) = raw.names()
     assert name.startswith("%3A%3A%3Ausers%3A%3Akkk")
@@ -93,7 +91,7 @@ async def test_a_long_name_is_cut_and_hashed_and_another_entry_under_it_is_not_f
     assert await store.put_if_absent("k" * 300, {"n": 2}, collection="users")
 
 
-async def test_no_two_names_meet(store: MemcachedStore) -> None:
+async def test_no_two_names_collide(store: MemcachedStore) -> None:
     names = ["a b", "a%20b", "a%2520b", "a\tb", "a%09b", "k" * 300, "k" * 301, "é" * 130, "é" * 131, "%", "%~", " "]
     pairs = [(collection, key) for collection in ("c", "c ", "c::", "::c", ":::c", "c:::") for key in names]
     for collection, key in pairs:
@@ -119,7 +117,7 @@ async def test_the_earlier_strategy_hashes_joined_names_of_over_240_characters(
 @pytest.mark.parametrize(
     ("ttl", "seconds"), [(0.001, 1), (0.5, 1), (1, 1), (1.9, 2), (60, 60), (30 * DAY - 1.5, 30 * DAY - 1)]
 )
-async def test_a_ttl_is_rounded_up_to_seconds_and_the_tick_of_the_servers_clock(
+async def test_a_ttl_is_rounded_up_to_seconds_plus_one_tick_of_the_server_clock(
     store: MemcachedStore, raw: Any, ttl: float, seconds: int
 ) -> None:
     async def expiry_between() -> tuple[int, int | None, int]:
@@ -127,16 +125,18 @@ async def test_a_ttl_is_rounded_up_to_seconds_and_the_tick_of_the_servers_clock(
         await store.put("key", {"n": 1}, ttl=ttl)
         return before, raw.names().get("default_collection%3A%3Akey"), raw.statistics()["time"]
 
-    # Our clock stands still, so that only the server's own moves.
+    # The store's clock stands still; only the server's moves.
     with FakeClock():
         before, expiry, after = await expiry_between()
-        while expiry is None:  # gone, where the machine was busy for seconds between the two
+        while expiry is None:  # expired, because the machine was busy for seconds in between
             before, expiry, after = await expiry_between()
     assert before + seconds + 1 <= expiry <= after + seconds + 1
 
 
 @pytest.mark.parametrize("ttl", [30 * DAY - 0.5, 30 * DAY, 31 * DAY, 365 * DAY])
-async def test_a_ttl_around_30_days_and_above_is_no_early_date(store: MemcachedStore, raw: Any, ttl: float) -> None:
+async def test_a_ttl_of_about_30_days_or_more_is_not_taken_as_a_past_date(
+    store: MemcachedStore, raw: Any, ttl: float
+) -> None:
     start = time.time()
     await store.put("key", {"n": 1}, ttl=ttl)
     await store.put_many(["other"], [{"n": 1}], ttl=ttl)
@@ -146,13 +146,15 @@ async def test_a_ttl_around_30_days_and_above_is_no_early_date(store: MemcachedS
 
 
 @pytest.mark.parametrize("years", [20, 100, 7000])
-async def test_a_ttl_beyond_the_dates_of_the_server_has_none(store: MemcachedStore, raw: Any, years: int) -> None:
+async def test_a_ttl_beyond_the_server_range_is_stored_without_server_expiry(
+    store: MemcachedStore, raw: Any, years: int
+) -> None:
     await store.put("key", {"n": 1}, ttl=years * 365 * DAY)
     assert raw.names() == {"default_collection%3A%3Akey": -1}
     assert await store.get("key") == {"n": 1}
 
 
-async def test_an_entry_of_one_second_lives_it_to_the_end_wherever_the_servers_clock_ticks(
+async def test_an_entry_with_a_ttl_of_one_second_is_not_expired_early_by_the_server_clock(
     store: MemcachedStore,
 ) -> None:
     async def is_there_near_the_end(phase: float) -> bool:
@@ -163,11 +165,11 @@ async def test_an_entry_of_one_second_lives_it_to_the_end_wherever_the_servers_c
         found = await store.get(f"key {phase}")
         return found is not None or time.monotonic() >= start + 1
 
-    # Its clock goes by whole seconds: over one of these entries it ticks just before they end.
+    # The server clock counts whole seconds: for one of these entries it ticks just before the end.
     assert all(await asyncio.gather(*(is_there_near_the_end(phase / 10) for phase in range(10))))
 
 
-async def test_what_has_expired_by_our_clock_is_replaced_as_if_it_were_not_there(store: MemcachedStore) -> None:
+async def test_an_entry_expired_by_the_store_clock_is_treated_as_absent(store: MemcachedStore) -> None:
     with FakeClock() as clock:
         await store.put("key", {"n": 1}, ttl=100)
         version = (await store.get_versioned("key")).version
@@ -183,7 +185,7 @@ async def test_what_has_expired_by_our_clock_is_replaced_as_if_it_were_not_there
 # Sizes
 
 
-async def test_the_largest_entry_is_taken_and_one_byte_more_is_refused_before_it_is_sent(
+async def test_the_largest_entry_is_stored_and_a_larger_one_refused_before_it_is_sent(
     store: MemcachedStore, raw: Any
 ) -> None:
     key = "k" * (250 - len("users::"))
@@ -207,11 +209,11 @@ async def test_the_largest_entry_is_taken_and_one_byte_more_is_refused_before_it
 # Versions
 
 
-async def test_a_plain_write_of_another_client_changes_the_version(store: MemcachedStore, raw: Any) -> None:
+async def test_a_write_by_another_client_changes_the_version(store: MemcachedStore, raw: Any) -> None:
     await store.put("key", {"n": 1})
     version = (await store.get_versioned("key")).version
     text = raw.get("default_collection::key")
-    # Of an equal value as well.
+    # Even if the value is equal.
     raw.set("default_collection::key", text)
     assert version is not None
     assert not await store.put_if_version("key", {"n": 2}, version)
@@ -219,7 +221,7 @@ async def test_a_plain_write_of_another_client_changes_the_version(store: Memcac
     assert raw.get("default_collection::key") == text
 
 
-async def test_a_removed_entry_is_gone_for_other_clients_too(store: MemcachedStore, raw: Any) -> None:
+async def test_an_entry_deleted_by_version_is_absent_for_other_clients(store: MemcachedStore, raw: Any) -> None:
     await store.put("key", {"n": 1})
     version = (await store.get_versioned("key")).version
     assert version is not None
@@ -231,7 +233,7 @@ async def test_a_removed_entry_is_gone_for_other_clients_too(store: MemcachedSto
 # Other data
 
 
-async def test_an_item_of_another_application_is_no_entry(store: MemcachedStore, raw: Any) -> None:
+async def test_an_item_of_another_application_is_reported_as_corrupt(store: MemcachedStore, raw: Any) -> None:
     raw.set("default_collection::key", b"text")
     for call in (store.get("key"), store.get_many(["key"]), store.get_versioned("key"), store.put_if_absent("key", {})):
         with pytest.raises(DeserializationError):
@@ -243,7 +245,7 @@ async def test_an_item_of_another_application_is_no_entry(store: MemcachedStore,
 
 
 @pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1 names"])
-async def test_the_predecessor_reads_what_we_write(
+async def test_the_predecessor_reads_entries_of_this_store(
     store: MemcachedStore, v1_store: MemcachedStore, predecessor: Callable[..., list[Any]], *, v1: bool
 ) -> None:
     own = v1_store if v1 else store
@@ -264,7 +266,7 @@ async def test_the_predecessor_reads_what_we_write(
 
 
 @pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1 names"])
-async def test_we_read_what_the_predecessor_writes(
+async def test_this_store_reads_entries_of_the_predecessor(
     store: MemcachedStore, v1_store: MemcachedStore, predecessor: Callable[..., list[Any]], *, v1: bool
 ) -> None:
     own = v1_store if v1 else store
@@ -286,7 +288,7 @@ async def test_we_read_what_the_predecessor_writes(
     assert answer == [None] * len(keys)
 
 
-async def test_a_write_of_the_predecessor_changes_the_version(
+async def test_a_write_by_the_predecessor_changes_the_version(
     store: MemcachedStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await store.put("key", {"n": 1}, collection="shelf")
@@ -296,7 +298,7 @@ async def test_a_write_of_the_predecessor_changes_the_version(
     assert not await store.put_if_version("key", {"n": 2}, version, collection="shelf")
 
 
-async def test_what_the_predecessor_mixes_up_is_nobody_elses(
+async def test_an_entry_under_an_ambiguous_name_is_invisible_to_other_names(
     store: MemcachedStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     predecessor(("put", {"key": "c", "value": {"secret": True}, "collection": "a::b"}))
