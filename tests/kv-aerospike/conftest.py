@@ -1,4 +1,4 @@
-"""A set with nothing stored, on the fake or a server of the user's, and the raw client that looks into it."""
+"""An empty set, on the fake or a server of the user's, and a raw client that inspects what it holds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 SET = "kv-test"
 
-# The client's own limits are a second each, and over on a machine that stalls.
+# The client's default limits are one second each; a machine that stalls exceeds them.
 CONNECTING: dict[str, Any] = {"connect_timeout": 60_000}
 _LIMITS: dict[str, Any] = {"total_timeout": 60_000}
 
-Driver: Any = aerospike  # whose annotations are those of an older version
+Driver: Any = aerospike  # annotated for an older version
 
 
 class Raw:
-    """A client of aerospike, on one set of a namespace."""
+    """An Aerospike client for one set of a namespace."""
 
     def __init__(self, url: str, set_name: str = SET) -> None:
         place = urlsplit(url)
@@ -47,7 +47,7 @@ class Raw:
         self.client.close()
 
     def options_with(self, **changes: Any) -> dict[str, Any]:
-        """Of a store on this set, but for the changes."""
+        """Return the options of a store on this set, with changes."""
         return {**self.options, **changes}
 
     def key(self, name: str, set_name: str = "") -> tuple[str, str, str]:
@@ -63,18 +63,18 @@ class Raw:
         return self.client.get(self.key(name))[1]
 
     def put(self, name: str, bins: dict[str, Any], set_name: str = "") -> None:
-        """As an application does it that sends no key to be stored."""
+        """Write a record as an application that does not store keys."""
         self.client.put(self.key(name, set_name), bins)
 
     def names(self) -> list[str | None]:
-        """The keys that are stored with the records of the set, None for a record without one."""
+        """Return the keys stored with the records of the set, None for a record without a key."""
         return [key[2] for key, *_ in self.client.query(self.namespace, self.set_name).results({}, {"nobins": True})]
 
     def truncate(self, set_name: str = "") -> None:
         self.client.truncate(self.namespace, set_name or self.set_name, 0, {"timeout": 60_000})
 
     def statistics(self) -> dict[str, int]:
-        """How often the server did what, by Aerospike's names."""
+        """Return the server's counters by Aerospike's names."""
         (answer,) = (text for _, text in self.client.info_all("statistics", {"timeout": 60_000}).values())
         pairs = (pair.partition("=") for pair in answer.strip().rpartition("\t")[2].split(";"))
         return {name: int(count) for name, _, count in pairs if count.isdecimal()}
@@ -101,7 +101,7 @@ async def store(raw: Raw) -> AsyncIterator[AerospikeStore]:
 
 @pytest.fixture
 def requests_made(raw: Raw) -> Callable[[], dict[str, int]]:
-    """Gives what the server was asked to do since it was last asked, and how often."""
+    """Count the server's requests by kind since the previous call."""
     seen = raw.statistics()
 
     def since_last() -> dict[str, int]:

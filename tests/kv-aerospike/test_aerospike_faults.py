@@ -1,4 +1,4 @@
-"""Faults, load and lifetimes that concern the C client and the threads that call it, beyond what the kit tests."""
+"""Faults, load and lifetimes specific to the C client and the threads that call it, beyond the kit's tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 TIMEOUT = 3.0
-# A busy machine may add to it; a call without a limit takes forever.
+# Allow for a busy machine; a call without a limit would never return.
 LOAD = Load(200, seconds=TIMEOUT + 30.0)
 
 
@@ -37,13 +37,13 @@ def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
     return AerospikeStore(hosts=[(server.host, server.port)], **options)
 
 
-# Servers that die
+# Server outages
 
 
 class TestAerospikeStoreInOutages(FreezeCases[AerospikeStore], RestartCases[AerospikeStore]):
     load = LOAD
     timeout = TIMEOUT
-    # The client does not look at the server itself meanwhile, however long a start takes.
+    # Keep the client from checking the server by itself, however long a start takes.
     restart_options: ClassVar[dict[str, Any]] = {"timeout": 60.0, "client_config": {"tend_interval": 300_000}}
     blocks_event_loop = True
 
@@ -59,7 +59,7 @@ class TestAerospikeStoreInOutages(FreezeCases[AerospikeStore], RestartCases[Aero
     @override
     def check_errors_of_freeze(self, errors: Sequence[Exception]) -> None:
         assert any(isinstance(error, StoreTimeoutError) for error in errors)
-        # Once many calls have failed, the client refuses others for up to a second.
+        # Once many calls have failed, the client refuses further calls for up to a second.
         assert {type(error) for error in errors} <= {StoreTimeoutError, StoreConnectionError}
 
     @override
@@ -73,20 +73,20 @@ class TestAerospikeStoreInOutages(FreezeCases[AerospikeStore], RestartCases[Aero
         return False
 
 
-async def test_every_call_fails_once_the_client_knows_no_server_any_more(private_aerospike: AerospikeServer) -> None:
-    # Of batches and listings the client then says that all went well, in their parts.
+async def test_every_call_fails_once_the_client_has_no_server_left(private_aerospike: AerospikeServer) -> None:
+    # For batches and listings, the client itself then reports success.
     async with store_of(private_aerospike, client_config={"tend_interval": 250}) as store:
         await store.put("key", {"n": 1})
         version = (await store.get_versioned("key")).version
         assert version is not None
         private_aerospike.kill()
 
-        async def is_given_up() -> bool:
+        async def is_abandoned() -> bool:
             with pytest.raises(StoreConnectionError) as refusal:
                 await store.get("key")
             return "no server is left" in str(refusal.value)
 
-        assert await eventually(is_given_up, within=60)
+        assert await eventually(is_abandoned, within=60)
         calls: list[Awaitable[object]] = [
             store.setup(),
             store.put("key", {"n": 1}),
@@ -123,7 +123,7 @@ async def test_every_call_fails_once_the_client_knows_no_server_any_more(private
 # Threads and time
 
 
-async def test_a_cancelled_call_harms_no_other(store: AerospikeStore) -> None:
+async def test_a_cancelled_call_does_not_affect_other_calls(store: AerospikeStore) -> None:
     await check_cancelled_calls_leave_no_answers(store, calls=300, ttl=600)
 
 
@@ -141,7 +141,7 @@ async def test_a_single_operation_does_not_wait_behind_batches(raw: Raw) -> None
         await asyncio.gather(*batches)
 
 
-async def test_calls_that_wait_for_a_thread_fail_at_their_own_time_limit(raw: Raw) -> None:
+async def test_calls_waiting_for_a_thread_fail_at_their_own_deadline(raw: Raw) -> None:
     async with FaultProxy(raw.host, raw.port) as proxy:
         options = raw.options_with(hosts=[(proxy.host, proxy.port)], timeout=TIMEOUT, max_connections=2)
         async with AerospikeStore(**options) as store:
@@ -150,16 +150,16 @@ async def test_calls_that_wait_for_a_thread_fail_at_their_own_time_limit(raw: Ra
             start = time.monotonic()
             for error in await asyncio.gather(*(store.get("key") for _ in range(50)), return_exceptions=True):
                 assert isinstance(error, StoreTimeoutError)
-            # Not one after the other.
+            # Concurrently, not one after another.
             assert time.monotonic() - start < TIMEOUT * 25
             proxy.pass_through()
 
 
-async def test_calls_under_way_when_the_store_is_closed_are_answered(store: AerospikeStore) -> None:
+async def test_calls_in_flight_at_close_are_answered(store: AerospikeStore) -> None:
     await check_closing_at_once(store, LOAD)
 
 
-async def test_closing_ends_every_thread_and_the_next_use_starts_one(store: AerospikeStore) -> None:
+async def test_close_ends_every_thread_and_the_next_use_starts_new_ones(store: AerospikeStore) -> None:
     await store.close()
     before = threads()
     assert await LOAD.is_served(store)
@@ -174,13 +174,13 @@ async def test_closing_ends_every_thread_and_the_next_use_starts_one(store: Aero
 
 
 def threads() -> int:
-    """Of Python and, where the system tells, of the C client."""
+    """Return the number of threads, including those of the C client where the system reports them."""
     tasks = "/proc/self/task"
     return len(os.listdir(tasks)) if os.path.isdir(tasks) else threading.active_count()  # noqa: PTH112, PTH208 — as above
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_use_a_store_and_the_program_ends(raw: Raw, ending: str) -> None:
+async def test_successive_event_loops_use_a_store_and_the_program_ends(raw: Raw, ending: str) -> None:
     program = f"""
 import asyncio, atexit, gc
 from key_value.aio.stores.aerospike import AerospikeStore
@@ -209,7 +209,7 @@ for number in range(3):
 
 FORKS = {
     "in a call, for another event loop": FORK_IN_A_CALL,
-    # Both at once cannot use it: asyncio's threads wake it through one socket, which both would read.
+    # Parent and child cannot use it at once: asyncio's threads wake it through one socket, which both would read.
     "between calls, for the same event loop": """
 loop = asyncio.new_event_loop()
 loop.run_until_complete(use("idle"))
@@ -222,7 +222,7 @@ loop.run_until_complete(use("parent"))
 
 @needs_fork
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-async def test_a_forked_child_and_its_parent_have_clients_of_their_own(raw: Raw, fork: str) -> None:
+async def test_a_forked_child_and_its_parent_use_separate_clients(raw: Raw, fork: str) -> None:
     beginning = f"""
 from key_value.aio.stores.aerospike import AerospikeStore
 store = AerospikeStore(**{raw.options!r})
@@ -231,7 +231,7 @@ store = AerospikeStore(**{raw.options!r})
 
 
 @needs_fork
-async def test_a_client_that_was_passed_in_is_refused_in_a_child(raw: Raw) -> None:
+async def test_a_client_that_was_passed_in_is_refused_in_a_forked_child(raw: Raw) -> None:
     program = f"""
 import asyncio, os, aerospike
 from key_value.aio.errors import StoreSetupError

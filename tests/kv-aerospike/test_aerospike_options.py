@@ -1,4 +1,4 @@
-"""What an AerospikeStore is constructed with, and what a wrong one says."""
+"""Options, clients and URLs of an AerospikeStore, and the errors when they are wrong."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from .conftest import Raw
 
-PASSWORD = "hunter2"  # noqa: S105 — of a user of the fake
-# What the client sends in place of it: bcrypt with a salt that is always the same.
+PASSWORD = "hunter2"  # noqa: S105 — a user of the fake
+# The client sends this hash instead: bcrypt with a fixed salt.
 CREDENTIAL = "$2a$10$7EqJtq98hPqEX7fNZaFWoO8yAYKkwj9u0Glt4pJOdKWgUtLymqj3."
 
 BAD_OPTIONS: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "long set": {"set_name": "s" * 64},
     "set with a separator": {"set_name": "a;b"},
     "set with a colon": {"set_name": "a:b"},
-    "set with a line": {"set_name": "a\nb"},
+    "set with a line break": {"set_name": "a\nb"},
     "set with NUL": {"set_name": "a\0b"},
     "user without password": {"user": "ada"},
     "password without user": {"password": PASSWORD},
@@ -48,7 +48,7 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "password twice": {"client_config": {"password": PASSWORD}},
     "timeout 0": {"timeout": 0},
     "negative timeout": {"timeout": -1.0},
-    "timeout that is none": {"timeout": float("nan")},
+    "timeout NaN": {"timeout": float("nan")},
     "no connections": {"max_connections": 0},
     "tiny records": {"max_record_bytes": 1000},
 }
@@ -79,7 +79,7 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
-def test_options_that_cannot_be_are_refused_without_showing_a_password(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_without_showing_a_password(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must|options of the store") as refusal:
         AerospikeStore(**options)
     assert PASSWORD not in text_of(refusal.value)
@@ -88,18 +88,18 @@ def test_options_that_cannot_be_are_refused_without_showing_a_password(options: 
 @pytest.mark.parametrize(
     "options", [{"hosts": [("db", 3000)]}, {"user": "ada", "password": PASSWORD}, {"client_config": {}}]
 )
-def test_a_client_goes_with_nothing_that_leads_to_the_cluster(raw: Raw, options: dict[str, Any]) -> None:
+def test_a_client_together_with_connection_options_is_refused(raw: Raw, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not both"):
         AerospikeStore(client=raw.client, **options)
 
 
 @pytest.mark.parametrize("client", ["aerospike://db", object(), 0])
-def test_a_client_of_another_kind_is_a_type_error(client: object) -> None:
+def test_a_client_of_a_wrong_type_is_a_type_error(client: object) -> None:
     with pytest.raises(TypeError, match="client"):
         AerospikeStore(client=client)
 
 
-def test_constructing_contacts_nothing_and_starts_no_thread() -> None:
+def test_the_constructor_opens_no_connection_and_starts_no_thread() -> None:
     program = """
 import socket, threading
 socket.socket.connect = socket.getaddrinfo = None
@@ -111,18 +111,16 @@ assert threading.active_count() == 1
 
 
 async def test_a_pickled_store_serves(raw: Raw) -> None:
-    assert await serves(pickle.loads(pickle.dumps(AerospikeStore(**raw.options))))  # noqa: S301 — our own
+    assert await serves(pickle.loads(pickle.dumps(AerospikeStore(**raw.options))))  # noqa: S301 — trusted data
 
 
-def test_a_store_with_a_client_is_not_pickled(raw: Raw) -> None:
+def test_a_store_with_a_client_cannot_be_pickled(raw: Raw) -> None:
     with pytest.raises(TypeError, match="client"):
         pickle.dumps(AerospikeStore(client=raw.client))
 
 
-async def test_hosts_beside_the_only_server_that_do_not_answer_are_a_connection_error(
-    raw: Raw, unused_port: int
-) -> None:
-    # The client takes a single server for one that has lost its cluster.
+async def test_an_unreachable_host_next_to_a_single_server_is_a_connection_error(raw: Raw, unused_port: int) -> None:
+    # The client assumes that the single server has lost its cluster.
     hosts = [("127.0.0.1", unused_port), (raw.host, raw.port)]
     store = AerospikeStore(**raw.options_with(hosts=hosts))
     with pytest.raises(StoreConnectionError, match="no server can be reached"):
@@ -130,13 +128,13 @@ async def test_hosts_beside_the_only_server_that_do_not_answer_are_a_connection_
     assert await serves(AerospikeStore(**raw.options_with(hosts=[(raw.host, raw.port)] * 2)))
 
 
-async def test_a_timeout_of_none_or_infinity_is_no_limit(raw: Raw) -> None:
+async def test_a_timeout_of_none_or_infinity_means_no_limit(raw: Raw) -> None:
     for timeout in (None, float("inf")):
         assert await serves(AerospikeStore(**raw.options_with(timeout=timeout)))
 
 
-async def test_further_entries_of_the_configuration_reach_the_client(raw: Raw) -> None:
-    # Which takes no certificate authorities that are not there.
+async def test_additional_configuration_entries_reach_the_client(raw: Raw) -> None:
+    # The client refuses a missing file of certificate authorities.
     config = {"tls": {"enable": True, "cafile": "/absent.pem"}}
     store = AerospikeStore(**raw.options_with(client_config=config))
     with pytest.raises(StoreSetupError, match="TLS"):
@@ -146,14 +144,14 @@ async def test_further_entries_of_the_configuration_reach_the_client(raw: Raw) -
 # Clients
 
 
-async def test_a_client_is_used_and_stays_open(raw: Raw) -> None:
+async def test_a_client_that_was_passed_in_is_used_and_stays_open(raw: Raw) -> None:
     store = AerospikeStore(client=raw.client, namespace=raw.namespace, set_name=raw.set_name)
     assert await serves(store)
     assert raw.client.is_connected()
     assert raw.bins("default_collection::key") is not None
 
 
-async def test_a_client_that_was_closed_is_told_as_such(raw: Raw) -> None:
+async def test_a_closed_client_is_reported(raw: Raw) -> None:
     client = Driver.client({"hosts": [(raw.host, raw.port)]})
     store = AerospikeStore(client=client, namespace=raw.namespace, set_name=raw.set_name)
     client.close()
@@ -165,24 +163,24 @@ async def test_a_client_that_was_closed_is_told_as_such(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize(("url", "shown"), URLS.items(), ids=URLS)
-def test_a_url_says_where_the_records_are(url: str, shown: str) -> None:
+def test_a_url_names_the_location_of_the_records(url: str, shown: str) -> None:
     assert repr(open_store(url)) == f"AerospikeStore({shown})"
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_url_with_a_part_that_means_nothing_is_refused(url: str) -> None:
+def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         open_store(url)
 
 
-def test_options_in_a_url_are_those_of_the_constructor() -> None:
+def test_url_options_are_those_of_the_constructor() -> None:
     store = open_store("aerospike://db?default_collection=users&max_record_bytes=8388608&max_connections=4")
     assert isinstance(store, AerospikeStore)
     assert store.default_collection == "users"
     assert store.capabilities.max_value_bytes == 8 * 1024 * 1024 - 256
 
 
-async def test_a_store_that_is_opened_by_url_serves(url: str, raw: Raw) -> None:
+async def test_a_store_opened_by_url_serves(url: str, raw: Raw) -> None:
     require = {"durable", "conditional_writes", "native_expiry", "atomic_delete"}
     store = open_store(f"{url}/{raw.set_name}", require=require)
     assert isinstance(store, AerospikeStore)
@@ -199,7 +197,7 @@ def guarded(run_server: RunServer) -> Iterator[AerospikeServer]:
         yield server
 
 
-async def test_user_and_password_open_a_guarded_server(guarded: AerospikeServer) -> None:
+async def test_user_and_password_are_accepted_by_a_guarded_server(guarded: AerospikeServer) -> None:
     hosts = [(guarded.host, guarded.port)]
     assert await serves(AerospikeStore(hosts=hosts, user="ada", password=PASSWORD))
     store = open_store(f"aerospike://ada:{PASSWORD}@{guarded.host}:{guarded.port}")
@@ -216,7 +214,7 @@ async def test_user_and_password_open_a_guarded_server(guarded: AerospikeServer)
     ],
     ids=["wrong password", "unknown user", "no user"],
 )
-async def test_credentials_that_are_refused_are_a_setup_error_with_the_reason(
+async def test_refused_credentials_are_a_setup_error_with_the_reason(
     guarded: AerospikeServer, credentials: dict[str, str], reason: str
 ) -> None:
     store = AerospikeStore.from_url("aerospike://", hosts=[(guarded.host, guarded.port)], **credentials)
@@ -228,7 +226,7 @@ async def test_credentials_that_are_refused_are_a_setup_error_with_the_reason(
     await store.close()
 
 
-async def test_a_missing_right_is_told_as_such(guarded: AerospikeServer) -> None:
+async def test_a_missing_permission_is_reported(guarded: AerospikeServer) -> None:
     async with AerospikeStore(hosts=[(guarded.host, guarded.port)], user="eve", password=PASSWORD) as store:
         assert await store.get("absent") is None
         for call in (
@@ -242,14 +240,14 @@ async def test_a_missing_right_is_told_as_such(guarded: AerospikeServer) -> None
                 await call
 
 
-async def test_user_and_password_for_a_server_without_them_are_not_used(raw: Raw) -> None:
+async def test_user_and_password_are_ignored_by_a_server_without_authentication(raw: Raw) -> None:
     assert await serves(AerospikeStore(**raw.options, user="ada", password=PASSWORD))
 
 
-# Servers that are not there
+# Unreachable servers
 
 
-async def test_a_namespace_that_is_not_there_is_a_setup_error(raw: Raw) -> None:
+async def test_a_missing_namespace_is_a_setup_error(raw: Raw) -> None:
     for auto_create in (True, False):
         store = AerospikeStore(**raw.options_with(namespace="absent", auto_create=auto_create))
         for call in (store.setup, lambda store=store: store.put("key", {"n": 1}), store.destroy):
@@ -258,7 +256,7 @@ async def test_a_namespace_that_is_not_there_is_a_setup_error(raw: Raw) -> None:
         await store.close()
 
 
-async def test_a_port_where_nothing_listens_is_a_connection_error(unused_port: int) -> None:
+async def test_a_refused_connection_is_a_connection_error(unused_port: int) -> None:
     store = AerospikeStore(hosts=[("127.0.0.1", unused_port)])
     with pytest.raises(StoreConnectionError, match="refused") as refusal:
         await store.setup()
@@ -266,13 +264,13 @@ async def test_a_port_where_nothing_listens_is_a_connection_error(unused_port: i
     assert isinstance(refusal.value.__cause__, Driver.exception.AerospikeError)
 
 
-async def test_hosts_that_nobody_knows_are_told_as_unknown() -> None:
+async def test_unknown_hosts_are_reported() -> None:
     store = AerospikeStore(hosts=[("one.invalid", 3000), ("two.invalid", 3000)])
     with pytest.raises(StoreConnectionError, match="unknown host"):
         await store.setup()
 
 
-async def test_a_server_that_opened_its_port_and_does_not_serve_yet_is_a_connection_error_that_heals(
+async def test_a_server_still_starting_is_a_connection_error_until_it_serves(
     run_server: RunServer,
 ) -> None:
     with run_server(AerospikeServer("--starting", "2")) as server:

@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, in one set of the fake."""
+"""Data exchanged with py-key-value-aio 0.5.0 in one set of the fake."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Predecessor:
     return predecessor_of("aerospike")
 
 
-def written_as(raw: Raw) -> str:
-    """The expression that constructs the predecessor's store."""
+def predecessor_store(raw: Raw) -> str:
+    """Return the expression that constructs the predecessor's store."""
     client = f"__import__('aerospike').client({raw.config!r})"
     return f"AerospikeStore(client={client}, namespace={raw.namespace!r}, set_name={raw.set_name!r})"
 
 
-async def test_this_store_reads_lists_and_replaces_what_the_predecessor_wrote(
+async def test_this_store_reads_lists_and_replaces_entries_of_the_predecessor(
     store: AerospikeStore, raw: Raw, predecessor: Predecessor
 ) -> None:
     calls: list[tuple[str, dict[str, Any]]] = []
@@ -48,8 +48,8 @@ async def test_this_store_reads_lists_and_replaces_what_the_predecessor_wrote(
         calls.append(
             ("put_many", {"keys": ["timed"], "values": [{"n": 3}], "collection": f"{collection} timed", "ttl": 1000})
         )
-    predecessor.call(written_as(raw), *calls)
-    # It stores no keys with the records.
+    predecessor.call(predecessor_store(raw), *calls)
+    # The predecessor stores no keys with the records.
     assert set(raw.names()) == {None}
     for collection in COLLECTIONS:
         assert await store.get_many(list(VALUES), collection=collection) == list(VALUES.values())
@@ -63,7 +63,7 @@ async def test_this_store_reads_lists_and_replaces_what_the_predecessor_wrote(
         assert not await store.put_if_absent("nested", {"n": 5}, collection=collection)
     assert sorted(await store.collections()) == sorted([*COLLECTIONS, *(f"{name} timed" for name in COLLECTIONS)])
     found = predecessor.call(
-        written_as(raw), *(("get", {"key": "leaves", "collection": collection}) for collection in COLLECTIONS)
+        predecessor_store(raw), *(("get", {"key": "leaves", "collection": collection}) for collection in COLLECTIONS)
     )
     assert found == [{"n": 4}] * len(COLLECTIONS)
     assert await store.destroy_collection("users") is True
@@ -71,14 +71,14 @@ async def test_this_store_reads_lists_and_replaces_what_the_predecessor_wrote(
     assert sorted(await store.keys("höme")) == sorted(VALUES)
 
 
-async def test_the_predecessor_reads_and_deletes_what_this_store_wrote(
+async def test_the_predecessor_reads_and_deletes_entries_of_this_store(
     store: AerospikeStore, raw: Raw, predecessor: Predecessor
 ) -> None:
     for key, value in VALUES.items():
         await store.put(key, value, collection="users")
     await store.put_many(list(VALUES), list(VALUES.values()), collection="timed", ttl=1000)
     *found, many, timed, deleted = predecessor.call(
-        written_as(raw),
+        predecessor_store(raw),
         *(("get", {"key": key, "collection": "users"}) for key in VALUES),
         ("get_many", {"keys": list(VALUES), "collection": "timed"}),
         ("ttl", {"key": "leaves", "collection": "timed"}),
@@ -91,11 +91,11 @@ async def test_the_predecessor_reads_and_deletes_what_this_store_wrote(
     assert await store.get("leaves", collection="users") is None
 
 
-async def test_both_write_the_same_records(store: AerospikeStore, raw: Raw, predecessor: Predecessor) -> None:
+async def test_both_stores_write_the_same_records(store: AerospikeStore, raw: Raw, predecessor: Predecessor) -> None:
     value = {"n": 1, "text": "é", "items": [1.5, None]}
     await store.put("ours", value, collection="users", ttl=1000)
     arguments = {"key": "theirs", "value": value, "collection": "users", "ttl": 1000}
-    predecessor.call(written_as(raw), ("put", arguments))
+    predecessor.call(predecessor_store(raw), ("put", arguments))
     ours, theirs = (raw.bins(f"users::{key}") or {} for key in ("ours", "theirs"))
     assert ours.keys() == theirs.keys() == {"value"}
     first, second = json.loads(ours["value"]), json.loads(theirs["value"])

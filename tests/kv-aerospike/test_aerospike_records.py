@@ -1,4 +1,4 @@
-"""What an AerospikeStore stores, asks for and relies on, as the raw client sees it."""
+"""Records, names, expiry and sizes of an AerospikeStore, as seen by the raw client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store_of(server: AerospikeServer, **options: Any) -> AerospikeStore:
 # Records
 
 
-async def test_an_entry_is_the_envelope_in_a_bin_under_collection_and_key(store: AerospikeStore, raw: Raw) -> None:
+async def test_an_entry_is_an_envelope_in_a_bin_under_collection_and_key(store: AerospikeStore, raw: Raw) -> None:
     await store.put("ada", {"name": "Ada", "é": ["🌍", None]}, collection="users", ttl=100)
     bins = raw.bins("users::ada")
     assert bins is not None
@@ -48,13 +48,13 @@ async def test_an_entry_is_the_envelope_in_a_bin_under_collection_and_key(store:
     assert envelope["value"] == {"name": "Ada", "é": ["🌍", None]}
 
 
-async def test_a_put_leaves_no_bin_of_another_application(store: AerospikeStore, raw: Raw) -> None:
+async def test_a_put_removes_bins_of_other_applications(store: AerospikeStore, raw: Raw) -> None:
     raw.put("users::ada", {"value": "text", "other": 1})
     await store.put("ada", {"n": 1}, collection="users")
     assert list(raw.bins("users::ada") or ()) == ["value"]
 
 
-async def test_the_key_is_stored_with_the_record_and_stays_when_others_write_it(
+async def test_the_key_stored_with_a_record_survives_writes_by_other_applications(
     store: AerospikeStore, raw: Raw
 ) -> None:
     await store.put("ada", {"n": 1}, collection="users")
@@ -67,7 +67,7 @@ async def test_the_key_is_stored_with_the_record_and_stays_when_others_write_it(
     assert sorted(await store.keys("users")) == ["ada", "eve"]
 
 
-async def test_an_entry_without_a_stored_key_is_listed_and_gets_one_when_it_is_put(
+async def test_an_entry_without_a_stored_key_is_listed_and_gets_a_key_on_the_next_put(
     store: AerospikeStore, raw: Raw
 ) -> None:
     envelope = {"collection": "users", "key": "ada", "value": {"n": 1}, "version": 1}
@@ -88,7 +88,7 @@ async def test_an_entry_without_a_stored_key_is_listed_and_gets_one_when_it_is_p
 
 
 @pytest.mark.parametrize("stored", [b"\xff\xfe", 5, ["text"], "text", '{"value": 1}'])
-async def test_a_bin_that_holds_no_entry_is_corrupt(store: AerospikeStore, raw: Raw, stored: object) -> None:
+async def test_a_bin_without_a_valid_entry_is_corrupt(store: AerospikeStore, raw: Raw, stored: object) -> None:
     raw.put("users::ada", {"value": stored})
     with pytest.raises(DeserializationError):
         await store.get("ada", collection="users")
@@ -110,7 +110,7 @@ async def test_a_record_without_the_bin_is_corrupt(store: AerospikeStore, raw: R
 NAMES = ["plain", "a\0b", "a", "a\uffff0b", "\0", "\uffff", "\uffff0", "\uffff1", "a::b", "é\0🌍", "n" * 65_536]
 
 
-def test_names_are_kept_apart_and_come_back() -> None:
+def test_names_are_stored_unambiguously_and_restored() -> None:
     pairs = [(collection, key) for collection in NAMES[:-1] for key in NAMES]
     stored = {stored_names(collection, [key])[0]: (collection, key) for collection, key in pairs}
     assert len(stored) == len(pairs)
@@ -119,19 +119,21 @@ def test_names_are_kept_apart_and_come_back() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["a", "a\0", "\0", "\uffff", "a\uffff", "a\uffff0", "é\0"])
-def test_the_stored_names_of_a_prefix_begin_with_the_stored_prefix_and_no_others(prefix: str) -> None:
+def test_exactly_the_names_with_a_prefix_are_stored_with_its_stored_prefix(prefix: str) -> None:
     stored = stored_prefix("shelf", prefix)
     for name in NAMES:
         assert stored_names("shelf", [name])[0].startswith(stored) == name.startswith(prefix)
 
 
-def test_a_stored_name_that_this_store_does_not_give_is_none_of_an_entry() -> None:
+def test_a_stored_name_that_this_store_never_writes_has_no_original() -> None:
     for name in ("text", "::", "users::", "::users", "users::a\uffff", "users::a\uffff2", "users::a\uffff0\0"):
         assert original_names(name) is None
 
 
-async def test_a_name_with_nul_is_another_record_than_what_is_before_it(store: AerospikeStore, raw: Raw) -> None:
-    # The C client ends a key at a NUL.
+async def test_a_name_with_nul_and_its_part_before_the_nul_are_different_records(
+    store: AerospikeStore, raw: Raw
+) -> None:
+    # The C client truncates a key at a NUL.
     await store.put("a\0b", {"n": 1}, collection="shelf")
     await store.put("a", {"n": 2}, collection="shelf")
     assert await store.get_many(["a\0b", "a\0c", "a"], collection="shelf") == [{"n": 1}, None, {"n": 2}]
@@ -146,18 +148,18 @@ async def test_aerospike_expires_an_entry_at_the_next_whole_second(
     store: AerospikeStore, raw: Raw, ttl: float, seconds: int
 ) -> None:
     lives: set[int] = set()
-    for _ in range(20):  # until the second does not end between the two
+    for _ in range(20):  # until both writes fall within one second
         start = int(time.time())
         await store.put("one", {"n": 1}, collection="shelf", ttl=ttl)
         await store.put_many(["two"], [{"n": 1}], collection="shelf", ttl=ttl)
-        with suppress(Driver.exception.RecordNotFound):  # it ended while the machine stalled
+        with suppress(Driver.exception.RecordNotFound):  # it expired while the machine stalled
             lives = {raw.meta(f"shelf::{key}")["ttl"] for key in ("one", "two")}
         if int(time.time()) == start:
             break
     assert lives == {seconds}
 
 
-async def test_an_entry_without_a_ttl_never_expires_whatever_the_namespace_sets(run_server: RunServer) -> None:
+async def test_an_entry_without_a_ttl_never_expires_whatever_the_namespace_default(run_server: RunServer) -> None:
     with run_server(AerospikeServer("--default-ttl", "100")) as server:
         async with store_of(server) as store:
             await store.put("one", {"n": 1}, ttl=50)
@@ -168,14 +170,14 @@ async def test_an_entry_without_a_ttl_never_expires_whatever_the_namespace_sets(
         raw.close()
 
 
-async def test_a_ttl_beyond_ten_years_is_the_stores_own_to_keep(store: AerospikeStore, raw: Raw) -> None:
+async def test_a_ttl_beyond_ten_years_is_enforced_by_the_store_alone(store: AerospikeStore, raw: Raw) -> None:
     await store.put("one", {"n": 1}, collection="shelf", ttl=11 * YEAR)
     await store.put_many(["two"], [{"n": 1}], collection="shelf", ttl=7000 * YEAR)
     assert {raw.meta(f"shelf::{key}")["ttl"] for key in ("one", "two")} == {NEVER}
     assert (await store.ttl("one", collection="shelf"))[1] == pytest.approx(11 * YEAR, abs=60)
 
 
-async def test_aerospike_removes_what_has_expired(store: AerospikeStore, raw: Raw) -> None:
+async def test_aerospike_removes_expired_entries(store: AerospikeStore, raw: Raw) -> None:
     await store.put("one", {"n": 1}, collection="shelf", ttl=0.1)
 
     async def gone() -> bool:
@@ -184,7 +186,7 @@ async def test_aerospike_removes_what_has_expired(store: AerospikeStore, raw: Ra
     assert await eventually(gone, within=60)
 
 
-async def test_a_namespace_that_takes_no_ttl_is_told_with_what_to_set(run_server: RunServer) -> None:
+async def test_a_namespace_that_refuses_a_ttl_is_reported_with_the_settings_to_change(run_server: RunServer) -> None:
     with run_server(AerospikeServer("--nsup-period", "0")) as server:
         async with store_of(server) as store:
             await store.put("key", {"n": 1})
@@ -201,13 +203,13 @@ async def test_a_namespace_that_takes_no_ttl_is_told_with_what_to_set(run_server
 # Sizes
 
 
-async def test_the_largest_entry_fits_and_one_byte_more_is_refused_before_it_is_sent(
+async def test_the_largest_entry_fits_and_one_more_byte_is_refused_before_it_is_sent(
     store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
 ) -> None:
     await store.put("key", {"text": ""})
     stored = await store.get_versioned("key")
     assert stored.version is not None
-    # Of the record: 256 bytes, and the name.
+    # Overhead of the record: 256 bytes, and the name.
     rest = 1024 * 1024 - 256 - len("default_collection::key") - len(envelope_of("key"))
     requests_made()
     await store.put("key", {"text": "x" * rest})
@@ -230,9 +232,11 @@ def envelope_of(key: str) -> bytes:
     return dump_entry(ManagedEntry.from_encoded(value, created_at, None, key, "default_collection"))
 
 
-async def test_a_namespace_with_smaller_records_says_how_to_tell_the_store(run_server: RunServer) -> None:
+async def test_a_record_above_the_namespace_limit_is_an_error_that_names_max_record_bytes(
+    run_server: RunServer,
+) -> None:
     with run_server(AerospikeServer("--max-record-size", "65536")) as server:
-        async with store_of(server) as store, store_of(server, max_record_bytes=65_536) as told:
+        async with store_of(server) as store, store_of(server, max_record_bytes=65_536) as limited:
             for put in (
                 lambda: store.put("key", {"text": "x" * 70_000}),
                 lambda: store.put_many(["key"], [{"text": "x" * 70_000}]),
@@ -240,13 +244,13 @@ async def test_a_namespace_with_smaller_records_says_how_to_tell_the_store(run_s
                 with pytest.raises(KeyValueStoreError, match="max_record_bytes"):
                     await put()
             with pytest.raises(ValueTooLargeError):
-                await told.put("key", {"text": "x" * 70_000})
+                await limited.put("key", {"text": "x" * 70_000})
 
 
 # Destroying
 
 
-async def test_destroying_empties_the_set_of_the_store_and_no_other(store: AerospikeStore, raw: Raw) -> None:
+async def test_destroy_empties_only_the_set_of_the_store(store: AerospikeStore, raw: Raw) -> None:
     others = ("kv-test-2", "kv-tes", "kv")
     for name in others:
         raw.put("shelf::a", {"value": "text"}, name)
@@ -257,12 +261,12 @@ async def test_destroying_empties_the_set_of_the_store_and_no_other(store: Aeros
     for name in others:
         assert raw.bins("shelf::a", name) == {"value": "text"}
         raw.truncate(name)
-    # Truncating goes by the time of the last write.
+    # Truncation compares the time of the last write.
     await store.put("a", {"n": 2}, collection="shelf")
     assert await store.get("a", collection="shelf") == {"n": 2}
 
 
-async def test_sets_of_one_namespace_are_stores_of_their_own(store: AerospikeStore, raw: Raw) -> None:
+async def test_sets_of_one_namespace_are_separate_stores(store: AerospikeStore, raw: Raw) -> None:
     async with AerospikeStore(**raw.options_with(set_name="kv-test-2")) as other:
         await store.put("a", {"n": 1})
         assert await other.get("a") is None

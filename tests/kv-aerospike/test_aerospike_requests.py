@@ -1,4 +1,4 @@
-"""Requests sent for each call, as the server counts them."""
+"""Requests sent for each call, as counted by the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 
-async def test_each_operation_is_one_request_and_a_write_by_version_two(
+async def test_each_operation_is_one_request_and_a_versioned_write_two(
     store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
 ) -> None:
     await store.put("key", {"n": 1}, ttl=60)
@@ -33,7 +33,7 @@ async def test_each_operation_is_one_request_and_a_write_by_version_two(
     assert requests_made() == {"client_delete_success": 1}
 
 
-async def test_a_batch_of_thousands_is_one_request_and_an_empty_one_none(
+async def test_a_batch_of_thousands_is_one_request_and_an_empty_batch_none(
     store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
 ) -> None:
     keys = [f"key {number}" for number in range(5000)]
@@ -49,7 +49,7 @@ async def test_a_batch_of_thousands_is_one_request_and_an_empty_one_none(
     assert requests_made() == {}
 
 
-async def test_a_batch_beyond_what_a_server_takes_is_cut(
+async def test_a_batch_above_the_server_limit_is_split(
     store: AerospikeStore, requests_made: Callable[[], dict[str, int]]
 ) -> None:
     keys = [f"key {number}" for number in range(5002)]
@@ -68,11 +68,11 @@ async def test_a_small_collection_is_listed_with_few_requests(
     await store.put_many(["a", "b"], [{"n": 1}] * 2, collection="shelf")
     requests_made()
     assert sorted(await store.keys("shelf")) == ["a", "b"]
-    # Of 1, 16, 256 and all other partitions.
+    # Queries of 1, 16, 256 and all remaining partitions.
     assert requests_made() == {"pi_query_long_basic_complete": 4}
 
 
-async def test_pages_are_about_as_large_as_asked_for(store: AerospikeStore) -> None:
+async def test_pages_are_about_as_large_as_the_limit(store: AerospikeStore) -> None:
     keys = [f"key {number}" for number in range(20_000)]
     for start in range(0, 20_000, 5000):
         await store.put_many(keys[start : start + 5000], [{"n": 1}] * 5000, collection="shelf")
@@ -84,13 +84,13 @@ async def test_pages_are_about_as_large_as_asked_for(store: AerospikeStore) -> N
         cursor = page.cursor
     assert sum(sizes) == 20_000
     assert max(sizes) < 1500
-    assert len(sizes) <= 41  # each half full at least, but for the last
+    assert len(sizes) <= 41  # each at least half full, except the last
 
 
 @pytest.mark.parametrize(
     "cursor", ["0/1", "4096/1/", "0/0/", "0/4097/", "1/1/" + "0" * 40, "0/2/" + "0" * 40, "0/1/zz"]
 )
-async def test_a_cursor_that_is_no_position_is_refused(store: AerospikeStore, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(store: AerospikeStore, cursor: str) -> None:
     await store.put_many([f"key {number}" for number in range(100)], [{"n": 1}] * 100)
     given = (await store.scan(limit=1)).cursor
     assert given is not None
@@ -98,7 +98,7 @@ async def test_a_cursor_that_is_no_position_is_refused(store: AerospikeStore, cu
         await store.scan(cursor=given[:9] + cursor)
 
 
-async def test_calls_of_many_tasks_are_made_at_once(raw: Raw) -> None:
+async def test_concurrent_calls_of_many_tasks_are_answered(raw: Raw) -> None:
     async with AerospikeStore(**raw.options, max_connections=3) as store:
         await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for number in range(500)))
         found = await asyncio.gather(*(store.get(f"key {number}") for number in range(500)))

@@ -1,4 +1,4 @@
-"""The contracts of a store, on a fake of Aerospike or on the server of KV_TEST_AEROSPIKE_URL."""
+"""The store contracts on a fake of Aerospike or on the server of KV_TEST_AEROSPIKE_URL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AerospikeContract(StoreContract[AerospikeStore]):
     time_limit = 200.0
     many_keys = 25_000
     raw: Raw
-    """The raw client, which the fixture `store` sets."""
+    """The raw client, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: AerospikeStore, collection: str, key: str) -> str | None:
@@ -41,7 +41,7 @@ class AerospikeContract(StoreContract[AerospikeStore]):
             text: str | bytes = data.decode()
         except UnicodeDecodeError:
             text = data
-        # At a NUL the client would cut a text off.
+        # The client would truncate a text at a NUL.
         self.raw.put(f"{collection}::{key}", {"value": data if b"\0" in data else text})
 
     @override
@@ -100,13 +100,13 @@ class TestAerospikeStoreUnderFaults(FaultTests[AerospikeStore]):
     @pytest.fixture
     @override
     def killable_server(self, private_aerospike: AerospikeServer) -> AerospikeServer:
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds to answer all users at once.
         self.timeout = 10.0
         return private_aerospike
 
     @override
     def store_at(self, host: str, port: int) -> AerospikeStore:
-        # Closing waits for the client's own look at the server.
+        # Closing waits for the client's own check of the server.
         config = {"connect_timeout": 800}
         return AerospikeStore(hosts=[(host, port)], set_name="kv-test", timeout=self.timeout, client_config=config)
 

@@ -1,4 +1,4 @@
-"""Versions, and the writes that depend on them, as the raw client sees them."""
+"""Versions and conditional writes, as seen by the raw client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 
-async def test_a_version_is_none_of_an_entry_that_was_removed_and_put_again(store: AerospikeStore, raw: Raw) -> None:
+async def test_a_version_does_not_match_an_entry_that_was_deleted_and_put_again(
+    store: AerospikeStore, raw: Raw
+) -> None:
     await store.put("key", {"n": 1}, collection="shelf")
     version = (await store.get_versioned("key", collection="shelf")).version
     assert version is not None
@@ -26,7 +28,7 @@ async def test_a_version_is_none_of_an_entry_that_was_removed_and_put_again(stor
     assert await store.get("key", collection="shelf") == {"n": 2}
 
 
-async def test_a_plain_write_of_the_same_text_is_another_version(store: AerospikeStore, raw: Raw) -> None:
+async def test_a_plain_write_of_the_same_text_changes_the_version(store: AerospikeStore, raw: Raw) -> None:
     await store.put("key", {"n": 1}, collection="shelf")
     version = (await store.get_versioned("key", collection="shelf")).version
     assert version is not None
@@ -35,25 +37,25 @@ async def test_a_plain_write_of_the_same_text_is_another_version(store: Aerospik
     assert not await store.delete_if_version("key", version, collection="shelf")
 
 
-@pytest.mark.parametrize("replaced", [True, False], ids=["put again", "removed"])
-async def test_a_record_that_changes_between_the_look_and_the_write_is_left(
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "removed"])
+async def test_a_record_that_changes_between_the_read_and_the_write_is_left_alone(
     store: AerospikeStore, raw: Raw, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
     await store.put("key", {"n": 1}, collection="shelf")
     version = (await store.get_versioned("key", collection="shelf")).version
     assert version is not None
-    look = Records.get
+    get = Records.get
 
-    def look_and_be_late(records: Records, deadline: float | None, name: str) -> Any:
-        found = look(records, deadline, name)
+    def get_then_change(records: Records, deadline: float | None, name: str) -> Any:
+        found = get(records, deadline, name)
         raw.client.remove(raw.key(name))
         if replaced:
-            # With the number of writes that the record had before.
+            # With the same generation as the record had before.
             raw.put(name, {"value": '{"value": {"n": 2}}'})
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Records, "get", look_and_be_late)
+        patch.setattr(Records, "get", get_then_change)
         assert not await store.put_if_version("key", {"n": 3}, version, collection="shelf")
     assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
     if replaced:
@@ -63,7 +65,7 @@ async def test_a_record_that_changes_between_the_look_and_the_write_is_left(
     version = (await store.get_versioned("key", collection="shelf")).version
     assert version is not None
     with monkeypatch.context() as patch:
-        patch.setattr(Records, "get", look_and_be_late)
+        patch.setattr(Records, "get", get_then_change)
         assert not await store.delete_if_version("key", version, collection="shelf")
     assert raw.bins("shelf::key") == ({"value": '{"value": {"n": 2}}'} if replaced else None)
 
@@ -71,7 +73,7 @@ async def test_a_record_that_changes_between_the_look_and_the_write_is_left(
 @pytest.mark.parametrize(
     "version", ["1", "0-" + "a" * 40, "1-" + "A" * 40, "123456-" + "a" * 40, "1-" + "a" * 39, "x", "-1-" + "a" * 40]
 )
-async def test_a_version_that_aerospike_cannot_give_is_refused(store: AerospikeStore, version: str) -> None:
+async def test_a_malformed_version_is_refused(store: AerospikeStore, version: str) -> None:
     await store.put("key", {"n": 1})
     given = (await store.get_versioned("key")).version
     assert given is not None
@@ -82,7 +84,9 @@ async def test_a_version_that_aerospike_cannot_give_is_refused(store: AerospikeS
         await store.delete_if_version("key", forged)
 
 
-async def test_an_entry_that_expired_by_our_clock_alone_is_replaced_if_absent(store: AerospikeStore, raw: Raw) -> None:
+async def test_an_entry_expired_only_by_its_envelope_is_replaced_by_put_if_absent(
+    store: AerospikeStore, raw: Raw
+) -> None:
     envelope = {"key": "key", "collection": "shelf", "value": {"n": 1}, "expires_at": "2020-01-01T00:00:00+00:00"}
     raw.put("shelf::key", {"value": json.dumps(envelope)})
     assert await store.put_if_absent("key", {"n": 2}, collection="shelf")
