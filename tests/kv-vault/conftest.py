@@ -1,4 +1,4 @@
-"""A server, secrets engines with nothing stored, and the raw client that looks into them."""
+"""A server, empty secrets engines, and a raw client that inspects what they hold."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from servers.vault import VaultServer
 
-Hvac: Any = hvac.Client  # which leaves its methods untyped
+Hvac: Any = hvac.Client  # with untyped methods
 
 
 class Raw(NamedTuple):
-    """The raw client, and the secrets engine that the test is about."""
+    """The raw client, and the secrets engine under test."""
 
     client: Any
     mount_point: str
@@ -63,9 +63,9 @@ class Raw(NamedTuple):
 
 
 def mounted(server: VaultServer) -> str:
-    """A new secrets engine, once it serves.
+    """Mount a new secrets engine, wait until it serves, and return its mount point.
 
-    Before that OpenBao 2.7.2 divides by zero where it removes one, in 1 of 10 000 attempts, and closes the connection:
+    Removing it earlier makes OpenBao 2.7.2 divide by zero in 1 of 10 000 attempts, and close the connection:
     https://github.com/openbao/openbao/blob/v2.7.2/sdk/logical/storage.go#L271
     """
     mount_point = f"kv-{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""A Vault that does what a small server never does."""
+"""A Vault proxy that injects failures which a small server never shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def refusal(status: int, message: str = "hunter2") -> web.Response:
 
 
 class Service(HTTPService):
-    """One whose operations are the method and the kind of path: `POST data`."""
+    """An HTTP service with operations named by the method and the kind of path: `POST data`."""
 
     def __init__(self, server: str, mount_point: str) -> None:
         super().__init__(server)

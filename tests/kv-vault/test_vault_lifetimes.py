@@ -1,4 +1,4 @@
-"""Connections when a store closes, when an event loop ends, and when the process forks; and requests in threads."""
+"""Connections when a store closes, an event loop ends, and the process forks; requests in threads."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 
-def made(place: dict[str, Any], *, passed_in: bool) -> str:
-    """The source text of a store, of which programs make their own."""
+def store_source(place: dict[str, Any], *, passed_in: bool) -> str:
+    """Return the source text that constructs a store, for use in programs."""
     if not passed_in:
         return f"VaultStore(**{place!r})"
     client = f"hvac.Client({place['url']!r}, token={place['token']!r})"
     return f"VaultStore(client={client}, mount_point={place['mount_point']!r})"
 
 
-each_transport = pytest.mark.parametrize("passed_in", [False, True], ids=["connections of the store", "client"])
+each_transport = pytest.mark.parametrize("passed_in", [False, True], ids=["own connections", "client"])
 
 
 @each_transport
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(
+async def test_successive_event_loops_leave_no_connection_open(
     place: dict[str, Any], ending: str, *, passed_in: bool
 ) -> None:
     beginning = f"""
 import hvac
 from key_value.aio.stores.vault import VaultStore
-store = {made(place, passed_in=passed_in)}
+store = {store_source(place, passed_in=passed_in)}
 """
-    # requests leaves the connections of a client to the garbage collection, as it does without a store.
+    # The library requests leaves a client's connections to garbage collection, with or without a store.
     await check_loops_one_after_another(beginning, ending, strict=not passed_in)
 
 
 @each_transport
 @pytest.mark.parametrize("child_loop", ["asyncio.run", "loop.run_until_complete"])
-async def test_a_forked_child_has_connections_of_its_own(
+async def test_a_forked_child_opens_its_own_connections(
     place: dict[str, Any], child_loop: str, *, passed_in: bool
 ) -> None:
     beginning = f"""
 import hvac
 from key_value.aio.stores.vault import VaultStore
-store = {made(place, passed_in=passed_in)}
+store = {store_source(place, passed_in=passed_in)}
 """
     await check_forked_child(beginning, child_loop)
 
 
-async def test_closing_under_load_ends_every_call_and_leaves_nothing_open(place: dict[str, Any]) -> None:
+async def test_close_under_load_ends_every_call_and_leaves_no_connection_open(place: dict[str, Any]) -> None:
     store = VaultStore(**place)
     await store.setup()
     calls = [asyncio.ensure_future(store.put(f"key {number}", {"n": number})) for number in range(200)]
@@ -73,7 +73,7 @@ async def test_closing_under_load_ends_every_call_and_leaves_nothing_open(place:
     gc.collect()
 
 
-async def test_a_cancelled_first_use_leaves_the_others_their_connections(
+async def test_a_cancelled_first_use_does_not_affect_concurrent_uses(
     vault_server: VaultServer, place: dict[str, Any]
 ) -> None:
     async with FaultProxy(*vault_server.address) as proxy:
@@ -89,9 +89,7 @@ async def test_a_cancelled_first_use_leaves_the_others_their_connections(
     assert answers[1:] == [None] * 9
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(
-    vault_server: VaultServer, place: dict[str, Any]
-) -> None:
+async def test_a_connection_reset_while_idle_is_reopened(vault_server: VaultServer, place: dict[str, Any]) -> None:
     async with (
         FaultProxy(*vault_server.address) as proxy,
         VaultStore(**changed(place, url=f"http://{proxy.host}:{proxy.port}")) as store,
@@ -103,9 +101,7 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(
         assert await store.get("key") == {"n": 1}
 
 
-async def test_the_event_loop_runs_on_while_a_client_that_was_passed_in_waits(
-    vault_server: VaultServer, raw: Raw
-) -> None:
+async def test_a_client_that_was_passed_in_does_not_block_the_event_loop(vault_server: VaultServer, raw: Raw) -> None:
     async with FaultProxy(*vault_server.address) as proxy:
         client = Hvac(f"http://{proxy.host}:{proxy.port}", token=vault_server.token)
         store = VaultStore(client=client, mount_point=raw.mount_point)
@@ -114,15 +110,13 @@ async def test_the_event_loop_runs_on_while_a_client_that_was_passed_in_waits(
         slow = asyncio.ensure_future(store.get("key"))
         for _ in range(3):
             await asyncio.sleep(0.01)
-            # When the driver blocks, it has given up before the loop comes here.
+            # If the driver blocked the loop, the call would have failed before this line.
             assert not slow.done()
         proxy.pass_through()
         assert await slow == {"n": 1}
 
 
-async def test_requests_of_a_client_are_bounded_and_not_made_by_the_event_loop(
-    vault_server: VaultServer, raw: Raw
-) -> None:
+async def test_requests_of_a_client_run_in_a_bounded_number_of_threads(vault_server: VaultServer, raw: Raw) -> None:
     client = raw_client(vault_server)
     threads: list[int] = []
     in_flight, most = 0, 0

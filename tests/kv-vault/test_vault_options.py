@@ -1,4 +1,4 @@
-"""How a store is constructed and reached, and the reasons that it gives when it is not."""
+"""Options and URLs of a VaultStore, and the reasons reported when it cannot be used."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from .conftest import Raw
 
-SECRET = "hunter2"  # noqa: S105 — of tests
+SECRET = "hunter2"  # noqa: S105 — test data
 
 
 class SecretStr:
-    """As pydantic's."""
+    """Like pydantic's class."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -67,13 +67,13 @@ class SecretStr:
     ],
     ids=repr,
 )
-def test_what_cannot_be_is_refused_before_anything_is_contacted(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_before_anything_is_contacted(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, BaseKeyValueError)) as caught:
         VaultStore(**options)
     assert SECRET not in str(caught.value)
 
 
-def test_a_client_of_another_kind_is_refused() -> None:
+def test_a_client_of_a_wrong_type_is_refused() -> None:
     with pytest.raises(TypeError, match=r"client must be hvac\..*Client, not builtins\.object"):
         VaultStore(client=object())
 
@@ -83,7 +83,7 @@ def test_a_constructor_needs_no_event_loop_and_loads_no_driver() -> None:
         "import sys; from key_value.aio.stores.vault import VaultStore; VaultStore(token='t'); "
         "print('hvac' in sys.modules, 'aiohttp' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 — ours
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 — trusted program
     assert done.stdout == "False False\n"
 
 
@@ -92,24 +92,24 @@ def test_a_repr_names_the_mount_point_and_the_server() -> None:
     assert repr(VaultStore(client=Hvac(), mount_point="/team/kv/")) == "VaultStore(team/kv)"
 
 
-def test_a_store_is_copied_as_its_options() -> None:
+def test_a_pickled_store_keeps_its_options() -> None:
     store = VaultStore(url="https://vault.example.com", token=SECRET, mount_point="kv")
-    assert repr(pickle.loads(pickle.dumps(store))) == repr(store)  # noqa: S301 — ours
+    assert repr(pickle.loads(pickle.dumps(store))) == repr(store)  # noqa: S301 — trusted data
 
 
-async def test_a_token_may_be_an_object_that_does_not_show_it(place: dict[str, Any]) -> None:
+async def test_a_token_may_be_a_secret_object(place: dict[str, Any]) -> None:
     async with VaultStore(**changed(place, token=SecretStr(place["token"]))) as store:
         await store.put("key", {"n": 1})
         assert await store.get("key") == {"n": 1}
 
 
-async def test_a_token_is_found_in_the_environment(place: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_is_read_from_the_environment(place: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_TOKEN", place.pop("token"))
     async with VaultStore(**place) as store:
         await store.put("key", {"n": 1})
 
 
-async def test_a_token_is_found_in_the_home_directory(
+async def test_a_token_is_read_from_the_home_directory(
     place: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("VAULT_TOKEN", raising=False)
@@ -119,7 +119,7 @@ async def test_a_token_is_found_in_the_home_directory(
         await store.put("key", {"n": 1})
 
 
-async def test_a_namespace_keeps_entries_apart(vault_server: VaultServer) -> None:
+async def test_namespaces_separate_entries(vault_server: VaultServer) -> None:
     for namespace in ("one", "two"):
         vault_server.ask("POST", f"sys/namespaces/{namespace}")
         vault_server.ask("POST", f"{namespace}/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
@@ -134,9 +134,7 @@ async def test_a_namespace_keeps_entries_apart(vault_server: VaultServer) -> Non
 # URLs
 
 
-async def test_a_url_names_the_server_the_token_the_mount_point_and_the_options(
-    vault_server: VaultServer, raw: Raw
-) -> None:
+async def test_a_url_gives_the_server_token_mount_point_and_options(vault_server: VaultServer, raw: Raw) -> None:
     store: Any = open_store(f"{vault_server.url}/{raw.mount_point}?timeout=20")
     async with store:
         await store.put("key", {"n": 1})
@@ -144,7 +142,7 @@ async def test_a_url_names_the_server_the_token_the_mount_point_and_the_options(
     assert vault_server.token not in repr(store)
 
 
-def test_a_url_is_with_tls_unless_it_says_otherwise() -> None:
+def test_a_url_uses_tls_unless_its_scheme_is_plain_http() -> None:
     assert repr(open_store("vault://vault.example.com/kv")) == "VaultStore(kv at https://vault.example.com)"
     assert repr(open_store("vault+http://[::1]:8200")) == "VaultStore(secret at http://[::1]:8200)"
 
@@ -161,17 +159,17 @@ def test_a_url_is_with_tls_unless_it_says_otherwise() -> None:
         "vault://:hunter2@localhost?token=hunter2",
     ],
 )
-def test_a_url_with_a_part_that_means_nothing_is_refused(url: str) -> None:
+def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         open_store(url)
     assert SECRET not in str(caught.value)
 
 
-# Reasons
+# Reported reasons
 
 
 async def refusal(**options: Any) -> tuple[BaseKeyValueError, str]:
-    """The error of `setup`, and everything that is shown of it."""
+    """Return the error of `setup`, and its printed text."""
     store = VaultStore(**options)
     with pytest.raises(BaseKeyValueError) as caught:
         await store.setup()
@@ -179,14 +177,14 @@ async def refusal(**options: Any) -> tuple[BaseKeyValueError, str]:
     return caught.value, "".join(traceback.format_exception_only(caught.value))
 
 
-async def test_an_unknown_host_is_told(place: dict[str, Any]) -> None:
+async def test_an_unknown_host_is_reported(place: dict[str, Any]) -> None:
     error, shown = await refusal(**changed(place, url="http://no-such-host.invalid:8200"))
     assert isinstance(error, StoreConnectionError)
     assert "unknown host" in shown
 
 
 @pytest.mark.parametrize("passed_in", [False, True])
-async def test_a_refused_connection_is_told(place: dict[str, Any], unused_port: int, *, passed_in: bool) -> None:
+async def test_a_refused_connection_is_reported(place: dict[str, Any], unused_port: int, *, passed_in: bool) -> None:
     url = f"http://127.0.0.1:{unused_port}"
     options: dict[str, Any] = {"client": Hvac(url=url, token=SECRET)} if passed_in else changed(place, url=url)
     error, shown = await refusal(**options)
@@ -196,7 +194,7 @@ async def test_a_refused_connection_is_told(place: dict[str, Any], unused_port: 
 
 
 @pytest.mark.parametrize("passed_in", [False, True])
-async def test_a_server_that_does_not_answer_is_told(vault_server: VaultServer, *, passed_in: bool) -> None:
+async def test_a_server_that_does_not_answer_is_a_timeout(vault_server: VaultServer, *, passed_in: bool) -> None:
     async with FaultProxy(*vault_server.address) as proxy:
         proxy.black_hole()
         url = f"http://{proxy.host}:{proxy.port}"
@@ -207,13 +205,13 @@ async def test_a_server_that_does_not_answer_is_told(vault_server: VaultServer, 
     assert SECRET not in shown
 
 
-async def test_a_server_without_tls_is_told(vault_server: VaultServer) -> None:
+async def test_a_server_without_tls_is_a_connection_error(vault_server: VaultServer) -> None:
     error, _ = await refusal(url=vault_server.endpoint.replace("http:", "https:"), token=SECRET)
     assert isinstance(error, StoreConnectionError)
 
 
 @pytest.mark.parametrize("passed_in", [False, True])
-async def test_a_wrong_token_is_told(vault_server: VaultServer, *, passed_in: bool) -> None:
+async def test_a_wrong_token_is_reported(vault_server: VaultServer, *, passed_in: bool) -> None:
     url = vault_server.endpoint
     options: dict[str, Any] = {"client": Hvac(url=url, token=SECRET)} if passed_in else {"url": url, "token": SECRET}
     error, shown = await refusal(**options)
@@ -222,7 +220,7 @@ async def test_a_wrong_token_is_told(vault_server: VaultServer, *, passed_in: bo
     assert SECRET not in shown
 
 
-async def test_a_token_that_has_been_revoked_is_told(vault_server: VaultServer, place: dict[str, Any]) -> None:
+async def test_a_revoked_token_is_reported(vault_server: VaultServer, place: dict[str, Any]) -> None:
     token = token_with(
         vault_server, f'path "{place["mount_point"]}/*" {{ capabilities = ["create", "read", "update"] }}'
     )
@@ -242,7 +240,7 @@ async def test_a_token_that_has_been_revoked_is_told(vault_server: VaultServer, 
         ('path "other/*" { capabilities = ["read"] }', "read MOUNT/data"),
     ],
 )
-async def test_a_missing_right_is_told(
+async def test_a_missing_permission_is_reported(
     vault_server: VaultServer, place: dict[str, Any], rights: str, missing: str
 ) -> None:
     mount_point = place["mount_point"]
@@ -252,7 +250,7 @@ async def test_a_missing_right_is_told(
     assert missing.replace("MOUNT", mount_point) in shown
 
 
-async def test_who_may_read_reads(vault_server: VaultServer, place: dict[str, Any]) -> None:
+async def test_a_user_with_only_read_permission_can_read(vault_server: VaultServer, place: dict[str, Any]) -> None:
     async with VaultStore(**place) as store:
         await store.put("key", {"n": 1})
     rights = f'path "{place["mount_point"]}/data/*" {{ capabilities = ["read"] }}'
@@ -265,7 +263,7 @@ async def test_who_may_read_reads(vault_server: VaultServer, place: dict[str, An
     await reader.close()
 
 
-async def test_a_missing_mount_point_is_told(place: dict[str, Any]) -> None:
+async def test_a_missing_mount_point_is_reported(place: dict[str, Any]) -> None:
     error, shown = await refusal(**changed(place, mount_point="absent"))
     assert isinstance(error, StoreSetupError)
     assert "no secrets engine is mounted" in shown
@@ -273,20 +271,20 @@ async def test_a_missing_mount_point_is_told(place: dict[str, Any]) -> None:
 
 @pytest.fixture
 def version_1(vault_server: VaultServer, place: dict[str, Any]) -> dict[str, Any]:
-    """A place with a secrets engine of version 1."""
+    """Store options that lead to a secrets engine of version 1."""
     mount_point = f"kv-of-version-1-{uuid.uuid4().hex}"
     vault_server.ask("POST", f"sys/mounts/{mount_point}", {"type": "kv", "options": {"version": "1"}})
     return changed(place, mount_point=mount_point)
 
 
-async def test_a_secrets_engine_of_version_1_is_told(version_1: dict[str, Any]) -> None:
+async def test_a_secrets_engine_of_version_1_is_reported(version_1: dict[str, Any]) -> None:
     error, shown = await refusal(**version_1)
     assert isinstance(error, StoreSetupError)
     assert "not KV version 2" in shown
 
 
 @pytest.mark.parametrize("passed_in", [False, True])
-async def test_a_store_that_was_not_set_up_tells_of_version_1_as_it_writes(
+async def test_a_store_without_setup_reports_version_1_on_each_operation(
     version_1: dict[str, Any], *, passed_in: bool
 ) -> None:
     mount_point = version_1["mount_point"]
@@ -295,14 +293,14 @@ async def test_a_store_that_was_not_set_up_tells_of_version_1_as_it_writes(
     for write in (store.put("key", {"n": 1}), store.put_if_absent("key", {"n": 1}), store.put_many(["key"], [{}])):
         with pytest.raises(StoreSetupError, match="not KV version 2"):
             await write
-    # What is there now was written by the first.
+    # The first write has already stored a secret.
     for use in (store.get("key"), store.delete("key"), store.get_versioned("key")):
         with pytest.raises(StoreSetupError, match="not KV version 2"):
             await use
     await store.close()
 
 
-async def test_a_client_that_logs_in_again_is_followed(vault_server: VaultServer, raw: Raw) -> None:
+async def test_a_new_token_of_the_client_is_used(vault_server: VaultServer, raw: Raw) -> None:
     client = Hvac(url=vault_server.endpoint, token=SECRET)
     store = VaultStore(client=client, mount_point=raw.mount_point)
     with pytest.raises(StoreSetupError):
@@ -311,7 +309,7 @@ async def test_a_client_that_logs_in_again_is_followed(vault_server: VaultServer
     assert await store.get("key") is None
 
 
-async def test_a_client_logged_in_by_app_role_serves(vault_server: VaultServer, raw: Raw) -> None:
+async def test_a_client_logged_in_with_app_role_serves(vault_server: VaultServer, raw: Raw) -> None:
     vault_server.ask("POST", "sys/auth/approle", {"type": "approle"})
     token_with(vault_server, f'path "{raw.mount_point}/*" {{ capabilities = ["create", "read", "update", "list"] }}')
     vault_server.ask("POST", "auth/approle/role/app", {"token_policies": ["kv-test"]})
@@ -325,7 +323,7 @@ async def test_a_client_logged_in_by_app_role_serves(vault_server: VaultServer, 
 
 
 def token_with(server: VaultServer, rights: str) -> str:
-    """A token that may do no more."""
+    """Return a token with only these permissions."""
     server.ask("POST", "sys/policies/acl/kv-test", {"policy": rights})
     _, answer = server.ask("POST", "auth/token/create", {"policies": ["kv-test"]})
     return answer["auth"]["client_token"]

@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, in one secrets engine."""
+"""Data exchanged with py-key-value-aio 0.5.0 in one secrets engine."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ async def store(place: dict[str, Any]) -> AsyncIterator[VaultStore]:
         yield store
 
 
-async def test_this_store_reads_and_replaces_what_the_predecessor_wrote(
+async def test_this_store_reads_and_replaces_entries_of_the_predecessor(
     store: VaultStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_ours_reads(store, predecessor, VALUES)
 
 
-async def test_the_predecessor_reads_what_this_store_wrote(
+async def test_the_predecessor_reads_entries_of_this_store(
     store: VaultStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_predecessor_reads(store, predecessor, {**VALUES, **exchange.FLOATS})
 
 
-async def test_a_write_of_the_predecessor_changes_the_version(
+async def test_a_write_by_the_predecessor_changes_the_version(
     store: VaultStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_versions(store, predecessor)
 
 
-async def test_the_predecessor_finds_no_entry_that_this_store_has_deleted(
+async def test_an_entry_deleted_by_this_store_is_absent_for_the_predecessor(
     store: VaultStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await store.put("key", {"n": 1})

@@ -1,4 +1,4 @@
-"""What is stored, seen through the raw client: paths, versions, and what is left of deleted and expired entries."""
+"""Stored paths, versions, and remains of deleted and expired entries, as seen by the raw client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATH = "default_collection::key"
 @pytest.mark.parametrize(
     "name", ["key", "a/b", "https:%/example.com", "a b", "ключ", "日本語", "🌍", "a?b#c", "a%2Fb", "..a", "a:b"]
 )
-def test_a_path_that_vault_takes_is_that_of_earlier_versions(name: str) -> None:
+def test_a_path_that_vault_accepts_is_unchanged_from_earlier_versions(name: str) -> None:
     assert path_of("shelf", name) == f"shelf::{name}"
 
 
@@ -45,16 +45,16 @@ def test_a_path_that_vault_takes_is_that_of_earlier_versions(name: str) -> None:
         ("a%~b", "a%~25~b"),
     ],
 )
-def test_what_vault_refuses_or_folds_is_escaped(name: str, stored: str) -> None:
+def test_path_parts_that_vault_refuses_or_normalizes_are_escaped(name: str, stored: str) -> None:
     assert path_of("shelf", name) == f"shelf::{stored}"
 
 
-def test_no_two_names_have_one_path() -> None:
+def test_no_two_names_share_a_path() -> None:
     pairs = [(collection, key) for collection in NASTY_NAMES for key in NASTY_NAMES]
     assert len({path_of(*pair) for pair in pairs}) == len(pairs)
 
 
-def test_a_path_tells_its_names_unless_it_is_too_long() -> None:
+def test_a_path_is_split_into_its_names_unless_it_was_shortened() -> None:
     for collection in NASTY_NAMES:
         for key in NASTY_NAMES:
             path = path_of(collection, key)
@@ -64,18 +64,18 @@ def test_a_path_tells_its_names_unless_it_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("key", [*NASTY_NAMES, "n" * 2000, "/" * 1000, "é" * 900, "a/" * 700])
-def test_the_paths_of_keys_with_a_prefix_begin_alike(key: str) -> None:
+def test_the_paths_of_keys_with_a_prefix_start_with_its_path_prefix(key: str) -> None:
     for length in range(min(len(key), 60) + 1):
         assert path_of("shelf", key).startswith(path_prefix("shelf", key[:length]))
     assert path_of("shelf", key).startswith(path_prefix("shelf", key))
 
 
-def test_vault_takes_every_character_that_is_not_escaped(raw: Raw) -> None:
+def test_vault_accepts_every_unescaped_character(raw: Raw) -> None:
     characters = [chr(code) for code in range(1, 0x30000) if not 0xD800 <= code < 0xE000]
     kept = [each for each in characters if path_of("shelf", f"a{each}b") == f"shelf::a{each}b"]
     assert len(kept) > 90_000
     for start in range(0, len(kept), 300):
-        # A path that is refused raises another error, and an absent one is None.
+        # A refused path raises an error; an absent path is None.
         assert raw.read(f"shelf::{''.join(kept[start : start + 300])}x") is None
 
 
@@ -91,7 +91,7 @@ async def test_long_names_are_stored_and_listed(store: VaultStore, raw: Raw) -> 
 # Secrets
 
 
-async def test_an_entry_is_the_envelope_in_one_field(store: VaultStore, raw: Raw) -> None:
+async def test_an_entry_is_an_envelope_in_one_field(store: VaultStore, raw: Raw) -> None:
     await store.put("key", {"text": "é"}, ttl=60)
     found = raw.read(PATH)
     assert found is not None
@@ -106,7 +106,9 @@ async def test_an_entry_is_the_envelope_in_one_field(store: VaultStore, raw: Raw
 
 
 @pytest.mark.parametrize("data", [{}, {"value": 7}, {"value": None}, {"password": "hunter2"}, {"value": {"a": 1}}])
-async def test_a_secret_that_is_no_entry_is_corrupt(store: VaultStore, raw: Raw, data: dict[str, Any]) -> None:
+async def test_a_secret_that_is_not_an_entry_is_reported_as_corrupt(
+    store: VaultStore, raw: Raw, data: dict[str, Any]
+) -> None:
     raw.put(PATH, **data)
     with pytest.raises(DeserializationError) as caught:
         await store.get("key")
@@ -114,7 +116,7 @@ async def test_a_secret_that_is_no_entry_is_corrupt(store: VaultStore, raw: Raw,
     assert await store.keys() == []
 
 
-async def test_a_secret_in_another_directory_is_nobodys(store: VaultStore, raw: Raw) -> None:
+async def test_a_secret_of_another_application_is_neither_listed_nor_destroyed(store: VaultStore, raw: Raw) -> None:
     raw.put("team/app/password", value="hunter2")
     await store.put("key", {"n": 1})
     assert await store.collections() == ["default_collection"]
@@ -141,7 +143,7 @@ async def test_an_entry_of_a_megabyte_is_stored_and_a_larger_one_refused(place: 
     async with VaultStore(**place) as store:
         await store.put("key", {"text": "x" * 1_000_000})
         with pytest.raises(ValueTooLargeError):
-            await store.put("key", {"text": '"' * 600_000})  # each is two bytes more in JSON
+            await store.put("key", {"text": '"' * 600_000})  # each quote takes two more bytes in JSON
         assert await store.get("key") == {"text": "x" * 1_000_000}
     larger: dict[str, Any] = changed(place, max_value_bytes=3_000_000)
     async with VaultStore(**larger) as store:
@@ -150,10 +152,10 @@ async def test_an_entry_of_a_megabyte_is_stored_and_a_larger_one_refused(place: 
         assert await store.get("key") == {"text": "x" * 2_000_000}
 
 
-# What is left
+# Remains of deleted and expired entries
 
 
-async def test_deleting_destroys_every_version(store: VaultStore, raw: Raw) -> None:
+async def test_delete_destroys_every_version(store: VaultStore, raw: Raw) -> None:
     for number in range(5):
         await store.put("key", {"n": number})
     assert raw.read(PATH, version=4) is not None
@@ -163,9 +165,7 @@ async def test_deleting_destroys_every_version(store: VaultStore, raw: Raw) -> N
     assert await store.keys() == []
 
 
-async def test_deleting_an_expired_entry_without_a_value_destroys_the_values_before_it(
-    store: VaultStore, raw: Raw
-) -> None:
+async def test_deleting_an_expired_empty_entry_destroys_the_earlier_values(store: VaultStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     await store.put("key", {}, ttl=0.001)
     await asyncio.sleep(0.01)
@@ -173,14 +173,16 @@ async def test_deleting_an_expired_entry_without_a_value_destroys_the_values_bef
     assert raw.read(PATH, version=1) is None
 
 
-async def test_deleting_destroys_the_versions_of_a_path_that_has_had_hundreds(store: VaultStore, raw: Raw) -> None:
+async def test_delete_destroys_the_remaining_versions_of_a_path_with_a_long_history(
+    store: VaultStore, raw: Raw
+) -> None:
     for number in range(103):
         raw.put(PATH, value=json.dumps({"version": 1, "value": {"n": number}}))
     assert await store.delete("key") is True
     assert [raw.read(PATH, version=number) for number in range(94, 104)] == [None] * 10
 
 
-async def test_what_others_have_marked_as_deleted_is_absent_and_destroyed_by_a_deletion(
+async def test_a_secret_soft_deleted_by_another_client_is_absent_and_destroyed_by_delete(
     store: VaultStore, raw: Raw
 ) -> None:
     await store.put("key", {"n": 1})
@@ -195,13 +197,13 @@ async def test_what_others_have_marked_as_deleted_is_absent_and_destroyed_by_a_d
     assert await store.get("key") == {"n": 2}
 
 
-async def test_culling_removes_what_deleted_and_expired_entries_leave(store: VaultStore, raw: Raw) -> None:
+async def test_cull_removes_the_remains_of_deleted_and_expired_entries(store: VaultStore, raw: Raw) -> None:
     await store.put("deleted", {"n": 1})
     await store.delete("deleted")
     await store.put("expired", {"n": 1}, ttl=0.001)
     await asyncio.sleep(0.01)
     await store.cull()
-    # They may be written again at this moment, and Vault has no way to remove a path only if it is what it was.
+    # They may be written again at this moment, and Vault cannot remove a path only if it is unchanged.
     assert sorted(raw.paths()) == ["default_collection::deleted", "default_collection::expired"]
     assert raw.read("default_collection::expired", version=1) is None
     with FakeClock() as clock:
@@ -213,7 +215,7 @@ async def test_culling_removes_what_deleted_and_expired_entries_leave(store: Vau
 # Versions
 
 
-async def test_a_write_by_others_changes_the_version(store: VaultStore, raw: Raw) -> None:
+async def test_a_write_by_another_client_changes_the_version(store: VaultStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     _, _, version = await store.get_versioned("key")
     raw.put(PATH, value=json.dumps({"version": 1, "value": {"n": 2}}))
@@ -225,9 +227,7 @@ async def test_a_write_by_others_changes_the_version(store: VaultStore, raw: Raw
     assert await store.get("key") == {"n": 2}
 
 
-async def test_a_path_that_others_have_removed_and_written_anew_has_another_version(
-    store: VaultStore, raw: Raw
-) -> None:
+async def test_a_path_removed_and_rewritten_by_another_client_has_a_new_version(store: VaultStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     _, _, version = await store.get_versioned("key")
     assert version is not None
@@ -238,7 +238,7 @@ async def test_a_path_that_others_have_removed_and_written_anew_has_another_vers
     assert await store.delete_if_version("key", version) is False
 
 
-async def test_a_deleted_entry_does_not_get_an_earlier_version_again(store: VaultStore) -> None:
+async def test_an_entry_put_again_never_reuses_an_earlier_version(store: VaultStore) -> None:
     seen: set[str | None] = set()
     for number in range(4):
         assert await store.put_if_absent("key", {"n": number})

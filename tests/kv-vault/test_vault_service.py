@@ -1,4 +1,4 @@
-"""What calls cost in requests, and what happens when the server refuses, fails or loses answers."""
+"""Requests per call, and behaviour when the server refuses, fails or loses answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def store(service: Service, place: dict[str, Any]) -> AsyncIterator[VaultS
 
 @pytest.fixture
 async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[VaultStore]:
-    """A store whose time is soon over."""
+    """A store with a short timeout."""
     options: dict[str, Any] = changed(place, url=service.url)
     store = VaultStore(**options, timeout=1.0)
     yield store
@@ -58,7 +58,7 @@ class TestVaultRequests(RequestCases):
     list_keys = "LIST metadata"
 
 
-async def test_deleting_an_entry_is_three_requests_a_deleted_one_two_and_an_absent_one_one(
+async def test_deleting_an_entry_is_three_requests_a_deleted_entry_two_and_an_absent_entry_one(
     store: VaultStore, service: Service
 ) -> None:
     await store.put("key", {"n": 1})
@@ -72,7 +72,7 @@ async def test_deleting_an_entry_is_three_requests_a_deleted_one_two_and_an_abse
 
 
 @pytest.mark.parametrize("repeated", ["delete", "delete_many", "cull"])
-async def test_a_deletion_that_failed_midway_is_completed_by_the_next(
+async def test_a_deletion_that_failed_midway_is_completed_by_the_next_call(
     store: VaultStore, service: Service, raw: Raw, repeated: str
 ) -> None:
     await store.put("key", {"text": "one"})
@@ -89,14 +89,14 @@ async def test_a_deletion_that_failed_midway_is_completed_by_the_next(
     assert [raw.read(path, version=number) for number in (1, 2)] == [None, None]
 
 
-async def test_a_batch_is_read_by_several_requests_at_once(store: VaultStore, service: Service) -> None:
+async def test_a_batch_is_read_by_concurrent_requests(store: VaultStore, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     service.hold(2)
     assert await store.get_many(KEYS) == VALUES
     assert 1 < service.max_in_flight <= 50
 
 
-async def test_no_more_requests_are_under_way_than_connections(service: Service, place: dict[str, Any]) -> None:
+async def test_no_more_requests_are_in_flight_than_max_connections(service: Service, place: dict[str, Any]) -> None:
     options: dict[str, Any] = changed(place, url=service.url)
     async with VaultStore(**options, max_connections=3) as store:
         service.hold(3)
@@ -105,7 +105,7 @@ async def test_no_more_requests_are_under_way_than_connections(service: Service,
     assert service.max_in_flight == 3
 
 
-async def test_a_prefix_with_a_directory_is_looked_up_in_it(store: VaultStore, service: Service) -> None:
+async def test_a_prefix_with_a_directory_lists_only_that_directory(store: VaultStore, service: Service) -> None:
     await store.put_many([*KEYS, "dir/a", "dir/b", "dir/sub/c"], [*VALUES, {}, {}, {}])
     service.requests.clear()
     assert len((await store.scan(prefix="key 9")).keys) == 11
@@ -134,27 +134,27 @@ async def test_setup_writes_nothing(store: VaultStore, service: Service) -> None
 # Answers with an error
 
 
-async def test_a_limited_rate_is_waited_for(store: VaultStore, service: Service) -> None:
+async def test_a_rate_limited_request_is_retried(store: VaultStore, service: Service) -> None:
     service.refuse(429, times=2, operation="POST data")
     assert await store.put_if_absent("key", {"n": 1}) is True
     assert service.operations() == {"POST data": 3}
 
 
-async def test_what_may_be_repeated_is_after_a_failure(store: VaultStore, service: Service) -> None:
+async def test_an_idempotent_request_is_retried_after_a_failure(store: VaultStore, service: Service) -> None:
     service.refuse(502, times=1)
     await store.put("key", {"n": 1})
     service.refuse(504, times=1)
     assert await store.get("key") == {"n": 1}
 
 
-async def test_a_conditional_write_is_not_repeated_after_a_failure(store: VaultStore, service: Service) -> None:
+async def test_a_conditional_write_is_not_retried_after_a_failure(store: VaultStore, service: Service) -> None:
     service.refuse(502, operation="POST data")
     with pytest.raises(StoreConnectionError):
         await store.put_if_absent("key", {"n": 1})
     assert service.operations() == {"POST data": 1}
 
 
-async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated(
+async def test_a_conditional_write_with_a_lost_answer_is_reported_and_not_retried(
     store: VaultStore, service: Service, raw: Raw
 ) -> None:
     service.drops_replies = lambda asked: asked.operation == "POST data"
@@ -166,7 +166,7 @@ async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated
     assert metadata["current_version"] == 1
 
 
-async def test_a_write_whose_answer_is_lost_once_is_repeated(store: VaultStore, service: Service) -> None:
+async def test_a_write_with_a_lost_answer_is_retried(store: VaultStore, service: Service) -> None:
     lost: list[Asked] = []
 
     def loses(asked: Asked) -> bool:
@@ -180,14 +180,14 @@ async def test_a_write_whose_answer_is_lost_once_is_repeated(store: VaultStore, 
     assert service.operations() == {"POST data": 2}
 
 
-async def test_a_sealed_server_is_told_at_once(store: VaultStore, service: Service) -> None:
+async def test_a_sealed_server_is_reported_without_retries(store: VaultStore, service: Service) -> None:
     service.refuse(503, message="Vault is sealed")
     with pytest.raises(StoreConnectionError, match="sealed"):
         await store.get("key")
     assert service.operations() == {"GET data": 1}
 
 
-async def test_a_failing_server_is_told_within_the_limit(hasty: VaultStore, service: Service) -> None:
+async def test_a_failing_server_is_reported_within_the_timeout(hasty: VaultStore, service: Service) -> None:
     service.refuse(503)
     with pytest.raises(StoreConnectionError, match=r"status 503|limit `timeout`"):
         await hasty.get("key")
@@ -205,7 +205,7 @@ async def test_a_failing_server_is_told_within_the_limit(hasty: VaultStore, serv
         ((472, "hunter2"), KeyValueStoreError, "status 472"),
     ],
 )
-async def test_an_answer_with_an_error_is_told_without_its_text(
+async def test_an_error_answer_is_reported_without_its_text(
     store: VaultStore, service: Service, answer: tuple[int, str], kind: type[BaseKeyValueError], reason: str
 ) -> None:
     status, message = answer
@@ -216,7 +216,7 @@ async def test_an_answer_with_an_error_is_told_without_its_text(
     assert "hunter2" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
-async def test_a_page_of_another_server_is_not_an_absent_entry(store: VaultStore, service: Service) -> None:
+async def test_an_html_page_of_another_server_is_not_an_absent_entry(store: VaultStore, service: Service) -> None:
     service.rule = lambda _asked: web.Response(status=404, text="<html>hunter2</html>", content_type="text/html")
     with pytest.raises(StoreSetupError, match="not Vault"):
         await store.get("key")
@@ -225,7 +225,7 @@ async def test_a_page_of_another_server_is_not_an_absent_entry(store: VaultStore
         await store.get("key")
 
 
-async def test_a_server_that_stands_by_tells_which_one_serves(
+async def test_a_redirect_of_a_standby_server_is_followed(
     store: VaultStore, service: Service, vault_server: VaultServer, raw: Raw
 ) -> None:
     def redirected(asked: Asked) -> web.Response:
@@ -237,7 +237,7 @@ async def test_a_server_that_stands_by_tells_which_one_serves(
     assert await store.get("key") == {"n": 1}
 
 
-async def test_the_token_does_not_follow_to_another_scheme(store: VaultStore, service: Service) -> None:
+async def test_the_token_is_not_sent_to_another_scheme(store: VaultStore, service: Service) -> None:
     service.rule = lambda _asked: web.Response(status=307, headers={"Location": "https://127.0.0.1:1/v1/secret"})
     with pytest.raises(StoreSetupError, match="status 307"):
         await store.get("key")

@@ -1,4 +1,4 @@
-"""The contracts of a store, on OpenBao, with options and with a client."""
+"""The store contracts on OpenBao, with options and with a client."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class VaultContract(ServiceContract[VaultStore]):
 
 
 class TestVaultStore(VaultContract, StoreTests[VaultStore]):
-    # Each takes two requests, and the kit's tests have a minute on a busy machine.
+    # Each operation takes two requests, and the kit's tests have one minute on a busy machine.
     contenders = 8
     increments = 5
     many_keys = 1_200
@@ -88,7 +88,7 @@ class TestVaultStoreUnderFaults(FaultTests[VaultStore]):
     @override
     def killable_server(self, private_vault: VaultServer) -> VaultServer:
         self.place = options_of(private_vault)
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds to answer all users at once.
         self.timeout = 10.0
         return private_vault
 
