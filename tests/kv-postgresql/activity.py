@@ -1,4 +1,4 @@
-"""Load on a server, and what it says of its connections."""
+"""Load on a server, and queries about its connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from conftest import Raw
 
 TIMEOUT = 2.0
-# A busy machine may add to it.
+# Allow for a busy machine.
 LOAD = Load(50, seconds=TIMEOUT + 20.0)
 
 
@@ -19,8 +19,8 @@ async def connections_named(raw: Raw, name: str) -> int:
     return await raw.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name)
 
 
-async def eventually_none(raw: Raw, name: str) -> bool:
-    """A server notices after a moment that its client has left."""
+async def eventually_disconnected(raw: Raw, name: str) -> bool:
+    """Wait until no connection has this name: a server notices only after a moment that its client has left."""
 
     async def is_none() -> bool:
         return await connections_named(raw, name) == 0
@@ -29,7 +29,7 @@ async def eventually_none(raw: Raw, name: str) -> bool:
 
 
 async def eventually_waiting(raw: Raw, number: int) -> bool:
-    """Whether as many statements come to wait for a lock."""
+    """Wait until this number of statements are waiting for a lock."""
 
     async def is_number() -> bool:
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

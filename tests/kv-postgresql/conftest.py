@@ -1,4 +1,4 @@
-"""Servers with nothing stored, and the raw client that looks into them."""
+"""Empty servers, and a raw client that inspects what they hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from servers.postgresql import PostgreSQLServer
 
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
 
 class Raw:
-    """A PostgreSQL server, asked through asyncpg by a connection for each statement."""
+    """A client of a PostgreSQL server that opens an asyncpg connection for each statement."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,12 +38,12 @@ class Raw:
             return await connection.fetch(statement, *parameters)
 
     async def value(self, statement: str, *parameters: Any) -> Any:
-        """The first column of the first row; None without one."""
+        """Return the first column of the first row, or None without rows."""
         rows = await self.fetch(statement, *parameters)
         return rows[0][0] if rows else None
 
     def run(self, *statements: str) -> None:
-        """For fixtures and tests without an event loop."""
+        """Run statements in fixtures and tests without an event loop."""
 
         async def run() -> None:
             for statement in statements:
@@ -59,7 +59,7 @@ def url(postgresql_server: PostgreSQLServer) -> str:
 
 @pytest.fixture
 def raw_at() -> Callable[[str], Raw]:
-    """Gives the raw client of a URL, with nothing stored there."""
+    """Return a function that empties the server at a URL and returns a raw client of it."""
 
     def raw_at(url: str) -> Raw:
         raw = Raw(url)

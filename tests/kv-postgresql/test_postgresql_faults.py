@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL and its driver, and cancelled calls, beyond what the kit tests on every store."""
+"""Faults of PostgreSQL and its driver, and cancelled calls, beyond the kit's tests for every store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 from key_value.aio.errors import (
     DeserializationError,
@@ -17,7 +17,7 @@ from key_value.aio.errors import (
 from key_value.aio.stores.postgresql import PostgreSQLStore
 from key_value.aio.testing import FaultProxy
 
-from .activity import LOAD, TIMEOUT, connections_named, eventually_none, eventually_waiting
+from .activity import LOAD, TIMEOUT, connections_named, eventually_disconnected, eventually_waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from conftest import Raw
     from servers.postgresql import PostgreSQLServer
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ async def store(url: str, raw: Raw) -> AsyncIterator[PostgreSQLStore]:
         yield store
 
 
-# Servers that die
+# Server outages
 
 
-async def test_a_store_fails_in_time_when_its_server_is_killed_and_serves_after_the_restart(
+async def test_calls_fail_in_time_when_the_server_is_killed_and_succeed_after_a_restart(
     private_postgresql: PostgreSQLServer,
 ) -> None:
     async with PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT) as store:
@@ -48,7 +48,7 @@ async def test_a_store_fails_in_time_when_its_server_is_killed_and_serves_after_
         assert await LOAD.is_served(store)
 
 
-async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
+async def test_calls_fail_in_time_when_the_server_freezes_and_succeed_after_it_resumes(
     private_postgresql: PostgreSQLServer,
 ) -> None:
     async with PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT) as store:
@@ -59,7 +59,7 @@ async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_
         assert await LOAD.is_served(store)
 
 
-async def test_a_store_with_a_pool_fails_when_the_server_is_killed_and_serves_after_the_restart(
+async def test_calls_through_a_pool_fail_when_the_server_is_killed_and_succeed_after_a_restart(
     private_postgresql: PostgreSQLServer,
 ) -> None:
     async with Driver.create_pool(private_postgresql.url, min_size=0) as pool:
@@ -71,7 +71,9 @@ async def test_a_store_with_a_pool_fails_when_the_server_is_killed_and_serves_af
         assert await LOAD.is_served(store)
 
 
-async def test_the_first_use_after_a_restart_finds_no_dead_connection(private_postgresql: PostgreSQLServer) -> None:
+async def test_the_first_use_after_a_restart_does_not_reuse_a_dead_connection(
+    private_postgresql: PostgreSQLServer,
+) -> None:
     async with PostgreSQLStore(url=private_postgresql.url) as store:
         assert await LOAD.is_served(store)
         await asyncio.to_thread(private_postgresql.restart)
@@ -86,7 +88,7 @@ async def test_an_acknowledged_entry_survives_a_killed_server(private_postgresql
         assert len(await store.keys()) == 100
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(url: str, raw: Raw) -> None:
+async def test_a_connection_reset_while_idle_is_reopened(url: str, raw: Raw) -> None:
     assert raw.url == url
     place = urlsplit(url)
     async with FaultProxy(place.hostname or "", place.port or 5432) as proxy:
@@ -94,7 +96,7 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(url: str, 
         async with PostgreSQLStore(url=through, table_name="kv_test") as store:
             assert await LOAD.is_served(store)
             proxy.reset()
-            # As often as it takes until the event loop has learnt of it, however late it is.
+            # Enough turns for the event loop to notice, however slow it is.
             for _ in range(50):
                 await asyncio.sleep(0.002)
             proxy.pass_through()
@@ -104,7 +106,7 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(url: str, 
 # Answers of the server
 
 
-async def test_a_statement_that_a_lock_holds_up_is_a_timeout_and_is_not_done_later(url: str, raw: Raw) -> None:
+async def test_a_statement_blocked_by_a_lock_times_out_and_is_not_executed_later(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test", timeout=TIMEOUT) as store, raw.connected() as other:
         await store.put("a", {"n": 1})
         async with other.transaction():
@@ -112,14 +114,16 @@ async def test_a_statement_that_a_lock_holds_up_is_a_timeout_and_is_not_done_lat
             with pytest.raises(StoreTimeoutError, match=f"timeout={TIMEOUT:g} s"):
                 await store.put("a", {"n": 2})
             assert await store.get("a") == {"n": 1}
-            # Otherwise it would still be done when the lock is free, and undo what was written since.
+            # Otherwise it would run when the lock is released, and overwrite later writes.
             assert await eventually_waiting(raw, 0)
         await store.put("a", {"n": 3})
         assert await store.get("a") == {"n": 3}
 
 
 @pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
-async def test_a_limit_of_the_server_is_told_as_one(store: PostgreSQLStore, url: str, raw: Raw, limit: str) -> None:
+async def test_a_server_side_time_limit_is_reported_by_its_name(
+    store: PostgreSQLStore, url: str, raw: Raw, limit: str
+) -> None:
     await store.put("a", {"n": 1})
     limited = PostgreSQLStore(url=f"{url}?{limit}=1000", table_name="kv_test", timeout=60)
     async with limited, raw.connected() as other, other.transaction():
@@ -128,7 +132,7 @@ async def test_a_limit_of_the_server_is_told_as_one(store: PostgreSQLStore, url:
             await limited.put("a", {"n": 2})
 
 
-async def test_a_server_without_connections_is_a_connection_error(url: str, raw: Raw) -> None:
+async def test_a_server_at_its_connection_limit_is_a_connection_error(url: str, raw: Raw) -> None:
     await raw.fetch("DROP ROLE IF EXISTS single")
     await raw.fetch("CREATE ROLE single LOGIN SUPERUSER PASSWORD 'pass-of-single' CONNECTION LIMIT 1")
     await raw.fetch("ALTER ROLE single NOSUPERUSER")
@@ -144,7 +148,7 @@ async def test_a_server_without_connections_is_a_connection_error(url: str, raw:
     await raw.fetch("DROP OWNED BY single")
 
 
-async def test_transactions_that_postgresql_cannot_put_in_an_order_are_a_connection_error(url: str, raw: Raw) -> None:
+async def test_a_serialization_failure_is_a_connection_error(url: str, raw: Raw) -> None:
     strict = f"{url}?default_transaction_isolation=serializable"
     async with PostgreSQLStore(url=strict, table_name="kv_test") as store, raw.connected() as other:
         await store.put("a", {"n": 1})
@@ -158,7 +162,7 @@ async def test_transactions_that_postgresql_cannot_put_in_an_order_are_a_connect
             await put
 
 
-async def test_a_date_beyond_python_is_corrupt(store: PostgreSQLStore, raw: Raw) -> None:
+async def test_a_date_beyond_the_range_of_python_is_reported_as_corrupt(store: PostgreSQLStore, raw: Raw) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2)
     await raw.fetch("UPDATE kv_test SET expires_at = '20000-01-01' WHERE key = 'a'")
     for read in (store.get("a"), store.get_many(["a", "b"]), store.get_versioned("a")):
@@ -170,8 +174,8 @@ async def test_a_date_beyond_python_is_corrupt(store: PostgreSQLStore, raw: Raw)
 # Cancellation
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: PostgreSQLStore) -> None:
-    chance = random.Random(7)  # noqa: S311 — the same every time
+async def test_a_cancelled_call_leaves_no_answer_for_a_later_call(store: PostgreSQLStore) -> None:
+    chance = random.Random(7)  # noqa: S311 — reproducible
     keys = [f"key {number}" for number in range(100)]
     await store.put_many(keys, [{"key": key} for key in keys])
     for _ in range(3):
@@ -183,7 +187,7 @@ async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(store: PostgreSQ
     assert await asyncio.gather(*(store.get(key) for key in keys)) == [{"key": key} for key in keys]
 
 
-async def test_cancelled_calls_leave_no_connection_behind(url: str, raw: Raw) -> None:
+async def test_cancelled_calls_leave_no_connection_open(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(url=f"{url}?application_name=cancelled", table_name="kv_test") as store:
         await store.put("a", {"n": 1})
         for steps in range(30):
@@ -194,4 +198,4 @@ async def test_cancelled_calls_leave_no_connection_behind(url: str, raw: Raw) ->
             await asyncio.gather(task, return_exceptions=True)
         assert await store.get("a") == {"n": 1}
         assert await connections_named(raw, "cancelled") <= 10
-    assert await eventually_none(raw, "cancelled")
+    assert await eventually_disconnected(raw, "cancelled")

@@ -1,4 +1,4 @@
-"""Connections, pools, event loops and forks: how many there are, and when they end."""
+"""Number and lifetime of connections with pools, event loops and forks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 from key_value.aio.stores.postgresql import PostgreSQLStore
 from key_value.aio.testing.contract import eventually
@@ -18,16 +18,16 @@ from lifetimes import (
 )
 from workspace import run
 
-from .activity import LOAD, TIMEOUT, connections_named, eventually_none
+from .activity import LOAD, TIMEOUT, connections_named, eventually_disconnected
 
 if TYPE_CHECKING:
     from conftest import Raw
     from servers.postgresql import PostgreSQLServer
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
 
-async def test_no_more_connections_are_opened_than_allowed(url: str, raw: Raw) -> None:
+async def test_no_more_connections_are_opened_than_max_connections(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(
         url=f"{url}?application_name=limited", table_name="kv_test", max_connections=3, timeout=30
     ) as store:
@@ -35,7 +35,7 @@ async def test_no_more_connections_are_opened_than_allowed(url: str, raw: Raw) -
         assert await connections_named(raw, "limited") == 3
 
 
-async def test_a_connection_that_nobody_needs_is_closed(url: str, raw: Raw) -> None:
+async def test_an_idle_connection_is_closed(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(
         url=f"{url}?application_name=idle", table_name="kv_test", max_connections=5, max_idle=3, timeout=30
     ) as store:
@@ -49,7 +49,7 @@ async def test_a_connection_that_nobody_needs_is_closed(url: str, raw: Raw) -> N
         assert await eventually(is_one_left, within=60)
 
 
-async def test_a_small_pool_carries_the_load(url: str, raw: Raw) -> None:
+async def test_a_small_pool_serves_the_load(url: str, raw: Raw) -> None:
     assert raw.url == url
     async with Driver.create_pool(url, min_size=1, max_size=1) as pool:
         assert await LOAD.is_served(PostgreSQLStore(pool=pool, table_name="kv_test", timeout=30))
@@ -65,32 +65,32 @@ async def test_a_pool_that_was_passed_in_is_never_closed(url: str, raw: Raw) -> 
         assert await store.get("key") == {"n": 1}
 
 
-async def test_closing_under_load_lets_calls_end_and_closes_every_connection(url: str, raw: Raw) -> None:
+async def test_close_under_load_lets_calls_finish_and_closes_every_connection(url: str, raw: Raw) -> None:
     store = PostgreSQLStore(url=f"{url}?application_name=closing", table_name="kv_test", timeout=30)
-    await check_closing_with_calls(store, LOAD.users, lambda: eventually_none(raw, "closing"))
+    await check_closing_with_calls(store, LOAD.users, lambda: eventually_disconnected(raw, "closing"))
 
 
-async def test_closing_again_and_again_under_load_breaks_no_call(url: str, raw: Raw) -> None:
+async def test_closing_repeatedly_under_load_breaks_no_call(url: str, raw: Raw) -> None:
     store = PostgreSQLStore(url=f"{url}?application_name=flapping", table_name="kv_test", timeout=30)
     await check_closing_under_load(store)
-    assert await eventually_none(raw, "flapping")
+    assert await eventually_disconnected(raw, "flapping")
 
 
-async def test_closing_does_not_wait_for_a_frozen_server(private_postgresql: PostgreSQLServer) -> None:
+async def test_close_does_not_wait_for_a_frozen_server(private_postgresql: PostgreSQLServer) -> None:
     await check_closing_frozen(PostgreSQLStore(url=private_postgresql.url, timeout=TIMEOUT), private_postgresql)
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(url: str, raw: Raw, ending: str) -> None:
+async def test_successive_event_loops_leave_no_connection_open(url: str, raw: Raw, ending: str) -> None:
     beginning = f"""
 from key_value.aio.stores.postgresql import PostgreSQLStore
 store = PostgreSQLStore(url={url!r} + "?application_name=loops", table_name="kv_test", auto_cull=60)
 """
     await check_loops_one_after_another(beginning, ending)
-    assert await eventually_none(raw, "loops")
+    assert await eventually_disconnected(raw, "loops")
 
 
-async def test_a_forked_child_has_connections_of_its_own(url: str, raw: Raw) -> None:
+async def test_a_forked_child_opens_its_own_connections(url: str, raw: Raw) -> None:
     program = f"""
 import asyncio, os
 from key_value.aio.stores.postgresql import PostgreSQLStore

@@ -1,4 +1,4 @@
-"""What a PostgreSQLStore is constructed with, and what a wrong one says."""
+"""Options of a PostgreSQLStore, and the errors when they are wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.postgresql import PostgreSQLStore
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
     from tests.conftest import RunServer
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
-SECRET = "hunter2"  # noqa: S105 — of a role of the test
+SECRET = "hunter2"  # noqa: S105 — a role of the test
 PASSWORD = f"{SECRET}@:/#%?&é"
 
 BAD_URLS: dict[str, str] = {
     "another scheme": "mysql://user:hunter2@localhost",
     "SQLAlchemy's scheme": "postgresql+asyncpg://user:hunter2@localhost",
     "no scheme": "user:hunter2@localhost:5432",
-    "port that is no number": "postgresql://user:hunter2@localhost:port",
+    "port that is not a number": "postgresql://user:hunter2@localhost:port",
     "password with a slash": "postgresql://user:a/hunter2@localhost",
     "password with a hash": "postgresql://user:a#hunter2@localhost",
     "password with a question mark": "postgresql://user:a?hunter2@localhost",
     "user and password without a host": "postgresql://user:hunter2",
     "no slashes": "postgresql:user:hunter2@localhost",
-    "nothing": "",
+    "empty": "",
 }
 
 SHOWN: dict[str, tuple[dict[str, Any], str]] = {
@@ -69,7 +69,7 @@ def text_of(error: BaseException) -> str:
 
 @pytest.fixture
 def guarded(url: str, raw: Raw) -> dict[str, Any]:
-    """The options of a user who needs a password."""
+    """Create a user with a password, and return options for its server."""
     raw.run(
         'DO $$ BEGIN CREATE ROLE "app:user" LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$',
         f"ALTER ROLE \"app:user\" PASSWORD '{PASSWORD}'",
@@ -85,25 +85,25 @@ def url_of(
     return f"postgresql://{credentials}@{options['host']}:{options['port']}/{database}"
 
 
-# Where the server is, and who asks
+# Addresses and credentials
 
 
-async def test_a_url_carries_percent_encoded_credentials(guarded: dict[str, Any]) -> None:
+async def test_a_url_accepts_percent_encoded_credentials(guarded: dict[str, Any]) -> None:
     assert await serves(PostgreSQLStore(url=url_of(guarded), table_name="kv_test"))
 
 
-async def test_options_carry_credentials(guarded: dict[str, Any]) -> None:
+async def test_options_accept_credentials(guarded: dict[str, Any]) -> None:
     assert await serves(PostgreSQLStore(**guarded, user="app:user", password=PASSWORD))
 
 
-async def test_a_password_may_be_asked_for_at_each_connection(guarded: dict[str, Any]) -> None:
+async def test_a_password_may_be_a_function_called_for_each_connection(guarded: dict[str, Any]) -> None:
     async def password() -> str:
         return PASSWORD
 
     assert await serves(PostgreSQLStore(**guarded, user="app:user", password=password))
 
 
-async def test_options_carry_the_credentials_that_a_url_leaves_out(guarded: dict[str, Any]) -> None:
+async def test_options_supply_credentials_missing_from_the_url(guarded: dict[str, Any]) -> None:
     url = f"postgresql://{guarded['host']}:{guarded['port']}/postgres"
     assert await serves(PostgreSQLStore(url=url, user="app:user", password=PASSWORD, table_name="kv_test"))
 
@@ -119,7 +119,7 @@ async def test_a_url_opens_a_store(url: str, raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("option", ["max_connections=many", "timeout=long", "auto_create=perhaps"])
-def test_an_option_of_another_type_is_refused(option: str) -> None:
+def test_an_option_of_a_wrong_type_is_refused(option: str) -> None:
     with pytest.raises(ValueError, match=option.partition("=")[0]):
         open_store(f"postgresql://user:hunter2@localhost/app?{option}")
 
@@ -132,7 +132,7 @@ def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "shown"), SHOWN.values(), ids=SHOWN)
-def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str) -> None:
+def test_a_repr_shows_the_address_without_credentials(options: dict[str, Any], shown: str) -> None:
     assert repr(PostgreSQLStore(**options)) == f"PostgreSQLStore({shown})"
 
 
@@ -154,18 +154,18 @@ def test_a_constructor_needs_no_event_loop_and_no_server(monkeypatch: pytest.Mon
     ],
     ids=repr,
 )
-def test_a_limit_that_is_none_is_refused(limit: dict[str, Any]) -> None:
+def test_an_invalid_limit_is_refused(limit: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(limit))} must be"):
         PostgreSQLStore(**limit)
 
 
-async def test_a_pool_and_a_url_are_refused(url: str) -> None:
+async def test_a_pool_together_with_a_url_is_refused(url: str) -> None:
     pool = Driver.create_pool(url, min_size=0)
     with pytest.raises(ValueError, match="not both"):
         PostgreSQLStore(pool=pool, url=url)
 
 
-# What a wrong one says
+# Reported reasons
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_a_pool_and_a_url_are_refused(url: str) -> None:
         ({"database": "hunter3"}, "unknown database", StoreSetupError),
     ],
 )
-async def test_what_the_server_refuses_is_told_by_its_reason_at_once(
+async def test_a_refusal_by_the_server_is_reported_with_its_reason_without_retries(
     guarded: dict[str, Any], wrong: dict[str, str], reason: str, kind: type[BaseKeyValueError]
 ) -> None:
     store = PostgreSQLStore(url=url_of(guarded, **wrong), table_name="kv_test", timeout=60)
@@ -193,7 +193,7 @@ async def test_what_the_server_refuses_is_told_by_its_reason_at_once(
 @pytest.mark.parametrize(
     ("place", "reason"), [("host.invalid", "unknown host"), ("localhost:{port}", "connection refused")]
 )
-async def test_a_server_that_is_not_there_is_a_connection_error(unused_port: int, place: str, reason: str) -> None:
+async def test_an_unreachable_server_is_a_connection_error(unused_port: int, place: str, reason: str) -> None:
     store = PostgreSQLStore(url=f"postgresql://user:hunter2@{place.format(port=unused_port)}/app")
     for call in (store.setup(), store.get("key")):
         with pytest.raises(StoreConnectionError, match=reason) as failure:
@@ -202,7 +202,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error(unused_port: int
     await store.close()
 
 
-async def test_an_option_that_neither_side_knows_is_a_setup_error(url: str) -> None:
+async def test_an_option_unknown_to_driver_and_server_is_a_setup_error(url: str) -> None:
     for option in ("colour=red", "sslmode=perhaps"):
         store = PostgreSQLStore(url=f"{url}?{option}")
         with pytest.raises(StoreSetupError) as refusal:
@@ -211,7 +211,7 @@ async def test_an_option_that_neither_side_knows_is_a_setup_error(url: str) -> N
         await store.close()
 
 
-async def test_a_pool_that_is_closed_says_so(url: str) -> None:
+async def test_a_closed_pool_is_reported(url: str) -> None:
     async with Driver.create_pool(url, min_size=0) as pool:
         store = PostgreSQLStore(pool=pool, table_name="kv_test")
         assert await serves(store)
@@ -219,7 +219,7 @@ async def test_a_pool_that_is_closed_says_so(url: str) -> None:
         await store.get("key")
 
 
-async def test_prepared_statements_through_a_pooler_say_which_option_helps(pgbouncer: PgBouncer) -> None:
+async def test_prepared_statements_through_a_pooler_are_an_error_that_names_the_option(pgbouncer: PgBouncer) -> None:
     async with PostgreSQLStore(url=pgbouncer.url, max_connections=16) as store:
         calls = [store.put(f"{number}", {"n": number}) for number in range(200)]
         errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
@@ -241,7 +241,7 @@ subjectAltName = DNS:localhost
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The certificate of `localhost`, which signed itself, beside its key."""
+    """A self-signed certificate for `localhost`, next to its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     folder = tmp_path_factory.mktemp("certificate")
@@ -275,20 +275,20 @@ def tls(run_server: RunServer, certificate: Path) -> Iterator[TlsServer]:
         yield server
 
 
-async def test_tls_is_asked_for_by_url_or_option(tls: TlsServer, certificate: Path) -> None:
+async def test_tls_is_enabled_by_url_or_option(tls: TlsServer, certificate: Path) -> None:
     url = f"postgresql://kv@localhost:{tls.port}/postgres"
     assert await serves(PostgreSQLStore(url=f"{url}?sslmode=verify-full&sslrootcert={quote(str(certificate))}"))
     assert await serves(PostgreSQLStore(url=url, ssl="require"))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: TlsServer) -> None:
+async def test_an_untrusted_certificate_is_refused(tls: TlsServer) -> None:
     store = PostgreSQLStore(url=f"postgresql://kv@localhost:{tls.port}/postgres", ssl=True)
     with pytest.raises(StoreSetupError, match="the certificate was refused"):
         await store.setup()
     await store.close()
 
 
-async def test_tls_of_a_server_that_has_none_is_a_setup_error(url: str) -> None:
+async def test_tls_to_a_server_without_tls_is_a_setup_error(url: str) -> None:
     store = PostgreSQLStore(url=url, ssl="require")
     with pytest.raises(StoreSetupError, match="does not offer TLS"):
         await store.setup()

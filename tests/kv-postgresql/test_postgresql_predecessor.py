@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, on one server."""
+"""Data exchanged with py-key-value-aio 0.5.0 on one server."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ async def store(place: dict[str, Any]) -> AsyncIterator[PostgreSQLStore]:
         yield store
 
 
-async def test_this_store_reads_and_replaces_what_the_predecessor_wrote(
+async def test_this_store_reads_and_replaces_entries_of_the_predecessor(
     store: PostgreSQLStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_ours_reads(store, predecessor, VALUES)
 
 
-async def test_the_predecessor_reads_what_this_store_wrote(
+async def test_the_predecessor_reads_entries_of_this_store(
     store: PostgreSQLStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_predecessor_reads(store, predecessor, {**VALUES, **exchange.FLOATS})
 
 
-async def test_a_write_of_the_predecessor_changes_the_version(
+async def test_a_write_by_the_predecessor_changes_the_version(
     store: PostgreSQLStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_versions(store, predecessor)
 
 
-async def test_both_write_the_same_rows(
+async def test_both_stores_write_the_same_rows(
     store: PostgreSQLStore, raw: Raw, predecessor: Callable[..., list[Any]]
 ) -> None:
     calls = exchange.writes({"a": {"n": 1, "text": "é"}, "b": {"items": [1.5, None]}})

@@ -1,4 +1,4 @@
-"""What is sent for a call, and what PostgreSQL looks at for it."""
+"""Statements sent for each call, and how PostgreSQL plans them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ LOGGED = re.compile(r"LOG:  (?:execute [^:]*|statement): +(.*)")
 
 
 @pytest.fixture(scope="module")
-def talkative(run_server: RunServer) -> Iterator[PostgreSQLServer]:
-    """A server that writes down what it runs."""
+def logging_server(run_server: RunServer) -> Iterator[PostgreSQLServer]:
+    """A server that logs every statement it runs."""
     with run_server(PostgreSQLServer("-c", "log_statement=all")) as server:
         yield server
 
 
 @pytest.fixture
-def statements_run(talkative: PostgreSQLServer) -> Callable[[], list[str]]:
-    """Gives the first words of the statements that the server has run since it was last asked."""
-    log = talkative.directory / "output.log"
+def statements_run(logging_server: PostgreSQLServer) -> Callable[[], list[str]]:
+    """Return the first words of the statements that the server has run since the previous call."""
+    log = logging_server.directory / "output.log"
     seen = 0
 
     def since_last() -> list[str]:
@@ -51,15 +51,15 @@ def statements_run(talkative: PostgreSQLServer) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-async def store(talkative: PostgreSQLServer) -> AsyncIterator[PostgreSQLStore]:
-    async with PostgreSQLStore(url=talkative.url) as store:
+async def store(logging_server: PostgreSQLServer) -> AsyncIterator[PostgreSQLStore]:
+    async with PostgreSQLStore(url=logging_server.url) as store:
         await store.destroy()
         yield store
 
 
 @pytest.fixture
 async def filled(url: str, raw: Raw) -> AsyncIterator[PostgreSQLStore]:
-    """With enough rows that PostgreSQL looks for an index."""
+    """A store with enough rows for PostgreSQL to prefer an index."""
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await raw.fetch(
             "INSERT INTO kv_test SELECT 'c' || i % 5, 'k' || lpad(i::text, 6, '0'), '{}', NULL, now(), "
@@ -119,7 +119,7 @@ async def test_nothing_is_sent_for_an_empty_batch(
     assert statements_run() == []
 
 
-async def test_expired_entries_are_removed_a_thousand_at_a_time(
+async def test_expired_entries_are_removed_in_batches_of_a_thousand(
     store: PostgreSQLStore, statements_run: Callable[[], list[str]]
 ) -> None:
     with FakeClock() as now:
@@ -133,14 +133,14 @@ async def test_expired_entries_are_removed_a_thousand_at_a_time(
         assert sorted(await store.keys()) == ["lasting", "later"]
 
 
-async def test_a_collection_is_removed_a_thousand_at_a_time(
+async def test_a_collection_is_removed_in_batches_of_a_thousand(
     store: PostgreSQLStore, statements_run: Callable[[], list[str]]
 ) -> None:
     await store.put_many([f"{number}" for number in range(2500)], [{"n": 1}] * 2500, collection="many")
     await store.put("key", {"n": 1})
     statements_run()
     assert await store.destroy_collection("many") is True
-    # The last one finds nothing any more.
+    # The last statement finds no more rows.
     assert statements_run() == ["WITH target"] * 4
     assert await store.collections() == ["default_collection"]
 
@@ -162,7 +162,7 @@ async def test_each_call_is_one_round_trip(url: str, raw: Raw) -> None:
         stores = [PostgreSQLStore(url=through, **options) for _ in calls]
         for call, store in zip(calls, stores, strict=True):
             await stack.enter_async_context(store)
-            await call(store)  # which prepares the statement
+            await call(store)  # prepare the statement
         proxy.delay(ROUND_TRIP)
         assert await round_trips_of(*(call(store) for call, store in zip(calls, stores, strict=True))) == [1] * 5
         proxy.pass_through()
@@ -177,7 +177,7 @@ async def plan(raw: Raw, name: str, *parameters: object) -> str:
 
 
 @pytest.mark.usefixtures("filled")
-async def test_a_page_is_a_range_of_the_index(raw: Raw) -> None:
+async def test_a_page_is_read_as_a_range_of_the_index(raw: Raw) -> None:
     shown = await plan(raw, "keys_between", "c1", "", "k01000", clock.now(), 1000, "k01001")
     [condition] = re.findall(r"Index Cond: (.*)", shown)
     assert "kv_test_pkey" in shown
@@ -206,7 +206,7 @@ async def test_a_prefix_reads_no_other_rows(filled: PostgreSQLStore, raw: Raw) -
         ("cull", "idx_kv_test_expires_at", (clock.now(), 1000)),
     ],
 )
-async def test_a_statement_goes_by_an_index(raw: Raw, name: str, index: str, parameters: tuple[object, ...]) -> None:
+async def test_a_statement_uses_an_index(raw: Raw, name: str, index: str, parameters: tuple[object, ...]) -> None:
     shown = await plan(raw, name, *parameters)
     assert index in shown
     assert "Seq Scan on kv_test" not in shown
@@ -214,7 +214,7 @@ async def test_a_statement_goes_by_an_index(raw: Raw, name: str, index: str, par
 
 @pytest.mark.usefixtures("filled")
 async def test_the_next_entries_to_destroy_are_found_by_the_index(raw: Raw) -> None:
-    # To remove them PostgreSQL may look at the whole table, where that costs less than a thousand look-ups.
+    # To delete them PostgreSQL may scan the whole table, if that is cheaper than a thousand look-ups.
     for shown in (
         await plan(raw, "destroy_collection", "c1", "", 1000, clock.now()),
         await plan(raw, "destroy", "c1", "", 1000),
@@ -222,7 +222,7 @@ async def test_the_next_entries_to_destroy_are_found_by_the_index(raw: Raw) -> N
         assert "Index Scan using kv_test_pkey on kv_test" in shown
 
 
-# In the background
+# Background removal
 
 
 async def eventually_gone(raw: Raw) -> bool:
@@ -238,25 +238,23 @@ async def test_expired_entries_are_removed_in_the_background_on_request(url: str
         assert await eventually_gone(raw)
 
 
-async def test_what_fails_in_the_background_is_told_and_tried_again(
-    url: str, raw: Raw, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_background_failure_is_logged_and_retried(url: str, raw: Raw, caplog: pytest.LogCaptureFixture) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test", auto_cull=0.05) as store:
         await raw.fetch("ALTER TABLE kv_test RENAME TO kv_test_2")
 
-        async def is_told() -> bool:
+        async def is_logged() -> bool:
             return "cannot remove expired entries" in caplog.text
 
-        assert await eventually(is_told, within=60)
+        assert await eventually(is_logged, within=60)
         await raw.fetch("ALTER TABLE kv_test_2 RENAME TO kv_test")
         await store.put("a", {"n": 1}, ttl=0.01)
         assert await eventually_gone(raw)
-    told = len(caplog.records)
+    logged = len(caplog.records)
     await asyncio.sleep(0.2)
-    assert len(caplog.records) == told
+    assert len(caplog.records) == logged
 
 
-async def test_rows_that_another_transaction_holds_are_passed_over(url: str, raw: Raw) -> None:
+async def test_rows_locked_by_another_transaction_are_skipped(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test", timeout=10) as store, raw.connected() as other:
         await store.put_many(["held", "free"], [{"n": 1}] * 2, ttl=0.01)
         await asyncio.sleep(0.02)
@@ -266,7 +264,7 @@ async def test_rows_that_another_transaction_holds_are_passed_over(url: str, raw
         assert await raw.value("SELECT string_agg(key, ' ') FROM kv_test") == "held"
 
 
-async def test_batches_in_any_order_never_wait_for_each_other_in_a_circle(url: str, raw: Raw) -> None:
+async def test_batches_in_any_order_never_deadlock(url: str, raw: Raw) -> None:
     assert raw.url == url
     keys = [f"key {number}" for number in range(100)]
     async with PostgreSQLStore(url=url, table_name="kv_test", timeout=30) as store:
@@ -276,5 +274,5 @@ async def test_batches_in_any_order_never_wait_for_each_other_in_a_circle(url: s
                 await store.put_many(order, [{"n": 1}] * 100)
                 await store.delete_many(order[::-1])
 
-        # PostgreSQL finds a deadlock and fails one of its transactions.
+        # PostgreSQL would detect a deadlock and fail one of the transactions.
         await asyncio.gather(*(write(keys[start:] + keys[:start]) for start in range(0, 100, 10)))

@@ -1,4 +1,4 @@
-"""The contracts of a store, on PostgreSQL, with options, with a pool and through a pooler."""
+"""The store contracts on PostgreSQL, with options, with a pool and through a pooler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] — it has none
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 from key_value.aio.stores.postgresql import PostgreSQLStore
 from key_value.aio.testing import StoreTests
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 TABLE = "kv_test"
 
-# Seconds: a thousand calls at once take longer than the default of five on a busy machine.
+# Seconds: a thousand concurrent calls exceed the default of five on a busy machine.
 TIMEOUT = 30.0
 
-Driver: Any = asyncpg  # which is untyped
+Driver: Any = asyncpg  # untyped
 
 
 class PostgreSQLContract(StoreContract[PostgreSQLStore]):
     stores_envelopes = False
     many_keys = 25_000
     raw: Raw
-    """The raw client, which the fixture `store` sets."""
+    """The raw client, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: PostgreSQLStore, collection: str, key: str) -> str | None:
@@ -75,11 +75,11 @@ class AnswerTests(
     ConcurrencyTests[PostgreSQLStore],
     VersionedTests[PostgreSQLStore],
 ):
-    """The contracts that depend on how a statement is sent; the others are the same code."""
+    """The contracts that depend on how a statement is sent; the others run the same code."""
 
 
-class PoolOfTheTest(Driver.Pool):
-    """A pool that is made when it is first used: asyncpg's needs a running event loop, which the fixture has not."""
+class LazyPool(Driver.Pool):
+    """A pool created on first use: asyncpg's pool needs a running event loop, which the fixture does not have."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -114,12 +114,12 @@ class _Opened:
 
 
 async def _read_json(connection: Any) -> None:
-    """As many applications have it."""
+    """Decode JSON as many applications do."""
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
 class StoreWithPool(PostgreSQLStore):
-    """Closes the pool as well, which the tests open for it."""
+    """A store that also closes the pool passed to it."""
 
     def __init__(self, pool: Any) -> None:
         super().__init__(pool=pool, table_name=TABLE, timeout=TIMEOUT)
@@ -152,7 +152,7 @@ class TestPostgreSQLStoreWithPool(AnswerTests):
     @pytest.fixture
     def store(self, url: str, raw: Raw) -> PostgreSQLStore:
         self.raw = raw
-        return StoreWithPool(PoolOfTheTest(url))
+        return StoreWithPool(LazyPool(url))
 
 
 class TestPostgreSQLStoreThroughPooler(AnswerTests, LifecycleTests[PostgreSQLStore]):
@@ -170,7 +170,7 @@ class TestPostgreSQLStoreThroughPooler(AnswerTests, LifecycleTests[PostgreSQLSto
         return PostgreSQLStore(url=self.url, table_name=TABLE, timeout=TIMEOUT, statement_cache_size=0)
 
 
-class TestPostgreSQLStoreWhoseUserIsRemoved(PostgreSQLContract, ErrorTests[PostgreSQLStore]):
+class TestPostgreSQLStoreWithDisabledUser(PostgreSQLContract, ErrorTests[PostgreSQLStore]):
     secrets = ("pass-of-leaver",)
 
     @pytest.fixture
@@ -185,7 +185,7 @@ class TestPostgreSQLStoreWhoseUserIsRemoved(PostgreSQLContract, ErrorTests[Postg
             host=place.hostname or "",
             port=place.port or 5432,
             user="leaver",
-            password="pass-of-leaver",  # noqa: S106 — of a role of the test
+            password="pass-of-leaver",  # noqa: S106 — a role of the test
             table_name=TABLE,
         )
 

@@ -1,4 +1,4 @@
-"""The table: how it is created, what it must be like, and the rights that it takes."""
+"""Creation, required shape and required privileges of the table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from workspace import run
 if TYPE_CHECKING:
     from conftest import Raw
 
-PASSWORD = "pass-of-app"  # noqa: S105 — of a role of the test
-RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+PASSWORD = "pass-of-app"  # noqa: S105 — a role of the test
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
-# As py-key-value-aio 0.5 creates it.
-PREDECESSORS = """
+# The statement with which py-key-value-aio 0.5 creates the table.
+PREDECESSOR_TABLE = """
 CREATE TABLE kv_test (collection TEXT NOT NULL, key TEXT NOT NULL, value JSONB NOT NULL, ttl DOUBLE PRECISION,
     created_at TIMESTAMPTZ, expires_at TIMESTAMPTZ, PRIMARY KEY (collection, key))
 """
@@ -34,14 +34,14 @@ END $$
 
 @pytest.fixture
 def app(url: str, raw: Raw) -> str:
-    """The URL of a user without any right."""
+    """The URL of a user without any privilege."""
     raw.run("DROP SCHEMA IF EXISTS kv_schema CASCADE", _CREATE_APP, "DROP OWNED BY app CASCADE")
     place = urlsplit(url)
     return f"postgresql://app:{PASSWORD}@{place.hostname}:{place.port}{place.path}"
 
 
 async def use_everything(store: PostgreSQLStore) -> None:
-    """Each statement that there is."""
+    """Run every statement of the store."""
     await store.setup()
     await store.put("a", {"n": 1})
     await store.put_many(["b", "c"], [{"n": 2}] * 2, ttl=1000)
@@ -64,7 +64,7 @@ async def use_everything(store: PostgreSQLStore) -> None:
 # Creation
 
 
-async def test_stores_that_start_at_once_create_one_table(url: str, raw: Raw) -> None:
+async def test_stores_starting_concurrently_create_one_table(url: str, raw: Raw) -> None:
     for _ in range(5):
         await raw.fetch("DROP TABLE IF EXISTS kv_test")
         stores = [PostgreSQLStore(url=url, table_name="kv_test", max_connections=1) for _ in range(12)]
@@ -76,7 +76,7 @@ async def test_stores_that_start_at_once_create_one_table(url: str, raw: Raw) ->
         assert indexes == "idx_kv_test_expires_at kv_test_pkey"
 
 
-def test_processes_that_start_at_once_create_one_table(url: str, raw: Raw) -> None:
+def test_processes_starting_concurrently_create_one_table(url: str, raw: Raw) -> None:
     program = f"""
 import asyncio, os, sys
 from key_value.aio.stores.postgresql import PostgreSQLStore
@@ -110,22 +110,22 @@ async def test_a_table_of_a_schema_is_found_by_both_names(url: str, raw: Raw) ->
 @pytest.mark.parametrize(
     "name", ["", " ", "a b", "1a", 'a"', "a;b", "a.b.c", ".a", "a.", "a" * 64, "é", "a\0", "a\n"], ids=repr
 )
-def test_a_name_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_table_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="table_name must be"):
         PostgreSQLStore(table_name=name)
 
 
-async def test_a_table_that_is_missing_is_created_on_request_only(url: str, raw: Raw) -> None:
+async def test_a_missing_table_is_created_only_with_auto_create(url: str, raw: Raw) -> None:
     assert raw.url == url
     store = PostgreSQLStore(url=url, table_name="kv_test", auto_create=False)
     with pytest.raises(StoreSetupError, match=r"kv_test does not exist; create it, or pass auto_create=True"):
         await store.get("a")
-    await raw.fetch(PREDECESSORS)
+    await raw.fetch(PREDECESSOR_TABLE)
     assert await store.get("a") is None
     await store.close()
 
 
-async def test_setup_creates_a_table_again_that_was_removed(url: str, raw: Raw) -> None:
+async def test_setup_recreates_a_dropped_table(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await store.put("a", {"n": 1})
         await raw.fetch("DROP TABLE kv_test")
@@ -135,20 +135,20 @@ async def test_setup_creates_a_table_again_that_was_removed(url: str, raw: Raw) 
         assert await store.get("a") is None
 
 
-# What it must be like
+# Required shape
 
 
 @pytest.mark.parametrize(
     ("create", "reason"),
     [
         ("CREATE TABLE kv_test (key TEXT PRIMARY KEY, value JSONB)", "columns .*'collection'.*are missing"),
-        (PREDECESSORS.replace("JSONB", "JSON"), r"columns \['value'\] are missing or of another type"),
-        (PREDECESSORS.replace(", PRIMARY KEY (collection, key)", ""), "no primary key"),
-        (PREDECESSORS.replace("PRIMARY KEY (collection, key)", "PRIMARY KEY (key)"), "no primary key"),
+        (PREDECESSOR_TABLE.replace("JSONB", "JSON"), r"columns \['value'\] are missing or of another type"),
+        (PREDECESSOR_TABLE.replace(", PRIMARY KEY (collection, key)", ""), "no primary key"),
+        (PREDECESSOR_TABLE.replace("PRIMARY KEY (collection, key)", "PRIMARY KEY (key)"), "no primary key"),
         ("CREATE VIEW kv_test AS SELECT 1 AS key", "is not a table"),
     ],
 )
-async def test_a_table_of_another_shape_is_a_setup_error(url: str, raw: Raw, create: str, reason: str) -> None:
+async def test_a_table_with_a_different_shape_is_a_setup_error(url: str, raw: Raw, create: str, reason: str) -> None:
     await raw.fetch(create)
     store = PostgreSQLStore(url=url, table_name="kv_test")
     with pytest.raises(StoreSetupError, match=reason):
@@ -157,7 +157,7 @@ async def test_a_table_of_another_shape_is_a_setup_error(url: str, raw: Raw, cre
     await raw.fetch("DROP VIEW kv_test" if "VIEW" in create else "DROP TABLE kv_test")
 
 
-async def test_a_database_of_another_encoding_is_a_setup_error(url: str, raw: Raw) -> None:
+async def test_a_database_with_another_encoding_is_a_setup_error(url: str, raw: Raw) -> None:
     await raw.fetch("DROP DATABASE IF EXISTS kv_latin1")
     await raw.fetch("CREATE DATABASE kv_latin1 ENCODING LATIN1 TEMPLATE template0 LOCALE 'C'")
     store = PostgreSQLStore(url=urlsplit(url)._replace(path="/kv_latin1").geturl())
@@ -166,12 +166,12 @@ async def test_a_database_of_another_encoding_is_a_setup_error(url: str, raw: Ra
     await store.close()
 
 
-async def test_keys_in_the_order_of_a_language_are_listed_in_full(url: str, raw: Raw) -> None:
+async def test_all_keys_are_listed_under_a_linguistic_collation(url: str, raw: Raw) -> None:
     await raw.fetch("DROP DATABASE IF EXISTS kv_english")
     await raw.fetch("CREATE DATABASE kv_english TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'")
     english = urlsplit(url)._replace(path="/kv_english").geturl()
     elsewhere = type(raw)(english)
-    await elsewhere.fetch(PREDECESSORS)
+    await elsewhere.fetch(PREDECESSOR_TABLE)
     keys = [
         "a",
         "A",
@@ -215,27 +215,27 @@ async def pages(store: PostgreSQLStore, prefix: str) -> list[str]:
             return keys
 
 
-# Rights
+# Privileges
 
 
-async def test_the_documented_rights_suffice(app: str, raw: Raw) -> None:
-    await raw.fetch(PREDECESSORS)
-    await raw.fetch(f"GRANT {', '.join(RIGHTS)} ON kv_test TO app")
+async def test_the_documented_privileges_suffice(app: str, raw: Raw) -> None:
+    await raw.fetch(PREDECESSOR_TABLE)
+    await raw.fetch(f"GRANT {', '.join(PRIVILEGES)} ON kv_test TO app")
     async with PostgreSQLStore(url=app, table_name="kv_test") as store:
         await use_everything(store)
 
 
-async def test_the_documented_rights_suffice_to_create_the_table(app: str, raw: Raw) -> None:
+async def test_the_documented_privileges_suffice_to_create_the_table(app: str, raw: Raw) -> None:
     await raw.fetch("CREATE SCHEMA kv_schema")
     await raw.fetch("GRANT USAGE, CREATE ON SCHEMA kv_schema TO app")
     async with PostgreSQLStore(url=app, table_name="kv_schema.kv_test") as store:
         await use_everything(store)
 
 
-@pytest.mark.parametrize("missing", RIGHTS)
-async def test_setup_tells_which_right_is_missing(app: str, raw: Raw, missing: str) -> None:
-    await raw.fetch(PREDECESSORS)
-    await raw.fetch(f"GRANT {', '.join(each for each in RIGHTS if each != missing)} ON kv_test TO app")
+@pytest.mark.parametrize("missing", PRIVILEGES)
+async def test_setup_reports_which_privilege_is_missing(app: str, raw: Raw, missing: str) -> None:
+    await raw.fetch(PREDECESSOR_TABLE)
+    await raw.fetch(f"GRANT {', '.join(each for each in PRIVILEGES if each != missing)} ON kv_test TO app")
     store = PostgreSQLStore(url=app, table_name="kv_test")
     with pytest.raises(StoreSetupError, match=rf"the user app lacks {missing} on it") as refusal:
         await store.setup()
@@ -243,8 +243,8 @@ async def test_setup_tells_which_right_is_missing(app: str, raw: Raw, missing: s
     await store.close()
 
 
-async def test_what_a_user_may_not_do_is_a_setup_error(app: str, raw: Raw) -> None:
-    await raw.fetch(PREDECESSORS)
+async def test_an_operation_denied_to_the_user_is_a_setup_error(app: str, raw: Raw) -> None:
+    await raw.fetch(PREDECESSOR_TABLE)
     await raw.fetch("GRANT SELECT ON kv_test TO app")
     store = PostgreSQLStore(url=app, table_name="kv_test")
     assert await store.get("a") is None
@@ -253,7 +253,7 @@ async def test_what_a_user_may_not_do_is_a_setup_error(app: str, raw: Raw) -> No
     await store.close()
 
 
-async def test_a_user_who_may_not_create_the_table_is_told(app: str, raw: Raw) -> None:
+async def test_a_missing_privilege_to_create_the_table_is_reported(app: str, raw: Raw) -> None:
     await raw.fetch("CREATE SCHEMA kv_schema")
     await raw.fetch("GRANT USAGE ON SCHEMA kv_schema TO app")
     for name in ("kv_test", "kv_schema.kv_test"):
@@ -263,9 +263,9 @@ async def test_a_user_who_may_not_create_the_table_is_told(app: str, raw: Raw) -
         await store.close()
 
 
-async def test_a_server_that_is_read_only_is_told_by_setup(app: str, raw: Raw) -> None:
-    await raw.fetch(PREDECESSORS)
-    await raw.fetch(f"GRANT {', '.join(RIGHTS)} ON kv_test TO app")
+async def test_a_read_only_server_is_reported_by_setup(app: str, raw: Raw) -> None:
+    await raw.fetch(PREDECESSOR_TABLE)
+    await raw.fetch(f"GRANT {', '.join(PRIVILEGES)} ON kv_test TO app")
     store = PostgreSQLStore(url=f"{app}?default_transaction_read_only=on", table_name="kv_test")
     with pytest.raises(StoreConnectionError, match="read-only"):
         await store.setup()

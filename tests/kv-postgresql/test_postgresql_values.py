@@ -1,4 +1,4 @@
-"""Values that JSONB would change or refuse, and names that no index takes."""
+"""Values that JSONB would change or refuse, and names too long for an index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def exact(value: object) -> str:
-    """A text that tells 1 from 1.0 and 0.0 from -0.0."""
+    """Return a text that distinguishes 1 from 1.0 and 0.0 from -0.0."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -33,7 +33,9 @@ def exact(value: object) -> str:
         ({"path": "C:\\u0000"}, '{"path": "C:\\\\u0000"}'),
     ],
 )
-async def test_a_value_is_stored_so_that_sql_and_others_can_read_it(url: str, raw: Raw, value: Any, text: str) -> None:
+async def test_a_value_is_stored_as_json_readable_by_sql_and_other_programs(
+    url: str, raw: Raw, value: Any, text: str
+) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         for put in (lambda: store.put("a", value), lambda: store.put_many(["a"], [value])):
             await put()
@@ -42,7 +44,7 @@ async def test_a_value_is_stored_so_that_sql_and_others_can_read_it(url: str, ra
 
 
 @pytest.mark.parametrize("number", [-0.0, 1.7976931348623157e308, -1e300, 5e-324, 2.2250738585072014e-308, 0.1 + 0.2])
-async def test_a_float_comes_back_to_the_last_bit_and_with_its_sign(url: str, raw: Raw, number: float) -> None:
+async def test_a_float_is_restored_exactly_including_its_sign(url: str, raw: Raw, number: float) -> None:
     assert raw.url == url
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await store.put("a", {"n": number, "texts": ["-0.0", "1e400"]})
@@ -52,7 +54,7 @@ async def test_a_float_comes_back_to_the_last_bit_and_with_its_sign(url: str, ra
         assert found["texts"] == ["-0.0", "1e400"]
 
 
-async def test_a_text_with_nul_is_stored_as_a_string_that_holds_the_object(url: str, raw: Raw) -> None:
+async def test_a_value_with_nul_is_stored_as_a_string_that_contains_the_object(url: str, raw: Raw) -> None:
     value = {"\0": ["a\0b", "\\u0000", "\\\0"], "n": 1e22, "zero": -0.0}
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await store.put("a", value)
@@ -60,7 +62,7 @@ async def test_a_text_with_nul_is_stored_as_a_string_that_holds_the_object(url: 
         assert exact(await store.get("a")) == exact(value)
 
 
-async def test_a_row_that_was_written_by_sql_is_an_entry(url: str, raw: Raw) -> None:
+async def test_a_row_written_by_sql_is_an_entry(url: str, raw: Raw) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test", default_collection="c") as store:
         await raw.fetch("""INSERT INTO kv_test (collection, key, value) VALUES ('c', 'a', '{"n": [1, 2.50]}')""")
         await raw.fetch("INSERT INTO kv_test VALUES ('c', 'b', '{}', NULL, NULL, 'infinity')")
@@ -77,7 +79,7 @@ LONG = ["n" * 2001, "é" * 1100, "n" * 65_536, "\0" * 3000, "\U0010ffff" * 16_38
 
 
 @pytest.mark.parametrize("name", LONG, ids=lambda name: f"{name[:2]!r} {len(name)}")
-async def test_a_name_that_no_index_takes_is_found_and_listed(url: str, raw: Raw, name: str) -> None:
+async def test_a_name_too_long_for_an_index_is_found_and_listed(url: str, raw: Raw, name: str) -> None:
     assert raw.url == url
     async with PostgreSQLStore(url=url, table_name="kv_test", default_collection=name) as store:
         await store.put_many([name, f"{name[:-1]}x", "short"], [{"n": 1}, {"n": 2}, {"n": 3}])
@@ -96,13 +98,13 @@ async def test_a_name_that_no_index_takes_is_found_and_listed(url: str, raw: Raw
 
 
 @pytest.mark.parametrize("name", ["a", "a::b", "é" * 1000, "n" * 2000, "\ufffe", " "])
-async def test_a_name_that_an_index_takes_is_stored_as_it_is(url: str, raw: Raw, name: str) -> None:
+async def test_a_name_that_fits_an_index_is_stored_unchanged(url: str, raw: Raw, name: str) -> None:
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await store.put(name, {"n": 1})
         assert await raw.value("SELECT key FROM kv_test") == name
 
 
-async def test_no_two_names_are_stored_under_one(url: str, raw: Raw) -> None:
+async def test_no_two_names_collide(url: str, raw: Raw) -> None:
     names = ["\0", "\uffff", "\uffff0", "\uffff1", "\uffff#", "0", "#", "\0\0", "\uffff\0", "\0\uffff", "\uffff00"]
     async with PostgreSQLStore(url=url, table_name="kv_test") as store:
         await store.put_many(names, [{"name": name} for name in names])

@@ -1,4 +1,4 @@
-"""Conditional writes against what others write by SQL, and against each other."""
+"""Conditional writes in competition with SQL statements and with each other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def store(url: str, raw: Raw) -> AsyncIterator[PostgreSQLStore]:
         "WITH old AS (DELETE FROM kv_test RETURNING *) SELECT * FROM old",
     ],
 )
-async def test_what_others_write_by_sql_in_between_is_noticed(store: PostgreSQLStore, raw: Raw, write: str) -> None:
+async def test_a_write_by_sql_in_between_is_noticed(store: PostgreSQLStore, raw: Raw, write: str) -> None:
     await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version
     assert version is not None
@@ -52,7 +52,7 @@ async def test_two_writes_of_one_transaction_have_two_versions(store: PostgreSQL
         assert (await other.fetch("SELECT xmin::text || ctid::text FROM kv_test"))[0][0] != first
 
 
-async def test_an_equal_value_that_is_stored_again_has_another_version(store: PostgreSQLStore) -> None:
+async def test_an_equal_value_stored_again_has_a_new_version(store: PostgreSQLStore) -> None:
     versions: set[str | None] = set()
     for _ in range(50):
         await store.put("a", {"n": 1})
@@ -60,7 +60,7 @@ async def test_an_equal_value_that_is_stored_again_has_another_version(store: Po
     assert len(versions) == 50
 
 
-async def test_a_version_outlasts_a_vacuum(store: PostgreSQLStore, raw: Raw) -> None:
+async def test_a_version_survives_a_vacuum(store: PostgreSQLStore, raw: Raw) -> None:
     await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version
     assert version is not None
@@ -68,7 +68,7 @@ async def test_a_version_outlasts_a_vacuum(store: PostgreSQLStore, raw: Raw) -> 
     assert await store.put_if_version("a", {"n": 2}, version) is True
 
 
-async def test_a_write_waits_for_a_transaction_and_then_sees_what_it_left(store: PostgreSQLStore, raw: Raw) -> None:
+async def test_a_write_waits_for_a_transaction_and_then_sees_its_result(store: PostgreSQLStore, raw: Raw) -> None:
     await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version
     assert version is not None
@@ -88,7 +88,7 @@ async def test_a_write_waits_for_a_transaction_and_then_sees_what_it_left(store:
     assert await store.get("a") == {"n": 2}
 
 
-async def test_an_expired_entry_is_none(store: PostgreSQLStore, raw: Raw) -> None:
+async def test_an_expired_entry_has_no_version_and_counts_as_absent(store: PostgreSQLStore, raw: Raw) -> None:
     await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version
     assert version is not None
@@ -100,12 +100,12 @@ async def test_an_expired_entry_is_none(store: PostgreSQLStore, raw: Raw) -> Non
     assert await store.get("a") == {"n": 2}
 
 
-@pytest.mark.parametrize("what", RACES)
-async def test_one_of_those_that_race_wins(url: str, store: PostgreSQLStore, what: str) -> None:
-    if what != "put_if_absent":
+@pytest.mark.parametrize("operation", RACES)
+async def test_exactly_one_of_the_racing_stores_wins(url: str, store: PostgreSQLStore, operation: str) -> None:
+    if operation != "put_if_absent":
         await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version or ""
     others = [PostgreSQLStore(url=url, table_name="kv_test", max_connections=1) for _ in range(20)]
     await asyncio.gather(*(other.setup() for other in others))
-    assert await winners_of(others, what, version) == 1
-    assert len(await store.keys()) == what.startswith("put")
+    assert await winners_of(others, operation, version) == 1
+    assert len(await store.keys()) == operation.startswith("put")
