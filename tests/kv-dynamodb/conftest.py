@@ -1,4 +1,4 @@
-"""Tables with nothing stored, and the raw client that looks into them."""
+"""Empty tables, and a raw client that inspects what they hold."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] — it has none
-from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — it has none
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] — without stubs
+from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — without stubs
 from key_value.aio.stores.dynamodb import DynamoDBStore
 
 from .service import Service
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 REGION = "eu-central-1"
 CREDENTIALS: dict[str, Any] = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "hunter2"}
 
-BotocoreSession: Any = Session  # which leaves its methods untyped
+BotocoreSession: Any = Session  # with untyped methods
 
 
 class Raw(NamedTuple):
-    """The raw client, and the table that the test is about."""
+    """The raw client, and the table under test."""
 
     client: Any
     table: str
@@ -36,7 +36,7 @@ class Raw(NamedTuple):
         self.client.put_item(TableName=self.table, Item=item)
 
     def get(self, collection: str, key: str) -> dict[str, Any] | None:
-        """The item; None also where there is no table yet."""
+        """Return the item, or None if it or the table does not exist."""
         key_of = {"collection": {"S": collection}, "key": {"S": key}}
         with suppress(self.client.exceptions.ResourceNotFoundException):
             return self.client.get_item(TableName=self.table, Key=key_of, ConsistentRead=True).get("Item")
@@ -63,7 +63,7 @@ def client(dynamodb_server: DynamoDBServer) -> Iterator[Any]:
 
 @pytest.fixture
 def raw(client: Any) -> Iterator[Raw]:
-    """A table that does not exist yet, and is gone after the test."""
+    """A table that does not exist yet and is deleted after the test."""
     table = f"kv-{uuid.uuid4().hex}"
     yield Raw(client, table)
     if table in client.list_tables(ExclusiveStartTableName=table[:-1], Limit=1)["TableNames"]:
@@ -88,7 +88,7 @@ def unused_port() -> Iterator[int]:
 
 
 def at(place: dict[str, Any], url: str) -> dict[str, Any]:
-    """The same options, for another way to the server."""
+    """Return the same options with another URL of the server."""
     return {**place, "endpoint_url": url}
 
 

@@ -1,4 +1,4 @@
-"""A DynamoDB that does what an emulator never does; it leaves parts of a batch, too."""
+"""A DynamoDB proxy that injects failures which an emulator never shows, such as unprocessed batch items."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ JSON = "application/x-amz-json-1.0"
 
 
 def refusal(code: str, message: str = "hunter2", status: int = 400) -> web.Response:
-    """The answer with an error, as DynamoDB gives it."""
+    """Return an error answer in DynamoDB's format."""
     text = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message})
     return web.Response(status=status, text=text, content_type=JSON)
 
 
 class Service(HTTPService):
-    """One that knows the operations of DynamoDB."""
+    """An HTTP service with the operations of DynamoDB."""
 
     def __init__(self, server: str) -> None:
         super().__init__(server)
-        self.most_per_batch = 1000
-        """What is beyond it in a batch is left unprocessed."""
+        self.max_per_batch = 1000
+        """The number of batch items processed; the rest is left unprocessed."""
 
     def refuse(
         self, code: str, *, times: int = 1000, operation: str = "", status: int = 400, message: str = ""
@@ -39,23 +39,23 @@ class Service(HTTPService):
     @override
     async def _forward(self, request: web.Request, asked: Asked) -> web.Response:
         body = asked.document
-        left = self._cut(body)
+        left = self._cut_batch(body)
         answer = await super()._forward(request, asked._replace(body=json.dumps(body).encode()))
         answer.headers.pop("X-Amz-Crc32", None)
         if left:
             answer.text = json.dumps({**json.loads(answer.text or ""), **left})
         return answer
 
-    def _cut(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Take from a batch what is beyond the limit; the part of the answer that says so."""
+    def _cut_batch(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Remove what exceeds the limit from a batch, and return the part of the answer that reports it."""
         left: dict[str, Any] = {}
         requests: dict[str, Any] = body.get("RequestItems", {})
         for table, asked in requests.items():
             if "Keys" in asked:
                 keys = asked["Keys"]
-                asked["Keys"], rest = keys[: self.most_per_batch], keys[self.most_per_batch :]
+                asked["Keys"], rest = keys[: self.max_per_batch], keys[self.max_per_batch :]
                 left = {"UnprocessedKeys": {table: {**asked, "Keys": rest}}} if rest else {}
             else:
-                requests[table], rest = asked[: self.most_per_batch], asked[self.most_per_batch :]
+                requests[table], rest = asked[: self.max_per_batch], asked[self.max_per_batch :]
                 left = {"UnprocessedItems": {table: rest}} if rest else {}
         return left

@@ -1,4 +1,4 @@
-"""What is stored: items as the raw client reads and writes them, and what fits into one."""
+"""Stored items, as read and written by the raw client, and their size limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def envelope(collection: str, key: str, **fields: Any) -> dict[str, str]:
 # Items
 
 
-async def test_an_entry_is_an_item_of_the_format(store: DynamoDBStore, raw: Raw) -> None:
+async def test_an_entry_is_stored_as_an_item_in_the_documented_format(store: DynamoDBStore, raw: Raw) -> None:
     before = datetime.now(timezone.utc)
     await store.put("alice", {"n": 1}, collection="users")
     item = raw.get("users", "alice")
@@ -63,7 +63,7 @@ async def test_an_entry_is_an_item_of_the_format(store: DynamoDBStore, raw: Raw)
 
 
 @pytest.mark.parametrize("ttl", [90, 1.9, 0.5, 1e-6])
-async def test_dynamodb_expires_an_item_no_earlier_than_the_entry(store: DynamoDBStore, raw: Raw, ttl: float) -> None:
+async def test_dynamodb_expires_an_item_no_earlier_than_its_entry(store: DynamoDBStore, raw: Raw, ttl: float) -> None:
     await store.put("one", {"n": 1}, ttl=ttl)
     await store.put_many(["two"], [{"n": 1}], ttl=ttl)
     for key in ("one", "two"):
@@ -86,7 +86,9 @@ async def test_a_ttl_may_last_until_the_year_9999(store: DynamoDBStore) -> None:
 
 
 @pytest.mark.parametrize("item", [{}, {"value": {"N": "1"}}, {"value": {"S": "text"}}, {"value": {"B": b"{}"}}])
-async def test_an_item_that_is_no_entry_is_corrupt(store: DynamoDBStore, raw: Raw, item: dict[str, Any]) -> None:
+async def test_an_item_that_is_not_an_entry_is_reported_as_corrupt(
+    store: DynamoDBStore, raw: Raw, item: dict[str, Any]
+) -> None:
     raw.put("users", "alice", **item)
     for read in (
         store.get("alice", collection="users"),
@@ -98,10 +100,12 @@ async def test_an_item_that_is_no_entry_is_corrupt(store: DynamoDBStore, raw: Ra
             await read
 
 
-# Expiry, which DynamoDB notices days later
+# Expiry, which DynamoDB enforces days later
 
 
-async def test_an_expired_item_is_nowhere_to_be_seen(store: DynamoDBStore, raw: Raw, clock: FakeClock) -> None:
+async def test_an_expired_item_is_invisible_to_every_operation(
+    store: DynamoDBStore, raw: Raw, clock: FakeClock
+) -> None:
     await store.put_many(["a", "b", "c"], [{"n": 1}] * 3, collection="shelf", ttl=100)
     _, _, version = await store.get_versioned("a", collection="shelf")
     assert version is not None
@@ -130,7 +134,7 @@ async def test_an_entry_is_listed_up_to_the_microsecond_it_expires(
     assert await store.put_if_absent("b", {"n": 2}, collection="shelf") is not live
 
 
-async def test_the_second_that_the_predecessor_cuts_off_is_listed(
+async def test_an_entry_is_listed_in_the_last_second_that_the_predecessor_truncates(
     store: DynamoDBStore, raw: Raw, clock: FakeClock
 ) -> None:
     expires_at = datetime.fromtimestamp(int(now()) + 10.7, timezone.utc)
@@ -143,7 +147,7 @@ async def test_the_second_that_the_predecessor_cuts_off_is_listed(
     assert await store.keys("shelf") == []
 
 
-async def test_an_item_without_ttl_goes_by_its_text(store: DynamoDBStore, raw: Raw) -> None:
+async def test_an_item_without_ttl_expires_by_its_envelope(store: DynamoDBStore, raw: Raw) -> None:
     raw.put("users", "alice", value=envelope("users", "alice", expires_at="2001-01-01T00:00:00+00:00"))
     assert await store.get("alice", collection="users") is None
     assert await store.put_if_absent("alice", {"n": 2}, collection="users") is True
@@ -153,7 +157,9 @@ async def test_an_item_without_ttl_goes_by_its_text(store: DynamoDBStore, raw: R
 
 
 @pytest.mark.parametrize(("collection", "key"), LONG_NAMES.values(), ids=LONG_NAMES)
-async def test_names_beyond_the_limits_work_and_are_listed(store: DynamoDBStore, collection: str, key: str) -> None:
+async def test_names_longer_than_the_limits_work_and_are_listed(
+    store: DynamoDBStore, collection: str, key: str
+) -> None:
     await store.put(key, {"n": 1}, collection=collection)
     await store.put(key + "x" if len(key) < 65_536 else key[:-1], {"n": 2}, collection=collection)
     assert await store.get(key, collection=collection) == {"n": 1}
@@ -167,12 +173,12 @@ async def test_names_beyond_the_limits_work_and_are_listed(store: DynamoDBStore,
 
 
 @pytest.mark.parametrize("size", [1021, 1022, 1023, 1024])
-async def test_a_key_up_to_the_limit_is_stored_as_it_is(store: DynamoDBStore, raw: Raw, size: int) -> None:
+async def test_a_key_up_to_the_limit_is_stored_unchanged(store: DynamoDBStore, raw: Raw, size: int) -> None:
     await store.put("k" * size, {"n": 1})
     assert raw.names() == [("default_collection", "k" * size)]
 
 
-async def test_a_key_that_looks_like_a_shortened_one_meets_none(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_key_that_looks_like_a_shortened_key_does_not_collide(store: DynamoDBStore, raw: Raw) -> None:
     await store.put("k" * 2000, {"n": 1})
     [(_, shortened)] = raw.names()
     assert len(shortened) == 1024
@@ -182,7 +188,7 @@ async def test_a_key_that_looks_like_a_shortened_one_meets_none(store: DynamoDBS
     assert sorted(await store.keys()) == sorted(["k" * 2000, shortened])
 
 
-async def test_a_prefix_is_looked_up_and_not_filtered(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_prefix_is_a_key_condition_and_not_a_filter(store: DynamoDBStore, raw: Raw) -> None:
     await store.put_many([f"{number:04}" for number in range(1000)], [{"n": 1}] * 1000)
     seen = raw.client.query(
         TableName=raw.table,
@@ -195,7 +201,7 @@ async def test_a_prefix_is_looked_up_and_not_filtered(store: DynamoDBStore, raw:
 
 
 @pytest.mark.parametrize("position", ["", "other", "k" * 1025, "\ud800"], ids=repr)
-async def test_a_cursor_that_cannot_be_is_refused(store: DynamoDBStore, position: str) -> None:
+async def test_an_invalid_cursor_is_refused(store: DynamoDBStore, position: str) -> None:
     await store.put_many(["k1", "k2"], [{"n": 1}] * 2)
     cursor = (await store.scan(prefix="k", limit=1)).cursor
     assert cursor is not None
@@ -203,7 +209,7 @@ async def test_a_cursor_that_cannot_be_is_refused(store: DynamoDBStore, position
         await store.scan(prefix="k", cursor=cursor.removesuffix("k1") + position)
 
 
-async def test_a_cursor_goes_on_where_its_key_was_deleted(store: DynamoDBStore) -> None:
+async def test_a_cursor_continues_after_its_key_was_deleted(store: DynamoDBStore) -> None:
     await store.put_many(["a", "b", "c"], [{"n": 1}] * 3)
     page = await store.scan(limit=1)
     await store.delete("a")
@@ -213,7 +219,7 @@ async def test_a_cursor_goes_on_where_its_key_was_deleted(store: DynamoDBStore) 
 # Sizes
 
 
-async def test_an_item_of_400_kib_is_the_largest(store: DynamoDBStore, raw: Raw) -> None:
+async def test_the_largest_item_is_400_kib(store: DynamoDBStore, raw: Raw) -> None:
     await store.put("key", {"text": ""}, collection="shelf")
     item = raw.get("shelf", "key")
     assert item is not None
@@ -224,7 +230,7 @@ async def test_an_item_of_400_kib_is_the_largest(store: DynamoDBStore, raw: Raw)
     assert await store.get("key", collection="shelf") == {"text": "x" * room}
 
 
-async def test_a_batch_with_one_entry_that_is_too_large_stores_none(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_batch_with_one_oversized_entry_stores_nothing(store: DynamoDBStore, raw: Raw) -> None:
     keys = [f"key {number}" for number in range(60)]
     with pytest.raises(ValueTooLargeError):
         await store.put_many(keys, [*[{"n": 1}] * 59, {"text": "x" * MAX_ITEM}])
@@ -239,10 +245,10 @@ async def test_batches_of_the_largest_items_are_put_and_read(store: DynamoDBStor
     assert [value and value["n"] for value in await store.get_many(keys)] == list(range(60))
 
 
-# Destroying
+# Destruction
 
 
-async def test_destroy_leaves_items_of_others_in_the_table(store: DynamoDBStore, raw: Raw) -> None:
+async def test_destroy_leaves_items_of_other_applications_in_the_table(store: DynamoDBStore, raw: Raw) -> None:
     foreign: dict[str, dict[str, Any]] = {
         "text": {"value": {"S": "text"}},
         "number": {"value": {"N": "1"}},
@@ -273,7 +279,7 @@ async def test_ten_thousand_entries_are_put_listed_read_and_destroyed(store: Dyn
 # Versions
 
 
-async def test_a_plain_write_of_another_program_is_noticed(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_plain_write_by_another_program_changes_the_version(store: DynamoDBStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     _, _, version = await store.get_versioned("key")
     assert version is not None
@@ -289,7 +295,7 @@ async def test_a_plain_write_of_another_program_is_noticed(store: DynamoDBStore,
     assert await store.get("key") == {"n": 1}
 
 
-async def test_of_many_who_delete_an_entry_one_is_told_so(store: DynamoDBStore, place: dict[str, Any]) -> None:
+async def test_exactly_one_of_many_concurrent_deletions_succeeds(store: DynamoDBStore, place: dict[str, Any]) -> None:
     other = DynamoDBStore(**place)
     async with other:
         for _ in range(5):

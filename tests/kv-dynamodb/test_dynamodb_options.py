@@ -1,4 +1,4 @@
-"""What a DynamoDBStore is constructed with, what it shows of that, and the clients it makes and takes."""
+"""Options and URLs of a DynamoDBStore, what it shows of them, and its own and passed-in clients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import aioboto3  # pyright: ignore[reportMissingTypeStubs] — it has none
+import aioboto3  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
-from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
+from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — without stubs
 from key_value.aio.errors import BaseKeyValueError, StoreConnectionError, StoreSetupError
 from key_value.aio.stores.dynamodb import DynamoDBStore
 from key_value.aio.testing import FaultProxy
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from .conftest import Raw
 
-SECRET = "hunter2"  # noqa: S105 — looked for in messages
+SECRET = "hunter2"  # noqa: S105 — must not appear in messages
 
-Session: Any = AioSession  # which leaves its methods untyped
+Session: Any = AioSession  # with untyped methods
 Boto3: Any = aioboto3
 
 TABLE: dict[str, Any] = {"table_name": "table"}
@@ -45,13 +45,13 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "endpoint: another scheme": {"endpoint_url": "ftp://localhost"},
     "endpoint: no host": {"endpoint_url": "http://"},
     "endpoint: a user": {"endpoint_url": "http://user:hunter2@localhost"},
-    "endpoint: no port": {"endpoint_url": "http://localhost:hunter2"},
+    "endpoint: port that is not a number": {"endpoint_url": "http://localhost:hunter2"},
     "no secret key": {"aws_access_key_id": "a"},
     "no access key": {"aws_secret_access_key": SECRET},
     "token alone": {"aws_session_token": SECRET},
-    "timeout": {"timeout": 0.0},
-    "timeout not a number": {"timeout": float("nan")},
-    "connections": {"max_connections": 0},
+    "timeout 0": {"timeout": 0.0},
+    "timeout NaN": {"timeout": float("nan")},
+    "no connections": {"max_connections": 0},
     "client and region": {"client": object(), "region_name": REGION},
     "client and credentials": {"client": object(), **CREDENTIALS},
 }
@@ -63,7 +63,7 @@ def text_of(error: BaseException) -> str:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> pytest.MonkeyPatch:
-    """No credentials and no region on this machine."""
+    """Hide the credentials and region configured on this machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -76,7 +76,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> pytest.Monkey
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
-def test_options_that_cannot_be_are_refused_and_not_shown(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_and_not_shown(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         DynamoDBStore(**(TABLE | options))
     assert SECRET not in str(refusal.value)
@@ -103,7 +103,7 @@ print("aiobotocore.session" in sys.modules, "aiohttp" in sys.modules)
         ({**CREDENTIALS, "aws_session_token": SECRET}, "sessions"),
     ],
 )
-def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str) -> None:
+def test_a_repr_shows_the_table_without_credentials(options: dict[str, Any], shown: str) -> None:
     place: dict[str, Any] = {"table_name": "sessions", **options}
     assert repr(DynamoDBStore(**place)) == f"DynamoDBStore({shown})"
 
@@ -145,23 +145,23 @@ async def test_a_url_names_the_table(place: dict[str, Any], raw: Raw) -> None:
         "dynamodb://table?timeout=hunter2",
     ],
 )
-def test_a_url_with_parts_that_mean_nothing_is_refused(url: str) -> None:
+def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         open_store(url)
     assert SECRET not in str(refusal.value)
 
 
-# What is missing, wrong or out of reach
+# Missing, wrong or unreachable
 
 
-async def test_no_region_is_a_setup_error(environment: pytest.MonkeyPatch) -> None:
+async def test_a_missing_region_is_a_setup_error(environment: pytest.MonkeyPatch) -> None:
     assert environment
     store = DynamoDBStore(table_name="table", **CREDENTIALS)
     with pytest.raises(StoreSetupError, match="no region"):
         await store.setup()
 
 
-async def test_no_credentials_are_a_setup_error(place: dict[str, Any], environment: pytest.MonkeyPatch) -> None:
+async def test_missing_credentials_are_a_setup_error(place: dict[str, Any], environment: pytest.MonkeyPatch) -> None:
     assert environment
     options = {name: value for name, value in place.items() if not name.startswith("aws")}
     store = DynamoDBStore(**options)
@@ -170,14 +170,14 @@ async def test_no_credentials_are_a_setup_error(place: dict[str, Any], environme
     await store.close()
 
 
-async def test_a_profile_that_is_not_there_is_a_setup_error(environment: pytest.MonkeyPatch) -> None:
+async def test_a_missing_profile_is_a_setup_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AWS_PROFILE", "absent")
     store = DynamoDBStore(table_name="table", region_name=REGION)
     with pytest.raises(StoreSetupError, match="profile"):
         await store.setup()
 
 
-async def test_region_and_credentials_are_found_where_the_tools_find_them(
+async def test_region_and_credentials_are_read_from_the_environment(
     place: dict[str, Any], environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("AWS_DEFAULT_REGION", REGION)
@@ -187,7 +187,7 @@ async def test_region_and_credentials_are_found_where_the_tools_find_them(
         await store.put("key", {"n": 1})
 
 
-async def test_an_unknown_host_is_a_connection_error_that_says_so(place: dict[str, Any]) -> None:
+async def test_an_unknown_host_is_reported(place: dict[str, Any]) -> None:
     store = DynamoDBStore(**at(place, "http://host.invalid:8000"), timeout=100)
     start = time.monotonic()
     with pytest.raises(StoreConnectionError, match="unknown host"):
@@ -196,7 +196,7 @@ async def test_an_unknown_host_is_a_connection_error_that_says_so(place: dict[st
     await store.close()
 
 
-async def test_a_server_that_is_no_dynamodb_is_told(place: dict[str, Any], dynamodb_server: DynamoDBServer) -> None:
+async def test_a_server_other_than_dynamodb_is_reported(place: dict[str, Any], dynamodb_server: DynamoDBServer) -> None:
     store = DynamoDBStore(**at(place, f"{dynamodb_server.url}/absent"))
     with pytest.raises(BaseKeyValueError):
         await store.setup()
@@ -206,7 +206,7 @@ async def test_a_server_that_is_no_dynamodb_is_told(place: dict[str, Any], dynam
 # Clients
 
 
-async def test_making_a_client_leaves_the_event_loop_running(place: dict[str, Any]) -> None:
+async def test_making_a_client_does_not_block_the_event_loop(place: dict[str, Any]) -> None:
     program = f"""
 import asyncio, time
 from key_value.aio.stores.dynamodb import DynamoDBStore
@@ -226,11 +226,13 @@ async def main():
 asyncio.run(main())
 """
     ticks, _ = (await asyncio.to_thread(run, sys.executable, "-c", program)).split()
-    # One and two when the loop stands still, hundreds when it has the machine for itself.
+    # One or two if the loop is blocked, hundreds on an idle machine.
     assert int(ticks) > 10
 
 
-async def test_many_first_uses_make_one_client(place: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_concurrent_first_uses_make_one_client(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = 0
     create_client = Session._create_client  # noqa: SLF001 — to count its calls
 
@@ -246,7 +248,7 @@ async def test_many_first_uses_make_one_client(place: dict[str, Any], monkeypatc
     assert made == 1
 
 
-async def test_a_cancelled_first_use_leaves_the_others_their_client(place: dict[str, Any]) -> None:
+async def test_a_cancelled_first_use_does_not_affect_concurrent_uses(place: dict[str, Any]) -> None:
     store = DynamoDBStore(**place)
     uses = [asyncio.ensure_future(store.get("key")) for _ in range(10)]
     await asyncio.sleep(0.01)
@@ -268,7 +270,7 @@ async def caller_client(request: pytest.FixtureRequest, place: dict[str, Any]) -
         yield client
 
 
-async def test_a_client_of_the_callers_is_used_and_never_closed(caller_client: Any, raw: Raw) -> None:
+async def test_a_client_that_was_passed_in_is_used_and_never_closed(caller_client: Any, raw: Raw) -> None:
     async with DynamoDBStore(client=caller_client, table_name=raw.table) as store:
         await store.put("key", {"n": 1})
         await store.put_many([f"key {number}" for number in range(60)], [{"n": 1}] * 60)
@@ -283,7 +285,7 @@ async def test_a_client_of_the_callers_is_used_and_never_closed(caller_client: A
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(place: dict[str, Any], ending: str) -> None:
+async def test_successive_event_loops_leave_no_connection_open(place: dict[str, Any], ending: str) -> None:
     beginning = f"""
 from key_value.aio.stores.dynamodb import DynamoDBStore
 store = DynamoDBStore(**{place!r})
@@ -291,7 +293,7 @@ store = DynamoDBStore(**{place!r})
     await check_loops_one_after_another(beginning, ending)
 
 
-async def test_closing_under_load_ends_every_call_and_leaves_nothing_open(place: dict[str, Any]) -> None:
+async def test_close_under_load_ends_every_call_and_leaves_no_connection_open(place: dict[str, Any]) -> None:
     store = DynamoDBStore(**place)
     await store.setup()
     calls = [asyncio.ensure_future(store.put(f"key {number}", {"n": number})) for number in range(200)]
@@ -306,7 +308,7 @@ async def test_closing_under_load_ends_every_call_and_leaves_nothing_open(place:
 
 
 @pytest.mark.parametrize("child_loop", ["asyncio.run", "loop.run_until_complete"])
-async def test_a_forked_child_has_connections_of_its_own(place: dict[str, Any], child_loop: str) -> None:
+async def test_a_forked_child_opens_its_own_connections(place: dict[str, Any], child_loop: str) -> None:
     beginning = f"""
 from key_value.aio.stores.dynamodb import DynamoDBStore
 store = DynamoDBStore(**{place!r})
@@ -314,7 +316,7 @@ store = DynamoDBStore(**{place!r})
     await check_forked_child(beginning, child_loop)
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(
+async def test_a_connection_reset_while_idle_is_reopened(
     dynamodb_server: DynamoDBServer, place: dict[str, Any]
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""Items that the predecessor writes and reads."""
+"""Items written and read by the predecessor."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ async def store(place: dict[str, Any]) -> AsyncIterator[DynamoDBStore]:
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], place: dict[str, Any]) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's DynamoDBStore over the same table, in a process of its own."""
+    """Call the predecessor's DynamoDBStore on the same table, in a separate process."""
     return partial(predecessor_of("dynamodb").call, f"DynamoDBStore(**{place})")
 
 
-async def test_the_predecessor_reads_what_we_write(store: DynamoDBStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_the_predecessor_reads_entries_of_this_store(
+    store: DynamoDBStore, predecessor: Callable[..., list[Any]]
+) -> None:
     keys, values = list(VALUES), list(VALUES.values())
     await store.put_many(keys, values, collection="batch")
     for key, value in VALUES.items():
@@ -54,7 +56,9 @@ async def test_the_predecessor_reads_what_we_write(store: DynamoDBStore, predece
     assert await store.get("plain", collection="batch") is None
 
 
-async def test_we_read_what_the_predecessor_writes(store: DynamoDBStore, predecessor: Callable[..., list[Any]]) -> None:
+async def test_this_store_reads_entries_of_the_predecessor(
+    store: DynamoDBStore, predecessor: Callable[..., list[Any]]
+) -> None:
     keys, values = list(VALUES), list(VALUES.values())
     await asyncio.to_thread(
         predecessor,
@@ -72,7 +76,7 @@ async def test_we_read_what_the_predecessor_writes(store: DynamoDBStore, predece
     assert await store.destroy_collection("single:names") is True
 
 
-async def test_a_write_of_the_predecessor_changes_the_version(
+async def test_a_write_by_the_predecessor_changes_the_version(
     store: DynamoDBStore, predecessor: Callable[..., list[Any]]
 ) -> None:
     await exchange.check_versions(store, predecessor)

@@ -1,4 +1,4 @@
-"""The requests that each operation sends: how many, how consistent, and how many at once."""
+"""Requests of each operation: their number, consistency and concurrency."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ async def test_a_conditional_write_reads_before_it_writes(store: DynamoDBStore, 
     assert service.operations() == {"GetItem": 1}
 
 
-async def test_batches_are_a_hundred_reads_or_twenty_five_writes(store: DynamoDBStore, service: Service) -> None:
+async def test_a_batch_request_holds_a_hundred_reads_or_twenty_five_writes(
+    store: DynamoDBStore, service: Service
+) -> None:
     await store.put_many(KEYS, VALUES)
     assert service.operations() == {"BatchWriteItem": 10}
     assert await store.get_many(KEYS) == VALUES
@@ -68,7 +70,7 @@ async def test_batches_are_a_hundred_reads_or_twenty_five_writes(store: DynamoDB
     assert service.operations() == {"BatchGetItem": 2, "BatchWriteItem": 4}
 
 
-async def test_what_is_not_there_needs_no_deletion(store: DynamoDBStore, service: Service) -> None:
+async def test_absent_entries_are_not_deleted(store: DynamoDBStore, service: Service) -> None:
     assert await store.delete_many(["absent", "other"]) == 0
     assert service.operations() == {"BatchGetItem": 1}
 
@@ -92,7 +94,7 @@ async def test_no_request_is_sent_for_an_empty_batch(store: DynamoDBStore, servi
     assert service.operations() == {}
 
 
-async def test_setting_up_an_existing_table_reads_what_it_is_like(
+async def test_setup_of_an_existing_table_reads_its_description(
     store: DynamoDBStore, service: Service, place: dict[str, Any]
 ) -> None:
     await store.setup()
@@ -103,7 +105,7 @@ async def test_setting_up_an_existing_table_reads_what_it_is_like(
         assert service.operations() == {"DescribeTable": 1, "GetItem": 1}
 
 
-async def test_no_request_is_sent_for_what_is_too_large(store: DynamoDBStore, service: Service) -> None:
+async def test_no_request_is_sent_for_an_oversized_value(store: DynamoDBStore, service: Service) -> None:
     large = {"text": "x" * 400 * 1024}
     for call in (
         store.put("key", large),
@@ -119,7 +121,7 @@ async def test_no_request_is_sent_for_what_is_too_large(store: DynamoDBStore, se
 
 
 @pytest.mark.parametrize("consistent", [True, False])
-async def test_reads_are_as_consistent_as_asked_for(
+async def test_reads_use_the_configured_consistency(
     service: Service,
     place: dict[str, Any],
     consistent: bool,  # noqa: FBT001 — a parameter of the test
@@ -138,7 +140,7 @@ async def test_reads_are_as_consistent_as_asked_for(
     assert [each["ConsistentRead"] for batch in batches for each in batch.values()] == [consistent]
 
 
-async def test_versions_are_read_consistently_in_any_case(service: Service, place: dict[str, Any]) -> None:
+async def test_versions_are_always_read_consistently(service: Service, place: dict[str, Any]) -> None:
     async with DynamoDBStore(**at(place, service.url), consistent_read=False) as store:
         await store.put("key", {"n": 1})
         service.requests.clear()
@@ -148,17 +150,17 @@ async def test_versions_are_read_consistently_in_any_case(service: Service, plac
     assert [asked.document["ConsistentRead"] for asked in reads] == [True, True]
 
 
-# Bounds
+# Limits
 
 
-async def test_no_more_requests_are_under_way_than_allowed(service: Service, place: dict[str, Any]) -> None:
+async def test_no_more_requests_are_in_flight_than_max_connections(service: Service, place: dict[str, Any]) -> None:
     async with DynamoDBStore(**at(place, service.url), max_connections=5) as store:
         service.hold(5)
         await asyncio.gather(*(store.put(key, value) for key, value in zip(KEYS, VALUES, strict=True)))
         assert service.max_in_flight == 5
 
 
-async def test_a_large_batch_has_a_few_requests_under_way(store: DynamoDBStore, service: Service) -> None:
+async def test_a_large_batch_has_several_requests_in_flight(store: DynamoDBStore, service: Service) -> None:
     await store.setup()
     service.operations()
     service.hold(2)
@@ -168,7 +170,7 @@ async def test_a_large_batch_has_a_few_requests_under_way(store: DynamoDBStore, 
     assert 2 <= service.max_in_flight <= 10
 
 
-async def test_a_batch_that_fails_leaves_nothing_under_way(store: DynamoDBStore, service: Service) -> None:
+async def test_a_failed_batch_leaves_no_request_in_flight(store: DynamoDBStore, service: Service) -> None:
     service.delay = 0.02
     service.refuse("AccessDeniedException", times=1)
     with pytest.raises(StoreSetupError, match="BatchWriteItem"):

@@ -1,4 +1,4 @@
-"""A service that fails or limits the rate: batches left undone, calls made again, answers that are lost."""
+"""A service that fails or limits the rate: unprocessed batch items, retries, lost answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 KEYS = [f"key {number}" for number in range(250)]
 VALUES = [{"key": key} for key in KEYS]
 
-REPEATABLE: dict[str, Call] = {
+RETRYABLE: dict[str, Call] = {
     "get": lambda store: store.get("key"),
     "put": lambda store: store.put("key", {"n": 1}),
     "get_many": lambda store: store.get_many(["key", "other"]),
@@ -40,13 +40,15 @@ REPEATABLE: dict[str, Call] = {
     "keys": lambda store: store.keys(),
     "collections": lambda store: store.collections(),
 }
-ONCE: dict[str, Call] = {
+NON_RETRYABLE: dict[str, Call] = {
     "delete": lambda store: store.delete("key"),
     "put_if_absent": lambda store: store.put_if_absent("key", {"n": 1}),
 }
-each_call = pytest.mark.parametrize("call", [*REPEATABLE.values(), *ONCE.values()], ids=[*REPEATABLE, *ONCE])
-each_repeatable = pytest.mark.parametrize("call", REPEATABLE.values(), ids=REPEATABLE)
-each_once = pytest.mark.parametrize("call", ONCE.values(), ids=ONCE)
+each_call = pytest.mark.parametrize(
+    "call", [*RETRYABLE.values(), *NON_RETRYABLE.values()], ids=[*RETRYABLE, *NON_RETRYABLE]
+)
+each_retryable = pytest.mark.parametrize("call", RETRYABLE.values(), ids=RETRYABLE)
+each_non_retryable = pytest.mark.parametrize("call", NON_RETRYABLE.values(), ids=NON_RETRYABLE)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ async def store(service: Service, place: dict[str, Any]) -> AsyncIterator[Dynamo
 
 @pytest.fixture
 async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[DynamoDBStore]:
-    """A store whose time is soon over."""
+    """A store with a short timeout."""
     async with DynamoDBStore(**place):
         pass
     async with DynamoDBStore(**at(place, service.url), timeout=3.0) as store:
@@ -66,15 +68,15 @@ async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[Dynamo
         yield store
 
 
-# Parts of a batch that are left undone
+# Unprocessed parts of a batch
 
 
-@pytest.mark.parametrize("most", [1, 7, 24])
-async def test_what_a_batch_leaves_is_asked_for_again(
-    store: DynamoDBStore, service: Service, raw: Raw, most: int
+@pytest.mark.parametrize("limit", [1, 7, 24])
+async def test_unprocessed_batch_items_are_requested_again(
+    store: DynamoDBStore, service: Service, raw: Raw, limit: int
 ) -> None:
     keys, values = KEYS[:30], VALUES[:30]
-    service.most_per_batch = most
+    service.max_per_batch = limit
     await store.put_many(keys, values)
     assert len(raw.names()) == 30
     assert await store.get_many(keys) == values
@@ -83,19 +85,19 @@ async def test_what_a_batch_leaves_is_asked_for_again(
     assert await store.get_many(keys) == [*[None] * 20, *values[20:]]
 
 
-async def test_a_batch_that_is_never_done_is_a_connection_error(hasty: DynamoDBStore, service: Service) -> None:
-    service.most_per_batch = 0
-    service.rule = nothing_done
+async def test_a_batch_that_is_never_completed_is_a_connection_error(hasty: DynamoDBStore, service: Service) -> None:
+    service.max_per_batch = 0
+    service.rule = nothing_processed
     for call in (lambda: hasty.put_many(KEYS[:3], VALUES[:3]), lambda: hasty.get_many(KEYS[:3])):
         start = time.monotonic()
-        # The latter if the time is over while a request is under way.
+        # The second message if the timeout expires while a request is in flight.
         with pytest.raises(StoreConnectionError, match=r"limits the rate|did not answer in time: the limit `timeout`"):
             await call()
         assert time.monotonic() - start < 30
     assert len(service.requests) > 4
 
 
-def nothing_done(asked: Asked) -> Any:
+def nothing_processed(asked: Asked) -> Any:
     left = {"BatchWriteItem": "UnprocessedItems", "BatchGetItem": "UnprocessedKeys"}.get(asked.operation)
     return None if left is None else web.json_response({left: asked.document["RequestItems"], "Responses": {}})
 
@@ -105,16 +107,14 @@ def nothing_done(asked: Asked) -> Any:
 
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
 @each_call
-async def test_a_call_over_the_rate_is_made_again(
-    store: DynamoDBStore, service: Service, call: Call, code: str
-) -> None:
+async def test_a_rate_limited_call_is_retried(store: DynamoDBStore, service: Service, call: Call, code: str) -> None:
     service.refuse(code, times=3)
     await call(store)
     assert max(service.operations().values()) == 4
 
 
 @each_call
-async def test_a_call_that_stays_over_the_rate_is_a_connection_error_in_time(
+async def test_a_call_that_stays_rate_limited_is_a_connection_error_in_time(
     hasty: DynamoDBStore, service: Service, call: Call
 ) -> None:
     service.refuse("ThrottlingException")
@@ -122,12 +122,12 @@ async def test_a_call_that_stays_over_the_rate_is_a_connection_error_in_time(
     with pytest.raises(StoreConnectionError) as refusal:
         await call(hasty)
     assert time.monotonic() - start < 30
-    # On a busy machine the time can be over while the last attempt is under way.
+    # On a busy machine the timeout can expire while the last attempt is in flight.
     assert "limits the rate of requests" in str(refusal.value) or isinstance(refusal.value, StoreTimeoutError)
     assert len(service.requests) > 2
 
 
-async def test_callers_over_the_rate_do_not_come_again_all_at_once(store: DynamoDBStore, service: Service) -> None:
+async def test_retries_of_rate_limited_callers_are_spread_out(store: DynamoDBStore, service: Service) -> None:
     moments: list[float] = []
     throttled: set[str] = set()
 
@@ -142,7 +142,7 @@ async def test_callers_over_the_rate_do_not_come_again_all_at_once(store: Dynamo
     service.rule = rule
     await asyncio.gather(*(store.get(key) for key in KEYS[:40]))
     moments.sort()
-    # Forty waits between nothing and a tenth of a second.
+    # Forty random waits between 0 and 0.1 seconds.
     assert moments[-1] - moments[0] > 0.03
 
 
@@ -150,8 +150,8 @@ async def test_callers_over_the_rate_do_not_come_again_all_at_once(store: Dynamo
 
 
 @pytest.mark.parametrize("status", [500, 503])
-@each_repeatable
-async def test_a_call_that_may_be_repeated_outlives_a_failure(
+@each_retryable
+async def test_an_idempotent_call_is_retried_after_a_failure(
     store: DynamoDBStore, service: Service, call: Call, status: int
 ) -> None:
     service.refuse("InternalServerError", times=2, status=status)
@@ -159,8 +159,8 @@ async def test_a_call_that_may_be_repeated_outlives_a_failure(
     assert max(service.operations().values()) == 3
 
 
-@each_once
-async def test_a_call_whose_outcome_is_unknown_is_not_repeated(
+@each_non_retryable
+async def test_a_call_with_an_unknown_outcome_is_not_retried(
     store: DynamoDBStore, service: Service, call: Call
 ) -> None:
     service.refuse("ServiceUnavailable", status=503)
@@ -169,15 +169,15 @@ async def test_a_call_whose_outcome_is_unknown_is_not_repeated(
     assert sum(service.operations().values()) == 1
 
 
-@each_once
-async def test_a_call_whose_answer_is_lost_is_not_repeated(store: DynamoDBStore, service: Service, call: Call) -> None:
+@each_non_retryable
+async def test_a_call_with_a_lost_answer_is_not_retried(store: DynamoDBStore, service: Service, call: Call) -> None:
     service.drops_replies = lambda _asked: True
     with pytest.raises(StoreConnectionError):
         await call(store)
     assert sum(service.operations().values()) == 1
 
 
-async def test_a_conditional_write_whose_answer_is_lost_was_made_once(
+async def test_a_conditional_write_with_a_lost_answer_is_sent_once(
     store: DynamoDBStore, service: Service, raw: Raw
 ) -> None:
     service.drops_replies = lambda _asked: True
@@ -186,7 +186,7 @@ async def test_a_conditional_write_whose_answer_is_lost_was_made_once(
     assert raw.names() == [("default_collection", "key")]
 
 
-async def test_an_answer_that_is_no_answer_of_the_service_is_an_error(store: DynamoDBStore, service: Service) -> None:
+async def test_an_html_page_of_another_server_is_a_setup_error(store: DynamoDBStore, service: Service) -> None:
     service.rule = lambda _asked: web.Response(text="<html>hunter2</html>", content_type="text/html")
     for call in (store.get("key"), store.put("key", {"n": 1})):
         with pytest.raises(StoreSetupError, match="not DynamoDB") as failure:
@@ -194,11 +194,16 @@ async def test_an_answer_that_is_no_answer_of_the_service_is_an_error(store: Dyn
         assert "hunter2" not in str(failure.value)
 
 
-# What an answer means
+# Reported reasons
 
 
 MEANINGS: dict[str, tuple[str, str, type[BaseKeyValueError], str]] = {
-    "key": ("UnrecognizedClientException", "The security token is invalid", StoreSetupError, "access key is not known"),
+    "access key": (
+        "UnrecognizedClientException",
+        "The security token is invalid",
+        StoreSetupError,
+        "access key is not known",
+    ),
     "secret": ("InvalidSignatureException", "does not match", StoreSetupError, "wrong secret access key"),
     "clock": ("InvalidSignatureException", "Signature expired: 2", StoreSetupError, "clock of this machine"),
     "region": (
@@ -209,21 +214,26 @@ MEANINGS: dict[str, tuple[str, str, type[BaseKeyValueError], str]] = {
     ),
     "token": ("ExpiredTokenException", "The security token included is expired", StoreSetupError, "token has expired"),
     "unsigned": ("MissingAuthenticationTokenException", "", StoreSetupError, "no credentials"),
-    "right": ("AccessDeniedException", "User: arn:aws:iam::1:user/x", StoreSetupError, "lack the right to GetItem"),
+    "permission": (
+        "AccessDeniedException",
+        "User: arn:aws:iam::1:user/x",
+        StoreSetupError,
+        "lack the right to GetItem",
+    ),
     "table": ("ResourceNotFoundException", "", StoreSetupError, "no such table"),
     "other": ("ValidationException", "hunter2", KeyValueStoreError, "refuses GetItem (ValidationException)"),
 }
 
 
 @pytest.mark.parametrize("answer", MEANINGS.values(), ids=MEANINGS)
-async def test_an_answer_with_an_error_says_what_is_wrong(
+async def test_an_error_answer_is_reported_with_its_reason(
     store: DynamoDBStore, service: Service, answer: tuple[str, str, type[BaseKeyValueError], str]
 ) -> None:
     code, message, kind, reason = answer
     service.refuse(code, message=message)
     with pytest.raises(BaseKeyValueError) as refusal:
         await store.get("key")
-    # At once, and not after many.
+    # Without retries.
     assert service.operations() == {"GetItem": 1}
     assert type(refusal.value) is kind
     assert reason in str(refusal.value)

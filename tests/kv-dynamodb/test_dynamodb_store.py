@@ -1,4 +1,4 @@
-"""The contracts of a store, on DynamoDB, with options and with clients of the caller's."""
+"""The store contracts on DynamoDB, and its behaviour under faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DynamoDBContract(StoreContract[DynamoDBStore]):
     secrets = ("hunter2",)
     raw: Raw
     place: dict[str, Any]
-    """What the fixture `store` sets."""
+    """The options of the store, set by the fixture `store`."""
 
     @pytest.fixture
     def store(self, place: dict[str, Any], raw: Raw) -> DynamoDBStore:
@@ -66,14 +66,14 @@ class DynamoDBContract(StoreContract[DynamoDBStore]):
 
 
 class TestDynamoDBStore(DynamoDBContract, StoreTests[DynamoDBStore]):
-    # Each attempt is three requests, of two milliseconds of the CPU each.
+    # Each attempt is three requests, each taking two milliseconds of CPU.
     contenders = 8
     increments = 4
     many_keys = 25_000
 
     @override
     async def test_the_backend_removes_an_expired_entry(self, store: DynamoDBStore) -> None:
-        """The emulator does not: what makes Amazon's do it is there, the rule of the table and the time in the item."""
+        """Check the table's TTL rule and the item's time: Amazon's service acts on them, the emulator does not."""
         before = time.time()
         await store.put("key", {"n": 1}, ttl=1)
         after = time.time()
@@ -85,7 +85,7 @@ class TestDynamoDBStore(DynamoDBContract, StoreTests[DynamoDBStore]):
 
 
 class TestDynamoDBStoreUnderFaults(FaultTests[DynamoDBStore]):
-    # botocore takes two milliseconds of the CPU for a request.
+    # botocore takes two milliseconds of CPU per request.
     load = 100
     time_limit = 200.0
     answer_limit = 30.0
@@ -101,7 +101,7 @@ class TestDynamoDBStoreUnderFaults(FaultTests[DynamoDBStore]):
     @override
     def killable_server(self, private_dynamodb: DynamoDBServer) -> DynamoDBServer:
         self.table = "kv-killed"
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds to answer all users at once.
         self.timeout = 10.0
         return private_dynamodb
 

@@ -1,4 +1,4 @@
-"""The table: created on demand by whoever comes first, checked where it exists, and told of where it is missing."""
+"""The table: created on first use, checked if it exists, and reported if it is missing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def create(raw: Raw, **options: Any) -> None:
     raw.client.create_table(TableName=raw.table, **table)
 
 
-async def test_a_missing_table_is_created_at_the_first_use(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_missing_table_is_created_on_first_use(store: DynamoDBStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     await store.close()
     table = described(raw)
@@ -81,7 +81,7 @@ async def test_a_table_is_created_as_configured(place: dict[str, Any], raw: Raw)
     assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-owner"]
 
 
-async def test_a_table_that_was_created_otherwise_is_used(store: DynamoDBStore, raw: Raw) -> None:
+async def test_an_existing_table_is_used(store: DynamoDBStore, raw: Raw) -> None:
     create(raw)
     async with store:
         await store.put("key", {"n": 1})
@@ -89,7 +89,7 @@ async def test_a_table_that_was_created_otherwise_is_used(store: DynamoDBStore, 
     assert rule_of(raw)["AttributeName"] == "ttl"
 
 
-async def test_a_rule_for_another_attribute_is_left(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_ttl_rule_for_another_attribute_is_left_alone(store: DynamoDBStore, raw: Raw) -> None:
     create(raw)
     raw.client.update_time_to_live(
         TableName=raw.table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
@@ -104,14 +104,14 @@ async def test_a_missing_table_is_an_error_without_auto_create(place: dict[str, 
     for call in (store.setup(), store.get("key"), store.put("key", {"n": 1})):
         with pytest.raises(StoreSetupError, match="does not exist"):
             await call
-    # A failed opening is tried again.
+    # A failed setup is retried by the next call.
     create(raw)
     await store.put("key", {"n": 1})
     await store.close()
     assert rule_of(raw)["TimeToLiveStatus"] == "DISABLED"
 
 
-async def test_a_table_that_vanished_is_told_and_made_again_after_closing(store: DynamoDBStore, raw: Raw) -> None:
+async def test_a_deleted_table_is_reported_and_recreated_after_close(store: DynamoDBStore, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     raw.client.delete_table(TableName=raw.table)
     for call in (store.get("key"), store.put_many(["key"], [{}]), store.keys(), store.setup()):
@@ -143,12 +143,12 @@ async def test_a_table_with_another_primary_key_is_refused(
 
 
 @pytest.mark.parametrize("config", [{"TableName": "other"}, {"KeySchema": []}], ids=str)
-def test_a_configuration_of_what_is_not_the_callers_is_refused(place: dict[str, Any], config: dict[str, Any]) -> None:
+def test_a_table_config_with_reserved_settings_is_refused(place: dict[str, Any], config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="table_config"):
         DynamoDBStore(**place, table_config=config)
 
 
-async def test_a_table_is_waited_for(dynamodb_server: DynamoDBServer, place: dict[str, Any]) -> None:
+async def test_a_table_being_created_is_awaited(dynamodb_server: DynamoDBServer, place: dict[str, Any]) -> None:
     described = 0
 
     def rule(asked: Asked) -> web.Response | None:
@@ -156,11 +156,11 @@ async def test_a_table_is_waited_for(dynamodb_server: DynamoDBServer, place: dic
         if asked.operation != "DescribeTable":
             return None
         described += 1
-        # As on AWS: not there, not known yet, being created, and then whatever the server says.
+        # As on AWS: absent, not visible yet, being created, and then what the server answers.
         if described <= 2:
             return refusal("ResourceNotFoundException")
         if described <= 4:
-            return answered({"Table": {"TableName": asked.document["TableName"], "TableStatus": "CREATING"}})
+            return json_answer({"Table": {"TableName": asked.document["TableName"], "TableStatus": "CREATING"}})
         return None
 
     async with Service(dynamodb_server.url) as service:
@@ -171,14 +171,16 @@ async def test_a_table_is_waited_for(dynamodb_server: DynamoDBServer, place: dic
         assert service.operations()["CreateTable"] == 1
 
 
-def answered(answer: dict[str, Any]) -> web.Response:
+def json_answer(answer: dict[str, Any]) -> web.Response:
     from aiohttp import web
 
     return web.json_response(answer)
 
 
 @pytest.mark.parametrize("operation", ["DescribeTable", "CreateTable", "DescribeTimeToLive", "UpdateTimeToLive"])
-async def test_a_missing_right_is_named(dynamodb_server: DynamoDBServer, place: dict[str, Any], operation: str) -> None:
+async def test_a_missing_permission_is_named(
+    dynamodb_server: DynamoDBServer, place: dict[str, Any], operation: str
+) -> None:
     async with Service(dynamodb_server.url) as service:
         service.refuse("AccessDeniedException", operation=operation)
         store = DynamoDBStore(**at(place, service.url))
@@ -187,7 +189,7 @@ async def test_a_missing_right_is_named(dynamodb_server: DynamoDBServer, place: 
         await store.close()
 
 
-async def test_a_table_that_two_create_at_once_is_created_once(
+async def test_stores_starting_concurrently_create_one_table(
     dynamodb_server: DynamoDBServer, place: dict[str, Any], raw: Raw
 ) -> None:
     async with Service(dynamodb_server.url) as service:
@@ -201,9 +203,9 @@ async def test_a_table_that_two_create_at_once_is_created_once(
     assert len(raw.names()) == 8
 
 
-def test_processes_may_create_the_table_at_once(place: dict[str, Any], raw: Raw) -> None:
+def test_processes_starting_concurrently_create_one_table(place: dict[str, Any], raw: Raw) -> None:
     processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, json.dumps(place), str(number)], stdin=subprocess.PIPE)  # noqa: S603 — ours
+        subprocess.Popen([sys.executable, "-c", PROCESS, json.dumps(place), str(number)], stdin=subprocess.PIPE)  # noqa: S603 — trusted program
         for number in range(4)
     ]
     for process in processes:
