@@ -1,4 +1,4 @@
-"""Servers of S3, buckets with nothing stored, and the raw client that looks into them."""
+"""S3 servers, empty buckets, and a raw client that inspects what they hold."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] — it has none
-from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — it has none
-from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — it has none
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs] — without stubs
+from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs] — without stubs
+from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs] — without stubs
 from key_value.aio.stores.s3 import S3Store
 
 from .service import Service
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 
-BotocoreSession: Any = Session  # which leaves its methods untyped
+BotocoreSession: Any = Session  # with untyped methods
 
 
 class Raw(NamedTuple):
-    """The raw client, and the bucket that the test is about."""
+    """The raw client, and the bucket under test."""
 
     client: Any
     bucket: str
@@ -63,7 +63,7 @@ class Raw(NamedTuple):
 
     def remove(self) -> None:
         if self.exists():
-            # XML cannot hold the others.
+            # XML cannot represent the other names.
             together = [name for name in self.names() if name.isprintable()]
             for start in range(0, len(together), 1000):
                 objects = [{"Key": name} for name in together[start : start + 1000]]
@@ -101,7 +101,7 @@ def options_of(server: S3Server | CephGateway, bucket: str) -> dict[str, Any]:
 
 
 def at(place: dict[str, Any], url: str) -> dict[str, Any]:
-    """The same bucket, reached by another URL."""
+    """Return the same options with another URL of the server."""
     return {**place, "endpoint_url": url}
 
 
@@ -121,7 +121,7 @@ def ceph_client(ceph: CephGateway) -> Iterator[Any]:
 
 @pytest.fixture
 def raw(client: Any) -> Iterator[Raw]:
-    """A bucket that does not exist yet, and is gone after the test."""
+    """A bucket that does not exist yet and is deleted after the test."""
     raw = Raw(client, f"kv-{uuid.uuid4().hex}")
     yield raw
     raw.remove()

@@ -1,4 +1,4 @@
-"""An S3 that does what a small server never does."""
+"""An S3 proxy that injects failures which a small server never shows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing_extensions import override
 
 
 def refusal(code: str, status: int = 503, message: str = "hunter2") -> web.Response:
-    """The answer with an error, as S3 gives it."""
+    """Return an error answer in S3's format."""
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
     return web.Response(status=status, text=text, content_type="application/xml")
 
 
 class Service(HTTPService):
-    """One with the bucket in the path of its URLs."""
+    """An HTTP service with the operations of S3 and the bucket in the URL path."""
 
     def refuse(
         self, code: str, *, times: int = 1000, operation: str = "", status: int = 503, message: str = "hunter2"

@@ -1,4 +1,4 @@
-"""Names of objects: apart, reversible, those of the predecessor wherever these can mean one entry only."""
+"""Object names: distinct, reversible, and equal to the predecessor's names wherever those are unambiguous."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ MARKED = [
 ]
 ALL = [*dict.fromkeys([*NASTY_NAMES, *LONG, *MARKED])]
 
-each_kind = pytest.mark.parametrize("names", [EXACT, FLAT], ids=["exact", "flat"])
+each_scheme = pytest.mark.parametrize("names", [EXACT, FLAT], ids=["exact", "flat"])
 
 
-@each_kind
+@each_scheme
 def test_no_two_entries_share_a_name(names: Names) -> None:
     pairs = [(collection, key) for collection in ALL for key in ALL]
     assert len({names.name(*pair) for pair in pairs}) == len(pairs)
 
 
-@each_kind
-def test_a_name_tells_its_entry_unless_it_is_hashed(names: Names) -> None:
+@each_scheme
+def test_a_name_is_split_into_its_entry_unless_it_is_hashed(names: Names) -> None:
     for collection in ALL:
         for key in ALL:
             split = names.split(names.name(collection, key))
@@ -53,21 +53,21 @@ def test_a_name_tells_its_entry_unless_it_is_hashed(names: Names) -> None:
                 assert split == (collection, key)
 
 
-@each_kind
-def test_a_name_fits(names: Names) -> None:
+@each_scheme
+def test_a_name_has_at_most_1024_bytes(names: Names) -> None:
     assert max(len(names.name(collection, key).encode()) for collection in ALL for key in ALL) <= 1024
 
 
-@each_kind
-def test_names_of_a_collection_begin_alike_and_no_others(names: Names) -> None:
+@each_scheme
+def test_exactly_the_names_of_a_collection_start_with_its_prefix(names: Names) -> None:
     for collection in ALL:
         for other in ALL:
             assert names.name(other, "key").startswith(names.prefix(collection)) is (other == collection)
 
 
-@each_kind
-def test_what_a_prefix_is_looked_up_as_begins_all_keys_that_begin_with_it(names: Names) -> None:
-    choice = random.Random(7)  # noqa: S311 — the same every time
+@each_scheme
+def test_all_keys_with_a_prefix_are_stored_with_its_stored_prefix(names: Names) -> None:
+    choice = random.Random(7)  # noqa: S311 — reproducible
     for _ in range(5000):
         key = "".join(choice.choice(["a", "%", "~", "2", "F", ".", "/", "\0", "é", "#", "x" * 300]) for _ in range(6))
         prefix = key[: choice.randint(0, len(key))]
@@ -77,7 +77,7 @@ def test_what_a_prefix_is_looked_up_as_begins_all_keys_that_begin_with_it(names:
         assert older is None or older.startswith(f"collection/{pushed}")
 
 
-@each_kind
+@each_scheme
 def test_no_entry_has_the_name_of_a_probe(names: Names) -> None:
     for name in (PROBES, PROBES[1:]):
         assert names.split(f"{name}{'0' * 32}") is None
@@ -100,11 +100,11 @@ def test_no_entry_has_the_name_of_a_probe(names: Names) -> None:
         ("n" * 400, "n" * 600),
     ],
 )
-def test_a_server_that_keeps_names_apart_has_those_of_the_predecessor(collection: str, key: str) -> None:
+def test_a_server_with_exact_names_uses_those_of_the_predecessor(collection: str, key: str) -> None:
     assert EXACT.name(collection, key) == f"{collection}/{key}"
 
 
-def test_a_server_that_folds_names_has_one_part_of_a_path_for_each() -> None:
+def test_a_server_that_folds_names_stores_each_name_as_one_path_segment() -> None:
     for collection in ALL:
         for key in ALL:
             parts = FLAT.name(collection, key).split("/")
@@ -115,7 +115,7 @@ def test_a_server_that_folds_names_has_one_part_of_a_path_for_each() -> None:
 @pytest.mark.parametrize(
     ("collection", "key"), [("users", "alice"), ("mcp:oauth", "a b"), ("a::b", "100%"), ("u", "é")]
 )
-def test_a_server_that_folds_names_has_simple_ones_of_the_predecessor(collection: str, key: str) -> None:
+def test_a_server_that_folds_names_shares_simple_names_with_the_predecessor(collection: str, key: str) -> None:
     assert FLAT.name(collection, key) == f"{collection}/{key}"
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_folds_names_has_simple_ones_of_the_predecessor(collection
         ("a/" + "n" * 256, None),
     ],
 )
-def test_an_older_name_is_one_that_no_other_entry_had(key: str, older: str | None) -> None:
+def test_an_older_name_is_used_only_if_it_was_unambiguous(key: str, older: str | None) -> None:
     assert FLAT.older_name("users", key) == older
 
 
@@ -149,7 +149,7 @@ def test_an_older_name_is_one_that_no_other_entry_had(key: str, older: str | Non
     ],
     ids=["a slash", "H_", "500", "501", "502 in UTF-8"],
 )
-def test_the_strategies_shorten_as_they_always_have(strategy: Any, name: str, stored: str) -> None:
+def test_the_strategies_shorten_names_like_earlier_versions(strategy: Any, name: str, stored: str) -> None:
     assert strategy().sanitize(name) == stored
     assert strategy().try_unsanitize(stored) == (name if name == stored else None)
 

@@ -1,4 +1,4 @@
-"""What is in the bucket: objects of the format, the predecessor's, those of others, and what has expired."""
+"""Objects in the bucket: entries, expired entries, and objects of the predecessor and other applications."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ async def store(place: dict[str, Any]) -> AsyncIterator[S3Store]:
 
 @pytest.fixture
 async def exact(ceph_place: dict[str, Any]) -> AsyncIterator[S3Store]:
-    """On a server that keeps all names apart."""
+    """A store on a server with exact names."""
     async with S3Store(**ceph_place) as store:
         yield store
 
 
-# The format
+# Format
 
 
-async def test_an_entry_is_an_object_of_the_format(store: S3Store, raw: Raw) -> None:
+async def test_an_entry_is_stored_as_an_object_in_the_documented_format(store: S3Store, raw: Raw) -> None:
     with FakeClock():
         await store.put("alice", {"n": 1}, collection="users", ttl=60)
         _, ttl = await store.ttl("alice", collection="users")
@@ -69,7 +69,7 @@ async def test_a_put_without_ttl_clears_the_expiry(store: S3Store, raw: Raw) -> 
     assert await store.ttl("key") == ({"n": 1}, None)
 
 
-async def test_an_expired_entry_is_nowhere_to_be_seen_and_culled(store: S3Store, raw: Raw) -> None:
+async def test_an_expired_entry_is_invisible_to_every_operation_and_culled(store: S3Store, raw: Raw) -> None:
     with FakeClock() as clock:
         await store.put_many(["one", "two"], [{}, {}], ttl=10)
         await store.put("three", {})
@@ -83,7 +83,7 @@ async def test_an_expired_entry_is_nowhere_to_be_seen_and_culled(store: S3Store,
     assert raw.names() == ["default_collection/three"]
 
 
-async def test_an_object_without_metadata_goes_by_its_text(store: S3Store, raw: Raw) -> None:
+async def test_an_object_without_metadata_expires_by_its_envelope(store: S3Store, raw: Raw) -> None:
     with FakeClock() as clock:
         await store.put("one", {}, ttl=10)
         raw.put("default_collection/two", raw.get("default_collection/one") or b"")
@@ -93,14 +93,14 @@ async def test_an_object_without_metadata_goes_by_its_text(store: S3Store, raw: 
         assert await store.delete("two") is False
 
 
-async def test_an_object_that_is_no_entry_is_corrupt_and_not_listed(store: S3Store, raw: Raw) -> None:
+async def test_an_object_that_is_not_an_entry_is_reported_as_corrupt_and_not_listed(store: S3Store, raw: Raw) -> None:
     raw.put("default_collection/page.html", b"<html>")
     with pytest.raises(DeserializationError):
         await store.get("page.html")
     assert await store.keys() == []
 
 
-async def test_destroy_leaves_objects_of_others_in_the_bucket(store: S3Store, raw: Raw) -> None:
+async def test_destroy_leaves_objects_of_other_applications_in_the_bucket(store: S3Store, raw: Raw) -> None:
     foreign = {"page.html": b"<html>", "pages/a.html": b"<html>", "pages/b.json": b'{"value": 1}', "a/b/c/d": b""}
     for name, data in foreign.items():
         raw.put(name, data)
@@ -111,14 +111,14 @@ async def test_destroy_leaves_objects_of_others_in_the_bucket(store: S3Store, ra
     assert sorted(raw.names()) == sorted(foreign)
 
 
-async def test_a_body_of_two_megabytes_is_put_and_read(store: S3Store, exact: S3Store) -> None:
+async def test_a_body_of_two_megabytes_is_stored_and_read(store: S3Store, exact: S3Store) -> None:
     value = {"text": "é" * 2**20}
     for each in (store, exact):
         await each.put("key", value)
         assert await each.get("key") == value
 
 
-async def test_names_beyond_the_limits_are_listed_and_apart(store: S3Store, exact: S3Store) -> None:
+async def test_names_longer_than_the_limits_are_listed_and_distinct(store: S3Store, exact: S3Store) -> None:
     long = ["n" * 1100, "n" * 1101, "🌍" * 300]
     for each in (store, exact):
         for collection in ("c", "c" * 700):
@@ -128,13 +128,13 @@ async def test_names_beyond_the_limits_are_listed_and_apart(store: S3Store, exac
         assert sorted(await each.collections()) == ["c", "c" * 700]
 
 
-async def test_a_name_of_another_entry_is_not_its_value(store: S3Store, raw: Raw) -> None:
+async def test_an_object_with_the_envelope_of_another_entry_is_ignored(store: S3Store, raw: Raw) -> None:
     await store.put("one", {"n": 1})
     raw.put("default_collection/two", raw.get("default_collection/one") or b"")
     assert await store.get("two") is None
 
 
-async def test_a_store_that_may_not_find_out_is_told(place: dict[str, Any], raw: Raw) -> None:
+async def test_escape_names_may_be_set_without_probing_the_server(place: dict[str, Any], raw: Raw) -> None:
     raw.create()
     store = S3Store(**place, escape_names=True)
     await store.put("a/b", {"n": 1})
@@ -143,7 +143,7 @@ async def test_a_store_that_may_not_find_out_is_told(place: dict[str, Any], raw:
     await store.close()
 
 
-async def test_strategies_of_earlier_versions_shorten_names(place: dict[str, Any], raw: Raw) -> None:
+async def test_the_strategies_of_earlier_versions_shorten_names(place: dict[str, Any], raw: Raw) -> None:
     async with S3Store(**place, key_sanitization_strategy=S3KeySanitizationStrategy(100)) as store:
         await store.put("x" * 501, {"n": 1})
         assert await store.get("x" * 501) == {"n": 1}
@@ -152,7 +152,7 @@ async def test_strategies_of_earlier_versions_shorten_names(place: dict[str, Any
             await store.keys()
 
 
-async def test_destroying_what_has_expired_removes_nothing_that_was_there(store: S3Store, raw: Raw) -> None:
+async def test_destroying_only_expired_entries_returns_false(store: S3Store, raw: Raw) -> None:
     with FakeClock() as clock:
         await store.put("key", {}, collection="c", ttl=10)
         clock.advance(10)
@@ -172,7 +172,7 @@ async def test_thousands_of_entries_are_put_listed_read_and_destroyed(exact: S3S
     assert raw_ceph.names() == []
 
 
-async def test_a_cursor_goes_on_in_another_store_and_where_its_key_was_deleted(
+async def test_a_cursor_continues_in_another_store_and_after_its_key_was_deleted(
     store: S3Store, place: dict[str, Any]
 ) -> None:
     await store.put_many(["a", "b", "c", "d"], [{"n": 1}] * 4)
@@ -182,7 +182,7 @@ async def test_a_cursor_goes_on_in_another_store_and_where_its_key_was_deleted(
         assert (await other.scan(cursor=page.cursor)).keys == ["c", "d"]
 
 
-async def test_a_cursor_that_cannot_be_is_refused(store: S3Store) -> None:
+async def test_an_invalid_cursor_is_refused(store: S3Store) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2)
     cursor = (await store.scan(limit=1)).cursor
     assert cursor is not None
@@ -204,12 +204,12 @@ async def test_a_server_that_ignores_conditions_has_no_conditional_writes(exact:
     assert [await exact.delete("key"), await exact.delete("key")] == [True, False]
 
 
-async def test_a_server_that_holds_to_conditions_has_conditional_writes(store: S3Store) -> None:
+async def test_a_server_that_enforces_conditions_has_conditional_writes(store: S3Store) -> None:
     assert store.capabilities.conditional_writes
     assert store.capabilities.atomic_delete
 
 
-async def test_a_plain_write_of_another_program_is_noticed(store: S3Store, raw: Raw) -> None:
+async def test_a_plain_write_by_another_program_changes_the_version(store: S3Store, raw: Raw) -> None:
     await store.put("key", {"n": 1})
     _, _, version = await store.get_versioned("key")
     raw.put("default_collection/key", b'{"value": {"n": 2}, "version": 1}')
@@ -217,7 +217,7 @@ async def test_a_plain_write_of_another_program_is_noticed(store: S3Store, raw: 
     assert await store.get("key") == {"n": 2}
 
 
-async def test_of_many_who_delete_an_entry_one_is_told_so(store: S3Store, place: dict[str, Any]) -> None:
+async def test_exactly_one_of_many_concurrent_deletions_succeeds(store: S3Store, place: dict[str, Any]) -> None:
     async with S3Store(**place) as other:
         for _ in range(3):
             await store.put("key", {"n": 1})
@@ -226,7 +226,7 @@ async def test_of_many_who_delete_an_entry_one_is_told_so(store: S3Store, place:
 
 
 @pytest.mark.parametrize("version", ["", "x y", '"a"\r\nX: 1', "e|tomorrow", "é"])
-async def test_a_version_that_cannot_be_is_refused(store: S3Store, version: str) -> None:
+async def test_a_malformed_version_is_refused(store: S3Store, version: str) -> None:
     await store.put("key", {"n": 1})
     _, _, real = await store.get_versioned("key")
     assert real is not None
@@ -239,7 +239,7 @@ async def test_a_version_that_cannot_be_is_refused(store: S3Store, version: str)
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's S3Store over the same bucket, in a process of its own."""
+    """Call the predecessor's S3Store on the same bucket, in a separate process."""
 
     def call(place: dict[str, Any], *calls: tuple[str, dict[str, Any]]) -> list[Any]:
         return predecessor_of("s3").call(f"S3Store(**{place})", *calls)
@@ -247,8 +247,8 @@ def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Callable[..., l
     return call
 
 
-@pytest.mark.parametrize("server", ["folds names", "keeps names apart"])
-async def test_the_predecessor_reads_what_we_write(
+@pytest.mark.parametrize("server", ["folds names", "exact names"])
+async def test_the_predecessor_reads_entries_of_this_store(
     request: pytest.FixtureRequest, predecessor: Callable[..., list[Any]], server: str
 ) -> None:
     folds = server == "folds names"
@@ -273,8 +273,8 @@ async def test_the_predecessor_reads_what_we_write(
         assert await store.get("plain", collection="batch") is None
 
 
-@pytest.mark.parametrize("server", ["folds names", "keeps names apart"])
-async def test_we_read_what_the_predecessor_writes(
+@pytest.mark.parametrize("server", ["folds names", "exact names"])
+async def test_this_store_reads_entries_of_the_predecessor(
     request: pytest.FixtureRequest, predecessor: Callable[..., list[Any]], server: str
 ) -> None:
     folds = server == "folds names"
@@ -299,7 +299,7 @@ async def test_we_read_what_the_predecessor_writes(
         assert await store.collections() == []
 
 
-async def test_a_write_of_the_predecessor_changes_the_version(
+async def test_a_write_by_the_predecessor_changes_the_version(
     store: S3Store, place: dict[str, Any], predecessor: Callable[..., list[Any]]
 ) -> None:
     await store.put("key", {"n": 1})
@@ -310,8 +310,8 @@ async def test_a_write_of_the_predecessor_changes_the_version(
     assert await store.put_if_version("key", {"n": 2}, version) is True
 
 
-async def test_an_entry_under_its_older_name_is_used_as_any_other(store: S3Store, raw: Raw) -> None:
-    """On a server that folds names; `raw` writes what the predecessor does."""
+async def test_an_entry_under_its_older_name_is_a_normal_entry(store: S3Store, raw: Raw) -> None:
+    """Use a server that folds names; `raw` writes objects like the predecessor's."""
     text = b'{"created_at": "2026-11-23T09:03:14.464348+00:00", "value": {"n": 1}, "version": 1}'
 
     def write() -> None:

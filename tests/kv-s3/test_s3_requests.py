@@ -1,4 +1,4 @@
-"""How many requests a call sends, and how many are in flight at once."""
+"""Number of requests per call, and of requests in flight."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class TestS3Requests(RequestCases):
     look = "HeadObject"
 
 
-async def test_deleting_an_entry_looks_whether_it_is_there(store: S3Store, service: Service) -> None:
+async def test_delete_checks_that_the_entry_exists(store: S3Store, service: Service) -> None:
     await store.put("key", {"n": 1})
     service.requests.clear()
     assert await store.delete("key")
-    # This server deletes what is not there whatever its ETag, so that one more request decides who has deleted it; and
-    # another write can come into a look.
+    # This server accepts the deletion of an absent object whatever its ETag, so one more request decides who deleted
+    # it; and another write can interleave with a HEAD request.
     assert service.operations() == {"HeadObject": 2, "PutObject": 1, "DeleteObject": 1}
     assert not await store.delete("key")
     assert service.operations() == {"HeadObject": 1}
 
 
-async def test_a_batch_is_deleted_by_one_request_for_a_thousand(store: S3Store, service: Service) -> None:
+async def test_a_batch_is_deleted_by_one_request_per_thousand_entries(store: S3Store, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     service.requests.clear()
     assert await store.delete_many([*KEYS, "absent"]) == len(KEYS)
@@ -57,17 +57,17 @@ async def test_conditional_writes_are_few_requests(store: S3Store, service: Serv
     assert service.operations() == {"PutObject": 1}
 
 
-async def test_what_a_server_does_is_found_out_once(store: S3Store, service: Service) -> None:
+async def test_a_server_is_probed_once(store: S3Store, service: Service) -> None:
     await store.setup()
     assert service.operations() == {"ListObjectsV2": 1, "PutObject": 1, "GetObject": 1, "DeleteObject": 1}
 
 
-async def test_finding_out_what_a_server_does_leaves_nothing(store: S3Store, raw: Any) -> None:
+async def test_probing_a_server_leaves_no_object(store: S3Store, raw: Any) -> None:
     await store.setup()
     assert raw.names() == []
 
 
-async def test_stores_that_find_out_at_once_share_no_folder(service: Service, place: dict[str, Any]) -> None:
+async def test_concurrent_probes_share_no_folder(service: Service, place: dict[str, Any]) -> None:
     folders: list[set[str]] = []
     for _ in range(2):
         service.requests.clear()
@@ -78,9 +78,7 @@ async def test_stores_that_find_out_at_once_share_no_folder(service: Service, pl
     assert folders[0].isdisjoint(folders[1])
 
 
-async def test_the_first_use_without_setup_finds_out_nothing_that_does_not_matter(
-    service: Service, place: dict[str, Any]
-) -> None:
+async def test_the_first_use_without_setup_probes_only_what_it_needs(service: Service, place: dict[str, Any]) -> None:
     store = S3Store(**at(place, service.url))
     await store.put("key", {"n": 1})
     assert service.operations() == {"ListObjectsV2": 1, "CreateBucket": 1, "PutObject": 1}
@@ -90,14 +88,14 @@ async def test_the_first_use_without_setup_finds_out_nothing_that_does_not_matte
 # Requests in flight
 
 
-async def test_no_more_requests_are_under_way_than_allowed(service: Service, place: dict[str, Any]) -> None:
+async def test_no_more_requests_are_in_flight_than_max_connections(service: Service, place: dict[str, Any]) -> None:
     async with S3Store(**at(place, service.url), max_connections=7) as store:
         service.hold(7)
         await asyncio.gather(store.put_many(KEYS, VALUES), *(store.get(key) for key in KEYS))
     assert service.max_in_flight == 7
 
 
-async def test_a_batch_that_fails_leaves_nothing_under_way(store: S3Store, service: Service) -> None:
+async def test_a_failed_batch_leaves_no_request_in_flight(store: S3Store, service: Service) -> None:
     service.refuse("AccessDenied", status=403, times=1)
     with pytest.raises(StoreSetupError):
         await store.get_many(KEYS)

@@ -1,4 +1,4 @@
-"""Limited rates, failures and slow answers of the service."""
+"""Rate limits, failures and slow answers of the service."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def store(store_at_service: S3Store) -> S3Store:
 
 @pytest.fixture
 async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[S3Store]:
-    """A store whose time is soon over, with an entry."""
+    """A store with a short timeout and one entry."""
     async with S3Store(**place) as store:
         await store.put("key", {"n": 1})
     async with S3Store(**at(place, service.url), timeout=3.0) as store:
@@ -57,19 +57,19 @@ async def hasty(service: Service, place: dict[str, Any]) -> AsyncIterator[S3Stor
         yield store
 
 
-# Limited rates and failures
+# Rate limits and failures
 
 
 @each_call
 @pytest.mark.parametrize("code", ["SlowDown", "ServiceUnavailable"])
-async def test_a_call_over_the_rate_is_made_again(store: S3Store, service: Service, call: Call, code: str) -> None:
+async def test_a_rate_limited_call_is_retried(store: S3Store, service: Service, call: Call, code: str) -> None:
     await store.put("key", {"n": 1})
     service.refuse(code, times=2)
     await call(store)
 
 
 @each_call
-async def test_a_call_that_stays_over_the_rate_is_a_connection_error_in_time(
+async def test_a_call_that_stays_rate_limited_is_a_connection_error_in_time(
     hasty: S3Store, service: Service, call: Call
 ) -> None:
     service.refuse("SlowDown")
@@ -82,7 +82,7 @@ async def test_a_call_that_stays_over_the_rate_is_a_connection_error_in_time(
     assert await hasty.get("key") == {"n": 1}
 
 
-async def test_callers_over_the_rate_do_not_come_again_all_at_once(store: S3Store, service: Service) -> None:
+async def test_retries_of_rate_limited_callers_are_spread_out(store: S3Store, service: Service) -> None:
     service.refuse("SlowDown", times=20)
     moments: list[float] = []
     refuse = service.rule
@@ -104,13 +104,13 @@ async def test_a_failure_of_the_service_is_a_connection_error(hasty: S3Store, se
         await call(hasty)
 
 
-async def test_a_read_outlives_a_failure(store: S3Store, service: Service) -> None:
+async def test_a_read_is_retried_after_a_failure(store: S3Store, service: Service) -> None:
     await store.put("key", {"n": 1})
     service.refuse("InternalError", status=500, times=2)
     assert await store.get("key") == {"n": 1}
 
 
-async def test_a_read_whose_answer_is_lost_is_made_again(store: S3Store, service: Service) -> None:
+async def test_a_read_with_a_lost_answer_is_retried(store: S3Store, service: Service) -> None:
     await store.put("key", {"n": 1})
     lost = iter([True])
     service.drops_replies = lambda _asked: next(lost, False)
@@ -125,7 +125,7 @@ async def test_a_slow_service_is_a_timeout(hasty: S3Store, service: Service) -> 
     assert time.monotonic() - start < 30
 
 
-async def test_a_page_has_the_time_of_a_thousand_entries_whatever_its_limit(
+async def test_a_page_has_the_time_limit_of_a_thousand_entries_whatever_its_size(
     store: S3Store, service: Service, place: dict[str, Any]
 ) -> None:
     await store.put_many(KEYS[:10], VALUES[:10])
@@ -135,7 +135,7 @@ async def test_a_page_has_the_time_of_a_thousand_entries_whatever_its_limit(
             await slow.scan(limit=10**6)
 
 
-async def test_a_batch_with_a_part_that_was_refused_is_told(store: S3Store, service: Service) -> None:
+async def test_a_refused_part_of_a_batch_is_retried_on_its_own(store: S3Store, service: Service) -> None:
     await store.put_many(["one", "two"], [{}, {}])
     text = (
         "<DeleteResult><Error><Key>default_collection/one</Key><Code>InternalError</Code>"
@@ -152,7 +152,7 @@ async def test_a_batch_with_a_part_that_was_refused_is_told(store: S3Store, serv
     service.rule = rule
     service.requests.clear()
     await store.delete_many(["one", "two"])
-    # What was refused among others is asked for alone.
+    # The refused part of the batch is requested again on its own.
     assert service.operations() == {"HeadObject": 2, "DeleteObjects": 1, "DeleteObject": 1}
 
 
@@ -171,7 +171,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "meaning"), ANSWERS.items(), ids=[code for code, _ in ANSWERS])
-async def test_an_answer_with_an_error_says_what_is_wrong(
+async def test_an_error_answer_is_reported_with_its_reason(
     store: S3Store, service: Service, answer: tuple[str, int], meaning: tuple[type[BaseKeyValueError], str]
 ) -> None:
     code, status = answer
@@ -181,7 +181,7 @@ async def test_an_answer_with_an_error_says_what_is_wrong(
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_bucket_that_has_moved_is_asked_for_through_the_client(store: S3Store, service: Service) -> None:
+async def test_a_bucket_that_has_moved_is_accessed_through_the_client(store: S3Store, service: Service) -> None:
     await store.put("key", {"n": 1})
     service.refuse("PermanentRedirect", status=301, times=1, operation="GetObject")
     assert await store.get("key") == {"n": 1}

@@ -1,4 +1,4 @@
-"""The contracts of a store, on servers that keep names apart and that fold them, with options and with clients."""
+"""The store contracts on servers with exact and with folded names, with options and with clients."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import aioboto3  # pyright: ignore[reportMissingTypeStubs] — it has none
+import aioboto3  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
-from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — it has none
+from aiobotocore.config import AioConfig  # pyright: ignore[reportMissingTypeStubs] — without stubs
 from key_value.aio.stores.s3 import S3Store
 from key_value.aio.testing import StoreTests
 from key_value.aio.testing.batches import BatchTests
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .conftest import Raw
 
 
-Session: Any = aioboto3.Session  # which leaves its methods untyped
+Session: Any = aioboto3.Session  # with untyped methods
 
 
 class S3Contract(ServiceContract[S3Store]):
@@ -58,14 +58,14 @@ class S3Contract(ServiceContract[S3Store]):
 
 
 class TestS3Store(S3Contract, StoreTests[S3Store]):
-    """On a server that keeps objects as files."""
+    """On a server that stores objects as files."""
 
-    # More than a page of S3; each takes two requests, and the kit's tests have a minute.
+    # More than one S3 page; each key takes two requests, and the kit's tests have one minute.
     many_keys = 1_200
 
 
 class TestS3StoreWithClient(S3Contract, ServiceClientTests[S3Store]):
-    """Few contracts: this client takes milliseconds of CPU for each request."""
+    """Only a few contracts: this client takes milliseconds of CPU per request."""
 
     any_event_loop = False
     secrets = ()
@@ -84,10 +84,10 @@ class TestS3StoreWithClient(S3Contract, ServiceClientTests[S3Store]):
 
 
 class StoreWithClient(S3Store):
-    """Makes the client when the event loop runs, and closes it."""
+    """A store that creates its client in the running event loop, and closes it."""
 
     def __init__(self, place: dict[str, Any], raw: Raw) -> None:
-        self._made = LateClient(place)
+        self._made = LazyClient(place)
         super().__init__(client=self._made, bucket_name=raw.bucket)
 
     @override
@@ -96,8 +96,8 @@ class StoreWithClient(S3Store):
         await self._made.close()
 
 
-class LateClient:
-    """A client that is opened by its first request."""
+class LazyClient:
+    """A client opened by its first request."""
 
     def __init__(self, place: dict[str, Any]) -> None:
         self.meta: Any = SimpleNamespace(region_name=REGION, service_model=SimpleNamespace(service_name="s3"))
@@ -131,7 +131,7 @@ class TestS3StoreOnCeph(
     ExpiryTests[S3Store],
     CorruptionTests[S3Store],
 ):
-    """On a server that keeps all names apart, and does not hold to conditions."""
+    """On a server with exact names that ignores conditions."""
 
     many_keys = 1_200
 
@@ -156,7 +156,7 @@ class TestS3StoreUnderFaults(FaultTests[S3Store]):
     @override
     def killable_server(self, private_s3: S3Server) -> S3Server:
         self.place = options_of(private_s3, "kv-killed")
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds to answer all users at once.
         self.timeout = 10.0
         return private_s3
 
