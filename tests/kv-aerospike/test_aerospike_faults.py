@@ -81,12 +81,12 @@ async def test_every_call_fails_once_the_client_has_no_server_left(private_aeros
         assert version is not None
         private_aerospike.kill()
 
-        async def is_abandoned() -> bool:
+        async def has_no_server() -> bool:
             with pytest.raises(StoreConnectionError) as refusal:
                 await store.get("key")
             return "no server is left" in str(refusal.value)
 
-        assert await eventually(is_abandoned, within=60)
+        assert await eventually(has_no_server, within=60)
         calls: list[Awaitable[object]] = [
             store.setup(),
             store.put("key", {"n": 1}),

@@ -173,7 +173,7 @@ def test_a_url_with_an_unsupported_part_is_refused(url: str) -> None:
         open_store(url)
 
 
-def test_url_options_are_those_of_the_constructor() -> None:
+def test_url_options_are_passed_to_the_constructor() -> None:
     store = open_store("aerospike://db?default_collection=users&max_record_bytes=8388608&max_connections=4")
     assert isinstance(store, AerospikeStore)
     assert store.default_collection == "users"

@@ -180,10 +180,10 @@ async def test_a_ttl_beyond_ten_years_is_enforced_by_the_store_alone(store: Aero
 async def test_aerospike_removes_expired_entries(store: AerospikeStore, raw: Raw) -> None:
     await store.put("one", {"n": 1}, collection="shelf", ttl=0.1)
 
-    async def gone() -> bool:
+    async def removed() -> bool:
         return raw.bins("shelf::one") is None
 
-    assert await eventually(gone, within=60)
+    assert await eventually(removed, within=60)
 
 
 async def test_a_namespace_that_refuses_a_ttl_is_reported_with_the_settings_to_change(run_server: RunServer) -> None:

@@ -92,10 +92,10 @@ async def test_pages_are_about_as_large_as_the_limit(store: AerospikeStore) -> N
 )
 async def test_an_invalid_cursor_is_refused(store: AerospikeStore, cursor: str) -> None:
     await store.put_many([f"key {number}" for number in range(100)], [{"n": 1}] * 100)
-    given = (await store.scan(limit=1)).cursor
-    assert given is not None
+    valid = (await store.scan(limit=1)).cursor
+    assert valid is not None
     with pytest.raises(ValueError, match="cursor"):
-        await store.scan(cursor=given[:9] + cursor)
+        await store.scan(cursor=valid[:9] + cursor)
 
 
 async def test_concurrent_calls_of_many_tasks_are_answered(raw: Raw) -> None:

@@ -75,9 +75,9 @@ async def test_a_record_that_changes_between_the_read_and_the_write_is_left_alon
 )
 async def test_a_malformed_version_is_refused(store: AerospikeStore, version: str) -> None:
     await store.put("key", {"n": 1})
-    given = (await store.get_versioned("key")).version
-    assert given is not None
-    forged = given[:9] + version
+    valid = (await store.get_versioned("key")).version
+    assert valid is not None
+    forged = valid[:9] + version
     with pytest.raises(ValueError, match="version"):
         await store.put_if_version("key", {"n": 2}, forged)
     with pytest.raises(ValueError, match="version"):

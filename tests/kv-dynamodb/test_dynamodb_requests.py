@@ -70,7 +70,7 @@ async def test_a_batch_request_holds_a_hundred_reads_or_twenty_five_writes(
     assert service.operations() == {"BatchGetItem": 2, "BatchWriteItem": 4}
 
 
-async def test_absent_entries_are_not_deleted(store: DynamoDBStore, service: Service) -> None:
+async def test_absent_entries_need_no_delete_request(store: DynamoDBStore, service: Service) -> None:
     assert await store.delete_many(["absent", "other"]) == 0
     assert service.operations() == {"BatchGetItem": 1}
 

@@ -177,7 +177,7 @@ async def test_a_call_with_a_lost_answer_is_not_retried(store: DynamoDBStore, se
     assert sum(service.operations().values()) == 1
 
 
-async def test_a_conditional_write_with_a_lost_answer_is_sent_once(
+async def test_a_conditional_write_with_a_lost_answer_is_executed_once(
     store: DynamoDBStore, service: Service, raw: Raw
 ) -> None:
     service.drops_replies = lambda _asked: True

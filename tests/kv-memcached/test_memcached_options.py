@@ -67,7 +67,7 @@ def test_a_url_names_the_server(url: str, shown: str) -> None:
     assert repr(open_store(url)) == f"MemcachedStore({shown})"
 
 
-def test_url_options_are_those_of_the_constructor() -> None:
+def test_url_options_are_passed_to_the_constructor() -> None:
     store = open_store("memcached://localhost?default_collection=users&max_item_bytes=8388608&timeout=0.5")
     assert isinstance(store, MemcachedStore)
     assert store.default_collection == "users"

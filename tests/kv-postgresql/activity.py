@@ -22,10 +22,10 @@ async def connections_named(raw: Raw, name: str) -> int:
 async def eventually_disconnected(raw: Raw, name: str) -> bool:
     """Wait until no connection has this name: a server notices only after a moment that its client has left."""
 
-    async def is_none() -> bool:
+    async def is_disconnected() -> bool:
         return await connections_named(raw, name) == 0
 
-    return await eventually(is_none, within=60)
+    return await eventually(is_disconnected, within=60)
 
 
 async def eventually_waiting(raw: Raw, number: int) -> bool:

@@ -108,15 +108,15 @@ async def test_setup_stores_nothing(store: RedisStore, raw: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [AttributeError("mistake"), TypeError("mistake")], ids=repr)
-@pytest.mark.parametrize("given", ["url", "client"])
+@pytest.mark.parametrize("passed_in", ["url", "client"])
 async def test_a_programming_error_is_not_reported_as_a_lost_connection(
-    url: str, raw: Any, error: Exception, given: str, monkeypatch: pytest.MonkeyPatch
+    url: str, raw: Any, error: Exception, passed_in: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: bytes) -> Any:
         raise error
 
     async with Client.from_url(url) as client:
-        store = RedisStore(client=client) if given == "client" else RedisStore(url=url)
+        store = RedisStore(client=client) if passed_in == "client" else RedisStore(url=url)
         await store.put("key", {"n": 1})
         assert raw.dbsize() == 1
         monkeypatch.setattr(resp, "load_entry", fail)

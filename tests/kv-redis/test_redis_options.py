@@ -39,7 +39,7 @@ BAD_URLS: dict[str, Any] = {
     "port 0": "redis://user:hunter2@localhost:0",
     "connection limit of 0": "redis://user:hunter2@localhost?max_connections=0",
     "option without a value": "redis://user:hunter2@localhost?client_name=",
-    "option given twice": "redis://user:hunter2@localhost?db=1&db=2",
+    "repeated option": "redis://user:hunter2@localhost?db=1&db=2",
     "space": "redis://user:hunter2 @localhost",
     "line break": "redis://user:hunter2\n@localhost",
     "socket with a host": "unix://user:hunter2@localhost/run/redis.sock",

@@ -28,9 +28,9 @@ class TestValkeyStoreOnACluster(ClusterCases[ValkeyStore]):
 
     async def serves_again(self, store: ValkeyStore, keys: list[str]) -> None:
         """Wait until the driver has found the node again, which takes it some seconds."""
-        await asyncio.gather(*(self._serves_again(store, key) for key in keys))
+        await asyncio.gather(*(self._wait_until_served(store, key) for key in keys))
 
-    async def _serves_again(self, store: ValkeyStore, key: str) -> None:
+    async def _wait_until_served(self, store: ValkeyStore, key: str) -> None:
         deadline = time.monotonic() + 60
         while isinstance(found := await self.answer(store, key), Exception):
             assert isinstance(found, StoreConnectionError)
