@@ -1,4 +1,4 @@
-"""Azurite, tables with nothing stored, and the raw client that looks into them."""
+"""Azurite, empty tables, and the raw client that inspects them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from servers.azure_tables import AzureTablesServer
 
-# They leave parts of their methods untyped.
+# Their methods are only partly typed.
 Client: Any = TableClient
 AsyncClient: Any = AsyncTableClient
 
@@ -44,7 +44,7 @@ class Raw(NamedTuple):
 
 @contextmanager
 def table_of(server: AzureTablesServer) -> Generator[Raw]:
-    """A table that does not exist yet, and is gone afterwards."""
+    """Yield a table that does not exist yet, and delete it afterwards."""
     with Client.from_connection_string(server.connection_string, f"kv{uuid.uuid4().hex}") as client:
         yield Raw(client)
         client.delete_table()
@@ -55,7 +55,7 @@ def options_of(server: AzureTablesServer, table_name: str) -> dict[str, Any]:
 
 
 def through(server: AzureTablesServer, place: dict[str, Any], host: str, port: int) -> dict[str, Any]:
-    """The same place, behind what listens there."""
+    """Return the same place, reached through the proxy at `host` and `port`."""
     name, key = server.account
     endpoint = urlsplit(server.url)._replace(netloc=f"{host}:{port}").geturl()
     connection_string = f"AccountName={name};AccountKey={key};TableEndpoint={endpoint};"

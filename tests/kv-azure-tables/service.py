@@ -1,4 +1,4 @@
-"""A fake Azure that does what the emulator never does."""
+"""A fake Azure with the faults that the emulator never produces."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def refusal(status: int, code: str) -> web.Response:
-    """The answer with an error, as Azure gives it."""
+    """Return an error response as Azure sends it."""
     body = {"odata.error": {"code": code, "message": {"lang": "en-US", "value": "hunter2"}}}
     return web.json_response(body, status=status, headers={"Retry-After": "0"})
 
 
 class Service(HTTPService):
-    """One whose operations are the method and what it is for: `GET entity`."""
+    """A proxy that names operations by method and kind of resource: `GET entity`."""
 
     def __init__(self, server: str) -> None:
         super().__init__(str(URL(server).origin()))

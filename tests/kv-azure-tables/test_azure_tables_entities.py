@@ -1,4 +1,4 @@
-"""Entries as entities: their names, long values, and what others have put into the table."""
+"""Entries as entities: names, long values, and entities of other applications in the table."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 PART = 32 * 1024
 
-# Some that are legal and look escaped, some that are not.
+# Legal characters that look escaped, and illegal ones.
 texts = st.text(st.one_of(st.sampled_from("!^/F2\\#?\x7f🌍"), st.characters(exclude_categories=["Cs"])), max_size=60)
 long_texts: st.SearchStrategy[str] = st.builds(operator.mul, texts, st.integers(1, 40))
 
 
 def put_expired(raw: Raw, collection: str, key: str, *, names: tuple[str, str] | None = None) -> None:
-    """An entry that has expired, of the names that it is stored under, or of others."""
+    """Put an expired entry. It states the names it is stored under, or `names`."""
     entry: dict[str, Any] = {
         "version": 1,
         "collection": (names or (collection, key))[0],
@@ -52,7 +52,7 @@ def units(text: str) -> int:
 @pytest.mark.parametrize(
     "name", ["plain", "a b", "höme é 🌍", "a%2Fb", "100%", "a'b", "a::b", "H_a", "!", "a!b", "^", "k" * 512, "🌍" * 256]
 )
-def test_a_name_that_azure_takes_is_stored_as_it_is(name: str) -> None:
+def test_a_name_that_azure_accepts_is_stored_unchanged(name: str) -> None:
     assert stored_name(name) == restored_name(name) == name
 
 
@@ -72,7 +72,7 @@ def test_a_name_that_azure_refuses_is_escaped_or_shortened(name: str, stored: st
 
 @given(long_texts)
 @example("/" * 200)
-def test_a_stored_name_is_legal_and_leads_back(name: str) -> None:
+def test_a_stored_name_is_legal_and_reversible(name: str) -> None:
     stored = stored_name(name)
     assert units(stored) <= 512
     assert not set(stored) & set("/\\#?\x00\x1f\x7f\x9f")
@@ -82,14 +82,14 @@ def test_a_stored_name_is_legal_and_leads_back(name: str) -> None:
 @given(long_texts, long_texts)
 @example("a!", "^b")
 @example("🌍" * 222, "b" * 100)
-def test_a_key_is_in_the_range_of_its_beginning(prefix: str, rest: str) -> None:
+def test_a_key_is_in_the_range_of_its_prefix(prefix: str, rest: str) -> None:
     begin, end = range_of(prefix)
     stored = stored_name(prefix + rest).encode("utf-16-be")
     assert begin.encode("utf-16-be") <= stored
     assert end is None or stored < end.encode("utf-16-be")
 
 
-async def test_keys_that_azure_refuses_are_listed_by_a_beginning(store: AzureTablesStore, raw: Raw) -> None:
+async def test_keys_that_azure_refuses_are_listed_by_prefix(store: AzureTablesStore, raw: Raw) -> None:
     keys = ["dir/a", "dir/b", "dir", "dirt", "x" * 600, "x" * 601, "!", "!^", "!^2F"]
     async with store:
         await store.put_many(keys, [{"key": key} for key in keys], collection="a/b")
@@ -101,8 +101,8 @@ async def test_keys_that_azure_refuses_are_listed_by_a_beginning(store: AzureTab
     assert ("a!^2Fb", "dir!^2Fa") in raw.names()
 
 
-async def test_a_page_goes_on_where_all_names_are_as_long_as_can_be(store: AzureTablesStore) -> None:
-    """The URL has the collection, the beginning twice, and the place: servers refuse one of over 16 KiB."""
+async def test_a_scan_continues_with_names_of_maximal_length(store: AzureTablesStore) -> None:
+    """The URL contains the collection, the prefix twice, and the position. Servers refuse URLs over 16 KiB."""
     collection, beginning = "中" * 512, "中" * 500
     keys = [f"{beginning}{number}" for number in range(3)]
     async with store:
@@ -113,8 +113,8 @@ async def test_a_page_goes_on_where_all_names_are_as_long_as_can_be(store: Azure
 
 
 @pytest.mark.parametrize("row", ["a2V5", None])
-def test_a_page_goes_on_where_azure_says(row: str | None) -> None:
-    """Which may leave out the row."""
+def test_a_cursor_keeps_the_position_that_azure_returned(row: str | None) -> None:
+    """Azure may leave out the row."""
     position = {"PartitionKey": "c2hlbGY=", "RowKey": row}
     cursor = cursor_of(position)
     assert cursor is not None
@@ -124,12 +124,12 @@ def test_a_page_goes_on_where_azure_says(row: str | None) -> None:
 @pytest.mark.parametrize(
     "cursor", ["", "{}", "[1]", "5", '{"PartitionKey": "a"}', '{"PartitionKey": "a", "RowKey": 5}']
 )
-def test_a_place_that_azure_never_gives_is_refused(cursor: str) -> None:
+def test_a_cursor_that_azure_never_returns_is_refused(cursor: str) -> None:
     with pytest.raises(ValueError, match="does not come from a scan"):
         position_of(cursor)
 
 
-def test_the_strategy_of_earlier_versions_hashes_what_azure_refuses() -> None:
+def test_the_strategy_of_earlier_versions_hashes_names_that_azure_refuses() -> None:
     strategy = AzureTablesSanitizationStrategy()
     assert strategy.sanitize("k" * 256) == "k" * 256
     assert strategy.sanitize("k" * 257) == f"H_{sha256(b'k' * 257).hexdigest()}"
@@ -141,7 +141,7 @@ def test_the_strategy_of_earlier_versions_hashes_what_azure_refuses() -> None:
     [AzureTablesSanitizationStrategy(), EscapingStrategy("[/,]", 2000)],
     ids=["hashed", "escaped"],
 )
-async def test_entries_are_removed_under_names_that_a_strategy_gave(
+async def test_entries_stored_under_names_from_a_strategy_are_removed(
     place: dict[str, Any], raw: Raw, strategy: SanitizationStrategy
 ) -> None:
     strategies: dict[str, Any] = {
@@ -161,7 +161,7 @@ async def test_entries_are_removed_under_names_that_a_strategy_gave(
     assert raw.names() == [("other", "ab")]
 
 
-async def test_a_long_name_that_a_strategy_gave_is_listed(place: dict[str, Any]) -> None:
+async def test_a_long_name_from_a_strategy_is_listed(place: dict[str, Any]) -> None:
     key = "a/" + "k" * 600
     strategy = EscapingStrategy("/", 2000)
     async with AzureTablesStore(**place, key_sanitization_strategy=strategy) as store:
@@ -205,10 +205,12 @@ async def test_an_expiry_is_stored_in_seconds(store: AzureTablesStore, raw: Raw)
     assert entity["ExpiresAt"].edm_type == "Edm.Int64"
 
 
-# What others have put there
+# Entities of other applications
 
 
-async def test_an_entry_of_other_names_is_neither_returned_nor_removed(store: AzureTablesStore, raw: Raw) -> None:
+async def test_an_entry_that_states_other_names_is_neither_returned_nor_removed(
+    store: AzureTablesStore, raw: Raw
+) -> None:
     async with store:
         await store.put("key", {"n": 1})
         raw.put("default_collection", "copy", Value=raw.get("default_collection", "key")["Value"])
@@ -217,7 +219,7 @@ async def test_an_entry_of_other_names_is_neither_returned_nor_removed(store: Az
     assert raw.names() == [("default_collection", "copy")]
 
 
-async def test_an_entity_without_an_entry_is_told_and_not_removed(store: AzureTablesStore, raw: Raw) -> None:
+async def test_an_entity_without_an_entry_is_reported_and_not_removed(store: AzureTablesStore, raw: Raw) -> None:
     async with store:
         await store.put("key", {"n": 1})
         raw.put("default_collection", "other", Text="hunter2")
@@ -228,7 +230,7 @@ async def test_an_entity_without_an_entry_is_told_and_not_removed(store: AzureTa
     assert raw.names() == [("default_collection", "other")]
 
 
-async def test_a_part_that_is_missing_is_told(store: AzureTablesStore, raw: Raw) -> None:
+async def test_a_missing_part_is_reported(store: AzureTablesStore, raw: Raw) -> None:
     async with store:
         await store.put("key", {"text": "x" * 3 * PART})
         entity: dict[str, Any] = dict(raw.get("default_collection", "key"))
@@ -241,7 +243,7 @@ async def test_a_part_that_is_missing_is_told(store: AzureTablesStore, raw: Raw)
 @pytest.mark.parametrize(
     "expires_at", ["soon", b"soon", 1.5, True, datetime(2020, 1, 1, tzinfo=timezone.utc), 1577923200], ids=repr
 )
-async def test_a_property_of_others_named_like_the_expiry_is_theirs(
+async def test_a_foreign_property_named_like_the_expiry_is_left_alone(
     store: AzureTablesStore, raw: Raw, expires_at: Any
 ) -> None:
     async with store:
@@ -253,7 +255,7 @@ async def test_a_property_of_others_named_like_the_expiry_is_theirs(
     assert raw.names() == [("shelf", "key"), ("shelf", "other")]
 
 
-async def test_cull_removes_what_has_expired_and_nothing_else(store: AzureTablesStore, raw: Raw) -> None:
+async def test_cull_removes_expired_entries_and_nothing_else(store: AzureTablesStore, raw: Raw) -> None:
     async with store:
         await store.setup()
         for key in ("a", "b"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def beginning(place: dict[str, Any]) -> str:
-    """The source text of a store, of which programs make their own."""
+    """Return source code that constructs the store in another program."""
     return f"""
 from key_value.aio.stores.azure_tables import AzureTablesStore
 store = AzureTablesStore(**{place!r}, timeout=60.0)
@@ -25,7 +25,7 @@ store = AzureTablesStore(**{place!r}, timeout=60.0)
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(place: dict[str, Any], ending: str) -> None:
+async def test_consecutive_event_loops_leave_nothing_open(place: dict[str, Any], ending: str) -> None:
     await check_loops_one_after_another(beginning(place), ending)
 
 
@@ -34,7 +34,7 @@ async def test_a_forked_child_has_connections_of_its_own(place: dict[str, Any], 
     await check_forked_child(beginning(place), child_loop)
 
 
-async def test_forks_under_load_leave_parent_and_children_their_answers(place: dict[str, Any]) -> None:
+async def test_parent_and_children_get_their_answers_when_forking_under_load(place: dict[str, Any]) -> None:
     program = f"""{beginning(place)}
 async def use():
     await store.put("shared", {{"n": 1}})
@@ -48,7 +48,7 @@ async def test_closing_under_load_answers_every_call(place: dict[str, Any]) -> N
     await check_closing_under_load(AzureTablesStore(**place))
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(
+async def test_a_connection_that_was_reset_while_idle_is_reopened(
     azure_tables_server: AzureTablesServer, place: dict[str, Any]
 ) -> None:
     async with (
@@ -62,7 +62,7 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(
         assert await store.get("key") == {"n": 1}
 
 
-async def test_a_cancelled_first_use_leaves_the_others_their_client(place: dict[str, Any]) -> None:
+async def test_a_cancelled_first_use_leaves_other_calls_their_client(place: dict[str, Any]) -> None:
     async with AzureTablesStore(**place) as setting_up:
         await setting_up.setup()
     store = AzureTablesStore(**place)

@@ -1,4 +1,4 @@
-"""How a store is constructed and reached, and the reasons that it gives when it is not."""
+"""Options, credentials and URLs, and the reasons that setup errors give."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ACCOUNT: dict[str, Any] = {"endpoint": "https://name.table.core.windows.net", "c
 
 
 class Tokens:
-    """A credential that gives none."""
+    """A credential that returns no token."""
 
     async def get_token(self, *_: Any, **__: Any) -> Any:
         raise ClientAuthenticationError(SECRET)
@@ -100,7 +100,7 @@ class Broken(Tokens):
     ],
     ids=repr,
 )
-def test_what_cannot_be_is_refused_before_anything_is_contacted(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_before_anything_is_contacted(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, BaseKeyValueError)) as caught:
         AzureTablesStore(**options)
     assert SECRET not in str(caught.value)
@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused_before_anything_is_contacted(options: dict[st
 
 
 @pytest.mark.parametrize("credential", [5, b"name:aHVudGVyMg==", object(), ("name", KEY)], ids=repr)
-def test_what_is_no_credential_is_refused(credential: Any) -> None:
+def test_an_invalid_credential_is_refused(credential: Any) -> None:
     with pytest.raises(TypeError, match="credential must be text, or an object of azure-core") as caught:
         AzureTablesStore(**{**ACCOUNT, "credential": credential})
     assert KEY not in str(caught.value)
@@ -150,7 +150,7 @@ def test_a_repr_names_the_account_of_a_connection_string_as_the_driver_reads_it(
     assert Client.from_connection_string(connection_string, "table").url.partition("?")[0] == place
 
 
-def test_a_store_is_copied_as_its_options() -> None:
+def test_a_store_is_pickled_as_its_options() -> None:
     store = AzureTablesStore(**ACCOUNT)
     assert repr(pickle.loads(pickle.dumps(store))) == repr(store)  # noqa: S301 — ours
 
@@ -159,7 +159,7 @@ def test_a_store_is_copied_as_its_options() -> None:
 
 
 def signature(server: AzureTablesServer, **rights: bool) -> str:
-    """For the account: the emulator takes no transaction with one for a table."""
+    """Return one for the account: the emulator refuses transactions with a signature for one table."""
     return generate_account_sas(
         AzureNamedKeyCredential(*server.account),
         ResourceTypes(service=True, container=True, object=True),
@@ -169,7 +169,7 @@ def signature(server: AzureTablesServer, **rights: bool) -> str:
 
 
 @pytest.mark.parametrize("kind", ["name and key", "key object", "signature", "signature object", "connection string"])
-async def test_each_kind_of_credential_serves(azure_tables_server: AzureTablesServer, raw: Raw, kind: str) -> None:
+async def test_each_kind_of_credential_is_accepted(azure_tables_server: AzureTablesServer, raw: Raw, kind: str) -> None:
     raw.client.create_table()
     name, key = azure_tables_server.account
     signed = signature(azure_tables_server, read=True, write=True, delete=True, list=True, add=True, update=True)
@@ -190,7 +190,7 @@ async def test_each_kind_of_credential_serves(azure_tables_server: AzureTablesSe
         assert await store.delete("key") is True
 
 
-async def test_a_missing_right_is_told(azure_tables_server: AzureTablesServer, raw: Raw) -> None:
+async def test_a_missing_permission_is_reported(azure_tables_server: AzureTablesServer, raw: Raw) -> None:
     raw.client.create_table()
     signed = signature(azure_tables_server, read=True)
     place: dict[str, Any] = {"endpoint": azure_tables_server.url, "credential": signed, "auto_create": False}
@@ -211,7 +211,7 @@ async def test_a_missing_right_is_told(azure_tables_server: AzureTablesServer, r
     ],
     ids=["no token", "broken", "no key"],
 )
-async def test_a_credential_that_fails_is_told(unused_port: int, credential: Any, reason: str) -> None:
+async def test_a_failing_credential_is_reported(unused_port: int, credential: Any, reason: str) -> None:
     place: dict[str, Any] = {"endpoint": f"https://127.0.0.1:{unused_port}", "credential": credential, **TABLE}
     error, shown = await refusal(**place)
     assert isinstance(error, StoreSetupError)
@@ -245,7 +245,7 @@ async def test_a_url_names_the_table_and_the_options(
         f"azure-tables://table?max_connections={SECRET}",
     ],
 )
-def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         open_store(url)
     assert SECRET not in str(caught.value)
@@ -255,7 +255,7 @@ def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
 
 
 async def refusal(**options: Any) -> tuple[BaseKeyValueError, str]:
-    """The error of `setup`, and what is shown of it."""
+    """Return the error that `setup` raises, and its text."""
     store = AzureTablesStore(**options)
     with pytest.raises(BaseKeyValueError) as caught:
         await store.setup()
@@ -263,13 +263,13 @@ async def refusal(**options: Any) -> tuple[BaseKeyValueError, str]:
     return caught.value, str(caught.value)
 
 
-async def test_an_unknown_host_is_told() -> None:
+async def test_an_unknown_host_is_reported() -> None:
     error, shown = await refusal(**{**ACCOUNT, "endpoint": "http://no-such-host.invalid"})
     assert isinstance(error, StoreConnectionError)
     assert "unknown host" in shown
 
 
-async def test_a_refused_connection_is_told(unused_port: int) -> None:
+async def test_a_refused_connection_is_reported(unused_port: int) -> None:
     error, shown = await refusal(**{**ACCOUNT, "endpoint": f"http://127.0.0.1:{unused_port}/name"})
     assert isinstance(error, StoreConnectionError)
     assert "refused" in shown
@@ -277,7 +277,7 @@ async def test_a_refused_connection_is_told(unused_port: int) -> None:
 
 
 @pytest.mark.parametrize("passed_in", [False, True])
-async def test_a_server_that_does_not_answer_is_told(
+async def test_a_server_that_does_not_answer_is_reported(
     azure_tables_server: AzureTablesServer, place: dict[str, Any], *, passed_in: bool
 ) -> None:
     async with FaultProxy(*azure_tables_server.address) as proxy:
@@ -292,7 +292,7 @@ async def test_a_server_that_does_not_answer_is_told(
     assert "timeout" in shown
 
 
-async def test_a_wrong_key_is_told(azure_tables_server: AzureTablesServer) -> None:
+async def test_a_wrong_key_is_reported(azure_tables_server: AzureTablesServer) -> None:
     name, _ = azure_tables_server.account
     error, shown = await refusal(endpoint=azure_tables_server.url, credential=f"{name}:{KEY}", **TABLE)
     assert isinstance(error, StoreSetupError)
@@ -300,14 +300,14 @@ async def test_a_wrong_key_is_told(azure_tables_server: AzureTablesServer) -> No
     assert KEY not in shown
 
 
-async def test_a_missing_table_is_told(place: dict[str, Any], raw: Raw) -> None:
+async def test_a_missing_table_is_reported(place: dict[str, Any], raw: Raw) -> None:
     error, shown = await refusal(**place, auto_create=False)
     assert isinstance(error, StoreSetupError)
     assert "no such table" in shown
     raw.client.create_table()
 
 
-async def test_an_account_that_does_not_exist_is_told(
+async def test_an_account_that_does_not_exist_is_reported(
     azure_tables_server: AzureTablesServer, place: dict[str, Any], raw: Raw
 ) -> None:
     raw.client.create_table()
@@ -322,11 +322,11 @@ async def outcomes_of(*calls: Awaitable[object]) -> list[object]:
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_a_client_of_another_event_loop_serves_or_is_told(place: dict[str, Any], raw: Raw) -> None:
+async def test_a_client_of_another_event_loop_works_or_is_reported(place: dict[str, Any], raw: Raw) -> None:
     async with AsyncClient.from_connection_string(place["connection_string"], place["table_name"]) as client:
         store = AzureTablesStore(client=client)
         await store.put("key", {"n": 1})
-        # aiohttp notices as long as it holds a connection of the client's loop open, and makes a new one otherwise.
+        # aiohttp detects it only while it holds a connection of the client's loop; otherwise it opens a new one.
         (found,) = await asyncio.to_thread(asyncio.run, outcomes_of(store.get("key")))
         assert found == {"n": 1} or isinstance(found, KeyValueStoreError)
     assert raw.names() == [("default_collection", "key")]

@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, on one emulator."""
+"""Exchange of data with py-key-value-aio 0.5.0, on one emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .conftest import Raw
 
-# What Azure takes, which the predecessor stores as it is.
+# Names that Azure accepts. The predecessor stores them unchanged.
 LEGAL = [
     *(
         "plain",
@@ -37,7 +37,7 @@ LEGAL = [
     ),
     *("a\xadb", " lead", "trail ", "k" * 512, "🌍" * 256),
 ]
-# What its strategy replaces by a digest, or just does not.
+# Names that its strategy replaces by a digest, and some at the edge that it keeps.
 HASHED = [
     "a/b",
     "https://example.com/client?id=1#x",
@@ -59,7 +59,7 @@ STRATEGIES = (
 @pytest.fixture(scope="module")
 def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Predecessor:
     installed = predecessor_of("azure_tables")
-    # Its extra leaves out what the driver needs.
+    # The predecessor's extra omits a dependency of the driver.
     installed.environment.install("aiohttp")
     return installed
 

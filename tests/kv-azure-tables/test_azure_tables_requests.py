@@ -29,7 +29,7 @@ async def store(service: Service, place_of_service: dict[str, Any]) -> AsyncIter
         yield store
 
 
-async def test_each_operation_on_one_entry_is_one_request_and_a_delete_two(
+async def test_an_operation_on_one_entry_takes_one_request_and_a_delete_two(
     store: AzureTablesStore, service: Service
 ) -> None:
     await store.put("key", {"n": 1}, ttl=60)
@@ -44,14 +44,14 @@ async def test_each_operation_on_one_entry_is_one_request_and_a_delete_two(
     assert service.operations() == {"GET entity": 1}
 
 
-async def test_a_batch_of_writes_is_one_request_for_each_hundred(store: AzureTablesStore, service: Service) -> None:
+async def test_a_batch_of_writes_takes_one_request_per_hundred(store: AzureTablesStore, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     assert service.operations() == {"POST $batch": 3}
     await store.put_many(KEYS[:100], VALUES[:100])
     assert service.operations() == {"POST $batch": 1}
 
 
-async def test_a_batch_of_reads_is_one_request_for_each_entry_and_several_at_once(
+async def test_a_batch_of_reads_takes_one_request_per_entry_several_at_once(
     store: AzureTablesStore, service: Service
 ) -> None:
     await store.put_many(KEYS, VALUES)
@@ -62,7 +62,7 @@ async def test_a_batch_of_reads_is_one_request_for_each_entry_and_several_at_onc
     assert 1 < service.max_in_flight <= 50
 
 
-async def test_a_batch_of_deletions_reads_each_entry_and_is_one_request_for_each_hundred(
+async def test_a_batch_of_deletions_reads_each_entry_and_takes_one_request_per_hundred(
     store: AzureTablesStore, service: Service, raw: Raw
 ) -> None:
     await store.put_many(KEYS, VALUES)
@@ -74,7 +74,7 @@ async def test_a_batch_of_deletions_reads_each_entry_and_is_one_request_for_each
     assert service.operations() == {"GET entity": 100}
 
 
-async def test_a_batch_of_deletions_counts_each_entry_once_when_another_deletes_them_in_between(
+async def test_a_batch_of_deletions_counts_each_entry_once_despite_concurrent_deletions(
     store: AzureTablesStore, service: Service, raw: Raw
 ) -> None:
     await store.put_many(KEYS[:10], VALUES[:10])
@@ -85,14 +85,14 @@ async def test_a_batch_of_deletions_counts_each_entry_once_when_another_deletes_
             raw.put("default_collection", KEYS[4], Value=raw.get("default_collection", KEYS[5])["Value"])
 
     service.rule = rule
-    # The fifth is another's by now, and reads as corrupt; it is removed all the same.
+    # The fifth now holds the entry of another key and reads as corrupt. It is removed all the same.
     assert await store.delete_many(KEYS[:10]) == 9
     assert raw.names() == []
 
 
-# aiohttp warns of what azure-core sends in one piece, from 1 MiB on.
+# aiohttp warns about bodies of 1 MiB or more, which azure-core sends in one piece.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_entries_that_fill_a_request_are_several(store: AzureTablesStore, service: Service) -> None:
+async def test_a_batch_larger_than_a_request_is_split(store: AzureTablesStore, service: Service) -> None:
     values = [{"text": "x" * 90_000}] * 100
     await store.put_many(KEYS[:100], values)
     sizes = [len(asked.body) for asked in service.requests]
@@ -100,7 +100,7 @@ async def test_entries_that_fill_a_request_are_several(store: AzureTablesStore, 
     assert service.operations() == {"POST $batch": 3}
 
 
-async def test_removing_a_collection_is_a_page_and_one_request_for_each_hundred(
+async def test_destroying_a_collection_takes_one_page_and_one_request_per_hundred(
     store: AzureTablesStore, service: Service, raw: Raw
 ) -> None:
     await store.put_many(KEYS, VALUES, collection="shelf")
@@ -110,7 +110,7 @@ async def test_removing_a_collection_is_a_page_and_one_request_for_each_hundred(
     assert raw.names() == []
 
 
-async def test_keys_are_read_without_their_values_a_thousand_at_once(store: AzureTablesStore, service: Service) -> None:
+async def test_keys_are_read_without_values_a_thousand_per_request(store: AzureTablesStore, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     service.requests.clear()
     assert sorted(await store.keys()) == sorted(KEYS)
@@ -124,7 +124,7 @@ async def test_no_request_is_sent_for_an_empty_batch(store: AzureTablesStore, se
     assert service.operations() == {}
 
 
-async def test_no_more_requests_are_under_way_than_connections(
+async def test_no_more_requests_are_in_flight_than_connections(
     service: Service, place_of_service: dict[str, Any]
 ) -> None:
     async with AzureTablesStore(**place_of_service, max_connections=3) as store:

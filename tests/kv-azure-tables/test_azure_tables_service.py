@@ -37,7 +37,9 @@ async def store(service: Service, place_of_service: dict[str, Any]) -> AsyncIter
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, "TooManyRequests"), (503, "ServerBusy")])
-async def test_a_limited_rate_is_waited_for(store: AzureTablesStore, service: Service, status: int, code: str) -> None:
+async def test_a_rate_limited_call_is_repeated(
+    store: AzureTablesStore, service: Service, status: int, code: str
+) -> None:
     service.refuse(status, times=2, code=code)
     assert await store.put_if_absent("key", {"n": 1}) is True
     assert service.operations() == {"POST table": 3}
@@ -46,7 +48,7 @@ async def test_a_limited_rate_is_waited_for(store: AzureTablesStore, service: Se
     assert service.operations() == {"POST $batch": 3}
 
 
-async def test_what_may_be_repeated_is_after_a_failure(store: AzureTablesStore, service: Service) -> None:
+async def test_a_repeatable_call_is_repeated_after_a_failure(store: AzureTablesStore, service: Service) -> None:
     service.refuse(500, times=1, code="InternalError")
     await store.put("key", {"n": 1})
     service.refuse(500, times=1, code="OperationTimedOut")
@@ -60,7 +62,7 @@ async def test_a_conditional_write_is_not_repeated_after_a_failure(store: AzureT
     assert service.operations() == {"POST table": 1}
 
 
-async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated(
+async def test_a_lost_answer_to_a_conditional_write_is_reported_and_not_repeated(
     store: AzureTablesStore, service: Service, raw: Raw
 ) -> None:
     service.drops_replies = lambda asked: asked.operation == "POST table"
@@ -70,10 +72,10 @@ async def test_a_conditional_write_whose_answer_is_lost_is_told_and_not_repeated
     assert raw.names() == [("default_collection", "key")]
 
 
-async def test_a_change_whose_answer_is_lost_is_told_and_not_repeated(
+async def test_a_lost_answer_to_a_change_is_reported_and_not_repeated(
     store: AzureTablesStore, service: Service
 ) -> None:
-    """Its condition would fail the second time, as if it had not been done."""
+    """Its condition would fail the second time, as if it had not been made."""
     await store.put("key", {"n": 1})
     version = (await store.get_versioned("key")).version or ""
     changes: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -111,7 +113,7 @@ async def test_a_conditional_write_is_not_repeated_after_a_503_of_a_proxy(
     assert service.operations() == {"POST table": 1}
 
 
-async def test_a_transaction_whose_answer_is_cut_off_is_made_again(store: AzureTablesStore, service: Service) -> None:
+async def test_a_transaction_with_a_truncated_answer_is_repeated(store: AzureTablesStore, service: Service) -> None:
     cut = iter([b""])
     service.change = lambda answer: next(cut, answer)
     service.requests.clear()
@@ -122,7 +124,7 @@ async def test_a_transaction_whose_answer_is_cut_off_is_made_again(store: AzureT
         await store.put_many(["a", "b"], VALUES[:2])
 
 
-async def test_a_write_whose_answer_is_lost_once_is_repeated(store: AzureTablesStore, service: Service) -> None:
+async def test_a_write_is_repeated_after_one_lost_answer(store: AzureTablesStore, service: Service) -> None:
     lost: list[Asked] = []
 
     def loses(asked: Asked) -> bool:
@@ -134,13 +136,13 @@ async def test_a_write_whose_answer_is_lost_once_is_repeated(store: AzureTablesS
     assert service.operations() == {"PUT entity": 2}
 
 
-async def test_a_table_that_is_being_deleted_is_waited_for(store: AzureTablesStore, service: Service) -> None:
+async def test_a_call_on_a_table_that_is_being_deleted_is_repeated(store: AzureTablesStore, service: Service) -> None:
     service.refuse(409, times=2, code="TableBeingDeleted")
     assert await store.put_if_absent("key", {"n": 1}) is True
     assert service.operations() == {"POST table": 3}
 
 
-async def test_a_page_has_the_time_of_one_operation_whatever_its_limit(
+async def test_a_page_has_the_timeout_of_one_operation_whatever_its_limit(
     service: Service, place_of_service: dict[str, Any]
 ) -> None:
     async with AzureTablesStore(**place_of_service, timeout=0.5) as store:
@@ -149,7 +151,7 @@ async def test_a_page_has_the_time_of_one_operation_whatever_its_limit(
             await store.scan(limit=10**6)
 
 
-async def test_a_service_that_stays_busy_is_told_within_the_limit(
+async def test_a_service_that_stays_busy_is_reported_within_the_timeout(
     service: Service, place_of_service: dict[str, Any]
 ) -> None:
     async with AzureTablesStore(**place_of_service):
@@ -172,7 +174,7 @@ async def test_a_service_that_stays_busy_is_told_within_the_limit(
         (500, "hunter2", StoreConnectionError, "status 500"),
     ],
 )
-async def test_an_answer_with_an_error_is_told_without_its_text(
+async def test_an_error_response_is_reported_without_its_text(
     store: AzureTablesStore,
     service: Service,
     *,
@@ -189,7 +191,7 @@ async def test_an_answer_with_an_error_is_told_without_its_text(
 
 
 @pytest.mark.parametrize(("code", "reason"), [("TableNotFound", "no such table"), ("AccountIsDisabled", "disabled")])
-async def test_an_error_in_creating_an_entity_is_told_likewise(
+async def test_an_error_in_creating_an_entity_is_reported_without_its_text(
     store: AzureTablesStore, service: Service, code: str, reason: str
 ) -> None:
     service.refuse(404 if code == "TableNotFound" else 403, code=code)
@@ -224,10 +226,10 @@ CALLS: dict[str, Callable[[AzureTablesStore], Awaitable[object]]] = {
     ],
     ids=repr,
 )
-async def test_an_answer_that_is_none_of_azure_is_told_without_its_text(
+async def test_a_response_not_from_azure_is_reported_without_its_text(
     store: AzureTablesStore, service: Service, answer: dict[str, Any], call: str
 ) -> None:
-    """From the page of a proxy that wants a password to an answer that is cut off."""
+    """Such as the login page of a proxy, or a truncated response."""
     service.answer(lambda: web.Response(**answer))
     with pytest.raises(KeyValueStoreError) as caught:
         await CALLS[call](store)

@@ -77,13 +77,13 @@ class TestAzureTablesStore(AzureTablesContract, StoreTests[AzureTablesStore]):
 
     @pytest.fixture
     def store(self, place: dict[str, Any], raw: Raw) -> AzureTablesStore:
-        # A thousand requests at once wait for each other, and azurite takes its time for each on a busy machine.
+        # A thousand concurrent requests queue, and azurite is slow on a busy machine.
         self.raw, self.place = raw, {**place, "timeout": 120.0}
         return AzureTablesStore(**self.place)
 
 
 class TestAzureTablesStoreWithClient(AzureTablesContract, VersionedTests[AzureTablesStore]):
-    """What depends on how requests are sent, with a client that is passed in."""
+    """The contracts that depend on how requests are sent, with a client that is passed in."""
 
     any_event_loop = False
     contenders = 8
@@ -108,7 +108,7 @@ class TestAzureTablesStoreWithClient(AzureTablesContract, VersionedTests[AzureTa
 
 
 class StoreWithClient(AzureTablesStore):
-    """Has a client of its own passed in, which it closes after itself."""
+    """A store with a passed-in client of its own, which it closes too."""
 
     def __init__(self, place: dict[str, Any]) -> None:
         self._given: Any = AsyncClient.from_connection_string(place["connection_string"], place["table_name"])
@@ -129,7 +129,7 @@ async def test_a_client_that_was_passed_in_is_never_closed(place: dict[str, Any]
 
 
 class WithTable:
-    """The emulator, which saves now and then. Azure forgets no table when it fails, so that this makes it again."""
+    """The emulator, with its table recreated on restart: unlike Azure, it saves only now and then."""
 
     def __init__(self, server: AzureTablesServer, table_name: str) -> None:
         self._server, self._table_name = server, table_name
@@ -163,7 +163,7 @@ class TestAzureTablesStoreUnderFaults(FaultTests[AzureTablesStore]):
     @pytest.fixture(scope="class")
     @classmethod
     def fault_server(cls, run_server: RunServer) -> Iterator[AzureTablesServer]:
-        """One of its own, because the emulator answers more slowly the more it has stored."""
+        """Run a separate server, because the emulator slows down the more it stores."""
         with run_server(AzureTablesServer(private=True)) as server:
             yield server
 
@@ -178,7 +178,7 @@ class TestAzureTablesStoreUnderFaults(FaultTests[AzureTablesStore]):
     @override
     def killable_server(self, private_azure_tables: AzureTablesServer) -> WithTable:
         self.server, self.table_name = private_azure_tables, "killed"
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds for all users at once.
         self.timeout = 10.0
         return WithTable(private_azure_tables, self.table_name)
 
