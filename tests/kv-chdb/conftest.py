@@ -1,4 +1,4 @@
-"""A process has one directory of chDB open at a time: each module of tests has its own."""
+"""Fixtures. A process can have only one chDB directory open, so each test module has its own."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def module_session(module_path: Path) -> Iterator[RawChDB]:
 
 @pytest.fixture
 def raw(module_session: RawChDB) -> RawChDB:
-    """A session on a database without tables."""
+    """Return a session on a database without tables."""
     module_session.drop_tables()
     return module_session
 
 
 @pytest.fixture
 def path(module_path: Path, raw: RawChDB) -> Path:  # noqa: ARG001 — which empties it
-    """Where that database is."""
+    """Return the directory of that database."""
     return module_path

@@ -1,4 +1,4 @@
-"""What options, tables and sessions that are not as they should be lead to, and what several stores do at once."""
+"""Invalid options, tables and sessions, and concurrent stores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_session_and_a_path_are_refused(raw: RawChDB, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "data?mode=ro", "a\0b", "a\udcff"])
-def test_a_path_that_chdb_would_not_take_as_it_is_is_refused(path: str) -> None:
+def test_a_path_that_chdb_would_misinterpret_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="path must"):
         ChDBStore(path=path)
 
@@ -61,7 +61,7 @@ def test_a_path_that_chdb_would_not_take_as_it_is_is_refused(path: str) -> None:
     ids=["other columns", "other types", "other order", "other engine", "view"],
 )
 @pytest.mark.parametrize("auto_create", [True, False])
-async def test_a_table_of_another_shape_is_refused(
+async def test_a_table_with_another_schema_is_refused(
     raw: RawChDB, path: Path, made_by: str, *, auto_create: bool
 ) -> None:
     raw.rows(made_by)
@@ -71,7 +71,7 @@ async def test_a_table_of_another_shape_is_refused(
     assert raw.rows("DESCRIBE kv_entries") == before
 
 
-async def test_a_table_with_more_columns_and_in_another_order_serves(raw: RawChDB, path: Path) -> None:
+async def test_a_table_with_more_columns_in_another_order_is_accepted(raw: RawChDB, path: Path) -> None:
     raw.rows(f"CREATE TABLE kv_entries (note String DEFAULT 'n', {STAMP}, {ENTRY}) {ENGINE} ORDER BY (key, collection)")
     async with ChDBStore(path=path) as store:
         await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], ttl=100)
@@ -79,7 +79,7 @@ async def test_a_table_with_more_columns_and_in_another_order_serves(raw: RawChD
         assert await store.get_many(["a", "b"]) == [{"n": 3}, {"n": 2}]
 
 
-async def test_an_error_of_chdb_is_named_without_the_value(raw: RawChDB, path: Path) -> None:
+async def test_a_chdb_error_is_reported_without_the_value(raw: RawChDB, path: Path) -> None:
     async with ChDBStore(path=path) as store:
         await store.setup()
         raw.rows("DROP TABLE kv_entries SYNC")

@@ -20,7 +20,7 @@ def module_path() -> str:
 
 @pytest.fixture(autouse=True)
 def _engine_in_memory(module_session: object) -> None:
-    """Keeps it from ending, which takes longer than a test."""
+    """Keep the engine running: stopping it takes longer than a test."""
 
 
 class TestChDBStoreInMemory(LifecycleTests[ChDBStore]):
@@ -38,14 +38,14 @@ def test_a_chdb_store_behaves_like_a_dict() -> None:
 
 
 @pytest.mark.parametrize("database_path", [None, ":memory:"])
-async def test_stores_in_memory_are_apart(database_path: str | None) -> None:
+async def test_stores_in_memory_are_independent(database_path: str | None) -> None:
     async with ChDBStore(database_path=database_path) as store, ChDBStore(database_path=database_path) as other:
         await store.put("a", {"n": 1})
         assert await other.get("a") is None
         assert store.capabilities.durable is False
 
 
-async def test_what_was_in_memory_is_gone_after_closing() -> None:
+async def test_entries_in_memory_are_gone_after_closing() -> None:
     store = ChDBStore()
     await store.put("a", {"n": 1})
     await store.close()

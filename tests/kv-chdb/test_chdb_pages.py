@@ -1,4 +1,4 @@
-"""What a page of keys looks at, and what it holds."""
+"""What a page of keys reads and returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def store(path: Path) -> AsyncIterator[ChDBStore]:
         yield store
 
 
-async def test_a_prefix_and_a_cursor_are_a_range_that_clickhouse_reads_alone(raw: RawChDB, store: ChDBStore) -> None:
+async def test_a_prefix_and_a_cursor_limit_the_range_that_clickhouse_reads(raw: RawChDB, store: ChDBStore) -> None:
     await store.setup()
     raw.rows("""
         INSERT INTO kv_entries (collection, key, value, version)

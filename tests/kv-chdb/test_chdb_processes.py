@@ -1,4 +1,4 @@
-"""What other processes do with a directory: the predecessor's, killed ones, forked ones, and one that has it open."""
+"""Directories used by other processes: the predecessor's, killed, forked, and those holding a directory open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = {**exchange.VALUES, **exchange.OF_FILES, **exchange.FLOATS, **NAMES}
 
 OPENING = "from chdb.session import Session; session = Session(sys.argv[1])"
 
-# For the programs that other embedded stores run too.
+# For the programs shared with other embedded stores.
 BEGINNING = """
 from chdb.session import Session
 from key_value.aio.stores.chdb import ChDBStore as Store
@@ -47,7 +47,7 @@ asyncio.run(store.put("a", {"n": 1}))
 print("stored")
 """
 
-# Writes what this process may not write in full: chDB then has a file that ends early, and says nothing.
+# Writes more than this process is allowed to: chDB then leaves a truncated file without an error.
 CUTTING = """
 import asyncio, random, resource, signal, sys
 from key_value.aio.errors import KeyValueStoreError
@@ -78,7 +78,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Imports the driver alone before it forks.
+# Imports the driver, and nothing else, before forking.
 IMPORTING = """
 import asyncio, os, sys
 import chdb
@@ -121,7 +121,7 @@ class TestChDBStoreAfterCrashes(CrashTests):
 # One process at a time
 
 
-def test_a_directory_held_by_another_process_is_a_setup_error(path: Path) -> None:
+def test_a_directory_open_in_another_process_is_a_setup_error(path: Path) -> None:
     check_held_elsewhere(ChDBStore(path=path), OPENING, path, r"another process has the chDB database .*database open")
 
 
@@ -141,7 +141,7 @@ def test_a_program_may_end_without_closing(path: Path) -> None:
         assert raw.rows("SELECT key FROM kv_entries") == [("a",)]
 
 
-def test_what_could_not_be_written_in_full_is_not_acknowledged_and_hides_nothing(tmp_path: Path) -> None:
+def test_a_truncated_write_is_not_acknowledged_and_hides_nothing(tmp_path: Path) -> None:
     ended = run(CUTTING, tmp_path / "database")
     assert (ended.returncode, ended.stdout) == (0, "all there\n"), ended.stderr
 
@@ -179,7 +179,7 @@ async def test_stores_and_sessions_may_name_a_directory_in_several_ways(path: Pa
     link.unlink()
 
 
-async def test_a_missing_directory_is_made_for_this_user_alone(path: Path) -> None:
+async def test_a_missing_directory_is_created_for_this_user_alone(path: Path) -> None:
     async with ChDBStore(path=path / "below") as store:
         await store.put("a", {"n": 1})
         assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path / "below")] == [0o700, 0o700]
@@ -193,13 +193,13 @@ def test_a_file_in_its_place_is_a_setup_error(path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_directory_removed_while_it_was_open_is_told_once_and_made_again(path: Path, call: str) -> None:
+async def test_a_directory_removed_while_open_is_reported_once_and_recreated(path: Path, call: str) -> None:
     await check_removal(ChDBStore(path=path), path, call, "database")
     with RawChDB(path) as raw:
         assert raw.rows("SELECT key FROM kv_entries") == [("c",)]
 
 
-async def test_a_removed_directory_is_made_again_when_all_stores_have_noticed(path: Path) -> None:
+async def test_a_removed_directory_is_recreated_when_all_stores_have_noticed(path: Path) -> None:
     stores = ChDBStore(path=path), ChDBStore(path=path)
     await check_removal_under_two(*stores, lambda: shutil.rmtree(path), "still has another session")
     with RawChDB(path) as raw:
@@ -218,7 +218,7 @@ async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's ChDBStore over the same directory, in a process of its own."""
+    """Return a function that calls the predecessor's ChDBStore on the same directory, in another process."""
     return partial(predecessor_of("chdb").call, f"ChDBStore(database_path={str(path)!r})")
 
 

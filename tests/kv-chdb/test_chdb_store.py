@@ -1,4 +1,4 @@
-"""The contracts of a store, on a session that its owner uses at the same time, and on a directory."""
+"""The contracts of a store, on a session shared with its owner, and on a directory."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class ChDBContract(StoreContract[ChDBStore]):
 
 
 class TestChDBStore(ChDBContract, StoreTests[ChDBStore]):
-    """On a session that its owner uses at the same time, which is what the raw client does here."""
+    """On a session shared with its owner, here the raw client."""
 
-    # Each of their calls takes 5 ms or more.
+    # Each call of these tests takes 5 ms or more.
     contenders = 8
     increments = 4
     many_keys = 25_000

@@ -1,4 +1,4 @@
-"""The table: what is in its rows, and what SQL makes of it."""
+"""The table: its rows, and access to them by SQL."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_an_entry_is_a_row(raw: RawChDB, store: ChDBStore) -> None:
     assert (expires - created).total_seconds() == 90.5
 
 
-async def test_an_entry_without_ttl_has_no_moment_it_expires(raw: RawChDB, store: ChDBStore) -> None:
+async def test_an_entry_without_ttl_has_no_expiry(raw: RawChDB, store: ChDBStore) -> None:
     await store.put("alice", {"n": 1}, ttl=90)
     await store.put("alice", {"n": 1})
     assert raw.rows("SELECT expires_at FROM kv_entries FINAL") == [("",)]
@@ -99,7 +99,7 @@ async def test_rows_written_by_sql_are_read(raw: RawChDB, store: ChDBStore) -> N
     assert await store.ttl("ada", collection="users") == ({"name": "Ada Lovelace"}, None)
 
 
-async def test_the_last_write_counts_though_the_clock_went_back(path: Path, raw: RawChDB, store: ChDBStore) -> None:
+async def test_the_last_write_wins_when_the_clock_goes_back(path: Path, raw: RawChDB, store: ChDBStore) -> None:
     await store.put("a", {"n": 1})
     raw.rows("INSERT INTO kv_entries SELECT * REPLACE (now64(9) + INTERVAL 1 DAY AS inserted_at) FROM kv_entries")
     async with ChDBStore(path=path) as later:
@@ -125,7 +125,7 @@ async def test_a_batch_of_a_hundred_thousand_keys_is_read_and_deleted(store: ChD
 
 
 def statements_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The first words of the statements that are run from now on."""
+    """Return a list that collects the first word of each statement run from now on."""
     made: list[str] = []
     driver: Any = __import__("chdb.session").session.Session
 
@@ -155,7 +155,7 @@ def statements_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("destroy", ["TRUNCATE"]),
     ],
 )
-async def test_a_batch_is_as_few_statements_as_a_single_call(
+async def test_a_batch_takes_as_few_statements_as_a_single_call(
     store: ChDBStore, monkeypatch: pytest.MonkeyPatch, call: str, statements: list[str]
 ) -> None:
     await store.setup()
@@ -166,10 +166,10 @@ async def test_a_batch_is_as_few_statements_as_a_single_call(
     assert made == statements
 
 
-# Calls that wait together
+# Queued calls
 
 
-async def test_gets_that_wait_together_are_one_statement(store: ChDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queued_gets_are_one_statement(store: ChDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
     await store.put_many([f"k{number}" for number in range(8)], [{"n": number} for number in range(8)])
     made = statements_made(monkeypatch)
     asked = [f"k{number % 10}" for number in range(50)]
@@ -178,7 +178,7 @@ async def test_gets_that_wait_together_are_one_statement(store: ChDBStore, monke
     assert len(made) <= 3
 
 
-async def test_puts_that_wait_together_are_one_part_and_the_last_counts(
+async def test_queued_puts_are_one_part_and_the_last_wins(
     raw: RawChDB, store: ChDBStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.setup()
@@ -202,7 +202,7 @@ async def test_calls_of_several_kinds_and_collections_do_not_mix(store: ChDBStor
     assert await store.keys("c0") == ["k"]
 
 
-async def test_of_puts_that_wait_together_each_has_its_own_error(raw: RawChDB, store: ChDBStore) -> None:
+async def test_each_queued_put_has_its_own_error(raw: RawChDB, store: ChDBStore) -> None:
     await store.setup()
     raw.rows("ALTER TABLE kv_entries ADD CONSTRAINT no_bad_one CHECK key != 'bad'")
     keys = ["a", "b", "bad", "c", "d"]
@@ -211,7 +211,7 @@ async def test_of_puts_that_wait_together_each_has_its_own_error(raw: RawChDB, s
     assert await store.keys() == ["a", "b", "c", "d"]
 
 
-async def test_of_calls_that_wait_together_those_that_were_cancelled_are_left_out(store: ChDBStore) -> None:
+async def test_cancelled_queued_calls_are_left_out(store: ChDBStore) -> None:
     await store.setup()
     puts = [asyncio.create_task(store.put(f"k{number}", {"n": number})) for number in range(20)]
     await asyncio.sleep(0)
@@ -221,10 +221,12 @@ async def test_of_calls_that_wait_together_those_that_were_cancelled_are_left_ou
     assert sorted(await store.keys()) == sorted(f"k{number}" for number in range(10))
 
 
-# What is removed
+# Removal
 
 
-async def test_culling_removes_expired_rows_and_what_they_hide_and_no_others(raw: RawChDB, store: ChDBStore) -> None:
+async def test_culling_removes_expired_rows_and_rows_hidden_by_them_and_no_others(
+    raw: RawChDB, store: ChDBStore
+) -> None:
     await store.setup()
     raw.rows("SYSTEM STOP MERGES kv_entries")
     with FakeClock() as clock:
@@ -246,7 +248,7 @@ async def test_culling_removes_expired_rows_and_what_they_hide_and_no_others(raw
     assert rows == [("forever",), ("live",), ("replaced",)]
 
 
-async def test_a_value_that_was_deleted_is_out_of_the_files_after_culling(raw: RawChDB, store: ChDBStore) -> None:
+async def test_culling_removes_deleted_values_from_the_files(raw: RawChDB, store: ChDBStore) -> None:
     await store.put("token", {"secret": "hunter2"})
     await store.delete("token")
     await store.cull()
@@ -269,7 +271,7 @@ async def test_destroying_a_collection_removes_its_rows_and_no_others(raw: RawCh
 
 
 @pytest.mark.parametrize("call", ["put", "put_many", "put_if_absent", "put_if_version", "delete"])
-async def test_what_the_disk_has_no_room_for_is_not_acknowledged(raw: RawChDB, store: ChDBStore, call: str) -> None:
+async def test_a_write_to_a_full_disk_is_not_acknowledged(raw: RawChDB, store: ChDBStore, call: str) -> None:
     await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version
     raw.rows(f"ALTER TABLE kv_entries MODIFY SETTING min_free_disk_bytes_to_perform_insert = {10**17}")
@@ -290,7 +292,7 @@ async def test_what_the_disk_has_no_room_for_is_not_acknowledged(raw: RawChDB, s
     assert await store.get("a") == {"n": 2}
 
 
-async def test_culling_that_comes_to_a_stop_is_given_up(
+async def test_culling_that_stalls_is_abandoned(
     raw: RawChDB, store: ChDBStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("key_value.aio.stores.chdb.entries._STALL_TIMEOUT_SECONDS", 0.2)
@@ -324,7 +326,7 @@ async def test_a_corrupt_row_is_named_and_the_others_are_read(raw: RawChDB, stor
 
 
 @pytest.mark.parametrize("call", ["keys", "scan", "collections"])
-async def test_a_name_that_is_not_utf8_is_told(raw: RawChDB, store: ChDBStore, call: str) -> None:
+async def test_a_name_that_is_not_utf8_is_reported(raw: RawChDB, store: ChDBStore, call: str) -> None:
     await store.put("a", {"n": 1})
     name = "unhex('ff')" if call == "collections" else "collection"
     changed = f"* REPLACE ({name} AS collection, unhex('ff') AS key)"

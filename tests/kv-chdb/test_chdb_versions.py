@@ -1,4 +1,4 @@
-"""Conditional writes against other stores on the same directory, and against what its owner writes by SQL."""
+"""Conditional writes against other stores on the same directory, and against its owner's SQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INCREMENTS = 10
         "'{\"n\": 2}' AS value",
     ],
 )
-async def test_what_the_owner_writes_in_between_is_noticed(path: Path, raw: RawChDB, change: str) -> None:
+async def test_a_write_of_the_owner_in_between_is_noticed(path: Path, raw: RawChDB, change: str) -> None:
     async with ChDBStore(database_path=path) as store:
         await store.put("a", {"n": 1})
         version = (await store.get_versioned("a")).version
@@ -39,12 +39,12 @@ async def test_what_the_owner_writes_in_between_is_noticed(path: Path, raw: RawC
         assert raw.rows("SELECT * FROM kv_entries FINAL") == rows
 
 
-async def test_an_equal_value_that_is_stored_again_has_another_version(path: Path) -> None:
+async def test_storing_an_equal_value_again_changes_the_version(path: Path) -> None:
     async with ChDBStore(path=path) as store:
         await check_equal_values_have_versions(store, 20)
 
 
-async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
+async def test_a_version_is_valid_until_the_next_opening(path: Path) -> None:
     async def change() -> None:
         async with ChDBStore(path=path) as other:
             await other.put("a", {"n": 2})
@@ -52,13 +52,13 @@ async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
     await check_versions_across_openings(lambda: ChDBStore(database_path=path), change)
 
 
-def test_increments_of_many_stores_at_once_are_exact(path: Path, raw: RawChDB) -> None:
+def test_concurrent_increments_of_many_stores_are_exact(path: Path, raw: RawChDB) -> None:
     count_up(lambda: ChDBStore(database_path=path), WRITERS, INCREMENTS)
     assert raw.rows("SELECT value FROM kv_entries FINAL") == [(f'{{"n":{WRITERS * INCREMENTS}}}',)]
 
 
 @pytest.mark.parametrize("what", RACES)
-def test_one_of_those_that_race_wins(path: Path, raw: RawChDB, what: str) -> None:
+def test_exactly_one_racing_call_wins(path: Path, raw: RawChDB, what: str) -> None:
     assert winners(lambda: ChDBStore(database_path=path), 20, what) == 1
     left = raw.rows("SELECT key FROM kv_entries FINAL WHERE expires_at = ''")
     assert left == ([("a",)] if what.startswith("put") else [])
