@@ -1,4 +1,4 @@
-"""What looks at a directory past the store, and file systems that refuse."""
+"""Access to a directory without the store, and file systems that refuse writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Lock(Protocol):
 
 @pytest.fixture(scope="session")
 def execute() -> Execute:
-    """SQL in the database of a directory, by a connection of its own."""
+    """Return a function that runs SQL in the database of a directory, on a separate connection."""
 
     def run(path: Path, sql: str, *parameters: object) -> list[Any]:
         with closing(sqlite3.connect(path / "key-value.db")) as connection, connection:
@@ -41,7 +41,7 @@ def execute() -> Execute:
 
 @pytest.fixture(scope="session")
 def lock() -> Lock:
-    """Within `with`, another program is writing to the database of a directory."""
+    """Return a context manager: inside it, another connection is writing to the database of a directory."""
 
     @contextmanager
     def hold(path: Path) -> Generator[None]:
@@ -55,7 +55,7 @@ def lock() -> Lock:
 
 @pytest.fixture
 def own() -> Iterator[Path]:
-    """A directory of a user whose rights count, as those of root do not."""
+    """Yield a directory, and act as its owner without root, who ignores permissions."""
     directory = Path(tempfile.mkdtemp())
     is_root = os.geteuid() == 0
     if is_root:
@@ -72,7 +72,7 @@ def own() -> Iterator[Path]:
 
 @pytest.fixture
 def forbidden(own: Path) -> Path:
-    """A directory in which this process may not write."""
+    """Yield a directory in which this process may not write."""
     own.chmod(0o555)
     return own
 
@@ -83,7 +83,7 @@ def run(*command: str) -> int:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
+    """Yield a file system of 2 MB."""
     directory = tmp_path / "small"
     directory.mkdir()
     if os.geteuid() or run("mount", "-t", "tmpfs", "-o", "size=2m", "kv-small", str(directory)):

@@ -48,14 +48,14 @@ def put_row(directory: Path, key: Any, **columns: Any) -> None:
 
 @pytest.fixture
 def values(recorded: Path) -> dict[str, Any]:
-    """The same entries, as they were written to Redis."""
+    """Return the same entries, as they were written to Redis."""
     stored: dict[str, Any] = json.loads((recorded / "redis.json").read_bytes())
     return {name: json.loads(entry["value"])["value"] for name, entry in stored.items()}
 
 
 @pytest.fixture
 def expires_at(recorded: Path) -> datetime:
-    """When the only entry with a ttl expires: the predecessor wrote it to each store within the same minute."""
+    """Return when the only entry with a ttl expires. The predecessor wrote all stores within one minute."""
     stored: dict[str, Any] = json.loads((recorded / "redis.json").read_bytes())
     [moment] = [envelope["expires_at"] for e in stored.values() if "expires_at" in (envelope := json.loads(e["value"]))]
     return datetime.fromisoformat(moment)
@@ -66,7 +66,7 @@ def contents(directory: Path) -> dict[Path, bytes]:
 
 
 class Trap:
-    """Sets a mark when it is unpickled."""
+    """An object that leaves a trace when it is unpickled."""
 
     sprung = False
 
@@ -82,7 +82,7 @@ async def test_every_entry_is_there(directory: Path, values: dict[str, Any]) -> 
         assert sorted(await store.collections()) == ["a::b", "big", "mcp:oauth", "users"]
 
 
-async def test_the_ttl_goes_on(directory: Path, expires_at: datetime) -> None:
+async def test_the_ttl_continues(directory: Path, expires_at: datetime) -> None:
     async with store_of(directory) as store:
         value, remaining = await store.ttl("https://example.com/client?id=1#x", collection="mcp:oauth")
         assert value is not None
@@ -90,7 +90,7 @@ async def test_the_ttl_goes_on(directory: Path, expires_at: datetime) -> None:
         assert await store.ttl("alice", collection="users") == (await store.get("alice", collection="users"), None)
 
 
-async def test_entries_are_taken_over_once(directory: Path) -> None:
+async def test_entries_are_migrated_once(directory: Path) -> None:
     async with store_of(directory) as store:
         assert await store.delete("alice", collection="users") is True
         await store.put("blob", {"new": True}, collection="big")
@@ -110,7 +110,7 @@ async def test_a_destroyed_store_stays_empty(directory: Path) -> None:
         assert await store.get("alice", collection="users") is None
 
 
-async def test_what_the_earlier_version_wrote_is_not_changed(directory: Path) -> None:
+async def test_the_files_of_the_earlier_version_are_not_changed(directory: Path) -> None:
     files = contents(directory)
     async with store_of(directory) as store:
         await store.put("alice", {"new": True}, collection="users")
@@ -138,7 +138,7 @@ async def test_a_pickle_is_refused_by_name_and_never_loaded(recorded: Path, colu
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 7, "value": {}}', '{"n": 1}', ""])
-async def test_what_is_no_envelope_is_refused_by_name(recorded: Path, text: str) -> None:
+async def test_a_value_without_an_envelope_is_refused_by_name(recorded: Path, text: str) -> None:
     put_row(recorded / "disk", "users::bob", value=text)
     async with DiskStore(directory=recorded / "disk") as store:
         with pytest.raises(DeserializationError):
@@ -158,7 +158,7 @@ async def test_a_file_outside_the_directory_is_not_read(recorded: Path, filename
             await store.get("bob", collection="users")
 
 
-async def test_expired_entries_are_left_behind(recorded: Path) -> None:
+async def test_expired_entries_are_not_migrated(recorded: Path) -> None:
     directory = recorded / "disk"
     text = '{"collection": "users", "key": "bob", "value": {}}'
     put_row(directory, "users::bob", value=text, expire_time=1.0)
@@ -169,13 +169,13 @@ async def test_expired_entries_are_left_behind(recorded: Path) -> None:
         assert remaining is not None
 
 
-async def test_numbers_that_json_does_not_have_are_read(recorded: Path) -> None:
+async def test_numbers_that_json_cannot_express_are_read(recorded: Path) -> None:
     put_row(recorded / "disk", "users::bob", value='{"value": {"n": Infinity}, "key": "bob", "collection": "users"}')
     async with DiskStore(directory=recorded / "disk") as store:
         assert await store.get("bob", collection="users") == {"n": float("inf")}
 
 
-async def test_two_collections_in_one_directory_of_the_earlier_version_are_told_apart(recorded: Path) -> None:
+async def test_two_collections_in_one_directory_of_the_earlier_version_are_kept_apart(recorded: Path) -> None:
     text = '{"collection": "mcpoauth", "key": "k", "value": {"whose": "mcpoauth"}}'
     put_row(recorded / "multi_disk/mcpoauth", "k", value=text)
     async with MultiDiskStore(base_directory=recorded / "multi_disk") as store:

@@ -1,4 +1,4 @@
-"""Full disks, corrupt pages, several users of one directory."""
+"""Full disks, corrupt pages, several stores on one directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def outcome_of(call: Awaitable[Any]) -> Any:
 
 
 async def fill(store: DiskStore) -> int:
-    """Put entries until one is refused; how many were not."""
+    """Put entries until one is refused, and return how many were accepted."""
     for number in range(1000):
         outcome = await outcome_of(store.put(f"more {number}", {"number": number, "text": "y" * 20_000}))
         if outcome is not None:
@@ -44,7 +44,7 @@ async def fill(store: DiskStore) -> int:
 
 async def check_a_full_disk(store: DiskStore) -> int:
     count = await fill(store)
-    # All that was acknowledged is there, and reading goes on.
+    # All acknowledged entries are there, and reads still work.
     assert await store.get_many(KEYS) == VALUES
     kept = [f"more {number}" for number in range(count)]
     assert [(value or {}).get("number") for value in await store.get_many(kept)] == list(range(count))
@@ -80,7 +80,7 @@ async def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(tmp_path: 
         assert await store.get_many(["key", *KEYS]) == [{"n": 1}, *VALUES]
 
 
-async def test_setup_proves_that_the_database_takes_a_write(tmp_path: Path) -> None:
+async def test_setup_checks_that_the_database_accepts_a_write(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put("key", {"n": 1})
         with file_size_limit(1):
@@ -90,7 +90,7 @@ async def test_setup_proves_that_the_database_takes_a_write(tmp_path: Path) -> N
         await store.setup()
 
 
-async def test_a_corrupt_page_is_an_error_and_the_other_entries_still_read(tmp_path: Path, execute: Execute) -> None:
+async def test_a_corrupt_page_is_an_error_and_other_entries_are_still_read(tmp_path: Path, execute: Execute) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put_many(KEYS, VALUES)
     # The entries of the table fill its leaves in the order they were put.
@@ -109,7 +109,7 @@ async def test_a_corrupt_page_is_an_error_and_the_other_entries_still_read(tmp_p
         assert str(tmp_path / FILE) in str(found[key])
 
 
-async def test_a_value_that_is_not_json_is_named_and_the_other_entries_still_read(
+async def test_a_value_that_is_not_json_is_named_and_other_entries_are_still_read(
     tmp_path: Path, execute: Execute
 ) -> None:
     async with DiskStore(directory=tmp_path) as store:
@@ -120,7 +120,7 @@ async def test_a_value_that_is_not_json_is_named_and_the_other_entries_still_rea
         assert await store.get("key 8") == VALUES[8]
 
 
-async def test_two_stores_see_what_the_other_writes(tmp_path: Path) -> None:
+async def test_two_stores_see_each_others_writes(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as one, DiskStore(directory=tmp_path) as other:
         for number in range(100):
             await one.put("key", {"number": number})
@@ -146,7 +146,7 @@ async def test_concurrent_puts_share_transactions(tmp_path: Path) -> None:
         assert 1 <= transactions(tmp_path) - before <= 10
 
 
-async def test_a_put_that_fails_leaves_those_it_shares_a_transaction_with(tmp_path: Path, execute: Execute) -> None:
+async def test_a_failing_put_does_not_affect_puts_in_the_same_transaction(tmp_path: Path, execute: Execute) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.setup()
         refuse = (
@@ -173,14 +173,14 @@ async def test_a_multi_disk_store_leaves_directories_that_are_not_its_own(tmp_pa
 
 
 def transactions(directory: Path) -> int:
-    """Frames of the log that end a transaction: https://sqlite.org/fileformat.html#the_write_ahead_log"""
+    """Count the commit frames of the log: https://sqlite.org/fileformat.html#the_write_ahead_log"""
     log = (directory / f"{FILE}-wal").read_bytes()
     salt = log[16:24]
     frames = [log[at : at + 24] for at in range(32, len(log), 24 + 4096)]
     return sum(struct.unpack(">I", frame[4:8])[0] > 0 for frame in frames if frame[8:16] == salt)
 
 
-async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are_told_so(
+async def test_committed_writes_are_acknowledged_when_a_batch_is_retried_one_by_one(
     tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = SQLiteDatabase.begin
@@ -188,7 +188,7 @@ async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are
 
     def begin_and_be_locked_once(database: SQLiteDatabase) -> None:
         begun.append(len(begun))
-        # The first is for all together, and the next are for one each.
+        # The first transaction is for all writes, each later one for a single write.
         if len(begun) == 4:
             message = "database is locked"
             raise sqlite3.OperationalError(message)
@@ -208,7 +208,7 @@ async def test_of_writes_that_are_tried_one_by_one_those_that_were_committed_are
         assert [outcome is None for outcome in outcomes] == [value is not None for value in stored]
 
 
-async def test_a_write_is_told_as_committed_though_its_pages_could_not_be_given_back(
+async def test_a_write_is_acknowledged_although_its_free_pages_could_not_be_released(
     tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect: Any = sqlite3.connect
@@ -232,16 +232,16 @@ async def test_a_write_is_told_as_committed_though_its_pages_could_not_be_given_
         assert refused
         assert execute(tmp_path, "SELECT count(*) FROM entries") == [(0,)]
         await store.put("key", {})
-        # Given back with the next write.
+        # The next write releases them.
         assert execute(tmp_path, "PRAGMA freelist_count") == [(0,)]
 
 
-async def test_a_second_store_on_the_directory_leaves_the_first_its_log(tmp_path: Path) -> None:
+async def test_opening_a_second_store_keeps_the_log_of_the_first(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as first, DiskStore(directory=tmp_path) as second:
         await first.put("key", {"n": 1})
         assert await first.get("key") == {"n": 1}
         await second.put("key", {"n": 2})
-        # SQLite removes the log when it believes that nobody else has the database open.
+        # SQLite removes the log when it considers itself the last user of the database.
         visit = (
             "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM sqlite_master'); c.close()"
         )

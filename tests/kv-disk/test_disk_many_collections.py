@@ -1,4 +1,4 @@
-"""MultiDiskStore with more collections than a process may have files."""
+"""MultiDiskStore with more collections than a process may open files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from conftest import Execute, Lock
 
-FILES = 256
-MOST_THREADS = 9
+MAX_FILES = 256
+MAX_THREADS = 9
 
 
 def open_files() -> int:
@@ -31,10 +31,10 @@ def names_in(directory: Path) -> list[str]:
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """So many files as `ulimit -n 256` allows, beside those that the test runner has open."""
+    """Allow as many files as `ulimit -n 256`, in addition to those that the test runner has open."""
     gc.collect()
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + FILES - 16, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + MAX_FILES - 16, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
@@ -48,9 +48,9 @@ async def test_many_collections_are_used_at_once_with_few_files_and_threads(tmp_
         found = await asyncio.gather(*(store.get("key", collection=name) for name in names))
         assert found == [{"of": name} for name in names]
         assert sorted(await store.collections()) == sorted(names)
-        assert threading.active_count() - threads <= MOST_THREADS
+        assert threading.active_count() - threads <= MAX_THREADS
         assert open_files() - files <= 200
-    # Those that are closed are about to end.
+    # The threads of closed databases are about to end.
     for thread in threading.enumerate():
         if thread.name == "key-value":
             thread.join(60)
@@ -70,24 +70,24 @@ async def test_absent_collections_leave_no_file_thread_or_directory(tmp_path: Pa
             assert await store.delete("key", collection=name) is False
             assert await store.destroy_collection(name) is False
         assert names_in(tmp_path) == []
-        assert threading.active_count() - threads <= MOST_THREADS
+        assert threading.active_count() - threads <= MAX_THREADS
         assert open_files() - files <= 20
 
 
-async def test_a_collection_that_another_process_makes_is_found_without_being_made_here(tmp_path: Path) -> None:
+async def test_a_collection_created_by_another_process_is_found(tmp_path: Path) -> None:
     async with MultiDiskStore(base_directory=tmp_path) as store, MultiDiskStore(base_directory=tmp_path) as other:
         assert await store.get("key", collection="new") is None
         await other.put("key", {"n": 1}, collection="new")
         assert await store.get("key", collection="new") == {"n": 1}
 
 
-async def test_what_is_put_and_deleted_together_happens_in_the_order_of_the_calls(tmp_path: Path) -> None:
+async def test_concurrent_puts_and_deletes_run_in_the_order_of_the_calls(tmp_path: Path) -> None:
     async with MultiDiskStore(base_directory=tmp_path) as store:
         calls: list[Any] = [store.delete("key"), store.put("key", {}), store.delete("key"), store.delete("key")]
         assert await asyncio.gather(*calls) == [False, None, True, False]
 
 
-async def test_uses_of_collections_that_were_closed_meanwhile_are_noted(tmp_path: Path, execute: Execute) -> None:
+async def test_uses_of_collections_closed_in_the_meantime_are_recorded(tmp_path: Path, execute: Execute) -> None:
     names = [f"c{number}" for number in range(60)]
     async with MultiDiskStore(base_directory=tmp_path, max_size=1_000_000) as store:
         for name in names:
@@ -100,7 +100,7 @@ async def test_uses_of_collections_that_were_closed_meanwhile_are_noted(tmp_path
     assert all(new > old for old, new in zip(before, after, strict=True))
 
 
-async def test_a_database_that_cannot_be_opened_leaves_the_other_collections(tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_opened_does_not_affect_other_collections(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/key-value.db").write_text("text" * 1000)
     async with MultiDiskStore(base_directory=tmp_path) as store:
@@ -112,7 +112,7 @@ async def test_a_database_that_cannot_be_opened_leaves_the_other_collections(tmp
         assert str(tmp_path / "broken") in str(outcomes[0])
 
 
-async def test_a_collection_that_is_locked_leaves_those_of_other_threads(tmp_path: Path, lock: Lock) -> None:
+async def test_a_locked_collection_does_not_block_collections_of_other_threads(tmp_path: Path, lock: Lock) -> None:
     async with MultiDiskStore(base_directory=tmp_path, timeout=30) as store:
         names = [f"c{number}" for number in range(8)]
         for name in names:

@@ -39,7 +39,7 @@ def below(directory: Path) -> list[Path]:
         ({"directory": "d", "disk_cache": object()}, "Pass path= and max_size="),
     ],
 )
-def test_an_option_that_is_not_possible_is_a_value_error(options: dict[str, Any], message: str) -> None:
+def test_an_invalid_option_is_a_value_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         DiskStore(**options)
 
@@ -57,7 +57,9 @@ def test_constructing_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_relative_directory_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relative_directory_is_resolved_at_construction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     store = DiskStore(directory="a/b")
     monkeypatch.chdir("/")
@@ -67,13 +69,13 @@ async def test_a_relative_directory_stays_where_it_was(tmp_path: Path, monkeypat
     assert repr(store) == f"DiskStore('{tmp_path}/a/b')"
 
 
-async def test_the_home_directory_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     async with DiskStore(directory="~/store"):
         assert (tmp_path / "store" / FILE).exists()
 
 
-async def test_what_is_created_is_private_to_the_user(tmp_path: Path) -> None:
+async def test_created_files_and_directories_are_private_to_the_user(tmp_path: Path) -> None:
     async with (
         DiskStore(directory=tmp_path / "a/store") as store,
         MultiDiskStore(base_directory=tmp_path / "b") as other,
@@ -110,12 +112,12 @@ async def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "text"
 
 
-async def test_a_directory_that_is_read_only_is_named(forbidden: Path) -> None:
+async def test_a_read_only_directory_is_named(forbidden: Path) -> None:
     with pytest.raises(StoreSetupError, match=f"the directory {forbidden}: Permission denied"):
         await DiskStore(directory=forbidden).setup()
 
 
-async def test_a_file_that_is_no_database_is_named_and_left(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_named_and_kept(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("text" * 1000)
     with pytest.raises(StoreSetupError, match=f"{tmp_path}/{FILE}: file is not a database"):
         await DiskStore(directory=tmp_path).put("key", {})
@@ -141,7 +143,7 @@ async def test_a_database_of_another_kind_is_named(tmp_path: Path, execute: Exec
     assert execute(tmp_path, "SELECT sql FROM sqlite_master") == before
 
 
-async def test_a_directory_that_could_not_be_used_can_be_later(tmp_path: Path) -> None:
+async def test_a_directory_that_failed_to_open_can_be_opened_later(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
     store = DiskStore(directory=tmp_path / "store")
     with pytest.raises(StoreSetupError):
@@ -153,7 +155,7 @@ async def test_a_directory_that_could_not_be_used_can_be_later(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("normal", "NORMAL"), ("full", "FULL")])
-async def test_durability_is_how_sqlite_synchronizes(
+async def test_durability_sets_how_sqlite_synchronizes(
     tmp_path: Path, durability: Durability, synchronous: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
@@ -203,7 +205,7 @@ async def test_a_collection_whose_name_is_longer_than_a_file_name_is_listed(tmp_
         assert [await store.get("key", collection=name) for name in names] == [{"of": name} for name in names]
 
 
-async def test_sqlites_own_files_are_gone_when_the_store_is_closed(tmp_path: Path) -> None:
+async def test_closing_the_store_removes_the_working_files_of_sqlite(tmp_path: Path) -> None:
     store = DiskStore(directory=tmp_path)
     await store.put("key", {})
     await store.get("key")

@@ -1,4 +1,4 @@
-"""The directory is removed, moved or replaced while stores have it open."""
+"""A directory that is removed, moved or replaced while stores have it open."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def in_another_store(make: Make, key: str) -> Any:
         return await other.get(key)
 
 
-async def test_what_was_removed_is_absent_and_reading_makes_nothing(store: Any, directory: Path) -> None:
+async def test_removed_entries_are_absent_and_reading_creates_nothing(store: Any, directory: Path) -> None:
     version = (await store.get_versioned("key")).version
     shutil.rmtree(directory)
     assert await store.get("key") is None
@@ -106,7 +106,7 @@ async def test_what_was_removed_is_absent_and_reading_makes_nothing(store: Any, 
     assert names_in(directory.parent) == []
 
 
-async def test_what_is_written_after_the_removal_is_there_for_everyone(
+async def test_writes_after_the_removal_are_visible_to_every_store(
     store: Any, make: Make, directory: Path, remove: Remove
 ) -> None:
     remove(directory)
@@ -119,7 +119,7 @@ async def test_what_is_written_after_the_removal_is_there_for_everyone(
     assert {mode_of(file) for file in found(directory, FILE)} == {0o600}
 
 
-async def test_every_kind_of_write_goes_to_the_file_that_has_the_name(
+async def test_every_kind_of_write_goes_to_the_current_file_at_the_path(
     store: Any, make: Make, directory: Path, remove: Remove
 ) -> None:
     version = (await store.get_versioned("key")).version
@@ -142,7 +142,7 @@ async def test_a_store_that_has_not_read_yet_needs_no_close(make: Make, director
             assert await store.get("key") == {"n": 2}
 
 
-async def test_what_takes_the_place_is_read(store: Any, make: Make, directory: Path) -> None:
+async def test_a_replacement_directory_is_read(store: Any, make: Make, directory: Path) -> None:
     await store.close()
     shutil.copytree(directory, directory.with_name("backup"))
     await store.put("key", {"n": 2})
@@ -154,7 +154,7 @@ async def test_what_takes_the_place_is_read(store: Any, make: Make, directory: P
     assert await in_another_store(make, "other") == {"n": 3}
 
 
-async def test_a_removal_between_a_write_and_its_commit_leaves_no_acknowledged_entry_behind(
+async def test_a_removal_between_a_write_and_its_commit_loses_no_acknowledged_entry(
     store: Any, make: Make, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = SQLiteDatabase.commit
@@ -173,7 +173,7 @@ async def test_a_removal_between_a_write_and_its_commit_leaves_no_acknowledged_e
         assert await other.get_many([f"{number}" for number in range(20)]) == [{"n": number} for number in range(20)]
 
 
-async def test_setup_makes_the_directory_again(store: Any, directory: Path) -> None:
+async def test_setup_recreates_the_directory(store: Any, directory: Path) -> None:
     shutil.rmtree(directory)
     await store.setup()
     assert mode_of(directory) == 0o700
@@ -181,9 +181,7 @@ async def test_setup_makes_the_directory_again(store: Any, directory: Path) -> N
     assert await store.get("key") == {"n": 2}
 
 
-async def test_without_auto_create_a_removed_directory_is_an_error_until_it_is_there(
-    make: Make, directory: Path
-) -> None:
+async def test_without_auto_create_a_removed_directory_is_an_error_until_it_exists(make: Make, directory: Path) -> None:
     make_directory(directory)
     async with make(auto_create=False) as store:
         await store.put("key", {"n": 1})
@@ -210,7 +208,7 @@ async def test_a_file_in_place_of_the_directory_is_an_error(store: Any, director
     assert (directory.parent / directory.name).read_text() == "text"
 
 
-async def test_closing_a_store_whose_directory_was_made_again_leaves_the_files_of_others(
+async def test_closing_a_store_keeps_other_stores_files_in_a_recreated_directory(
     store: Any, make: Make, directory: Path
 ) -> None:
     shutil.rmtree(directory)
@@ -223,7 +221,7 @@ async def test_closing_a_store_whose_directory_was_made_again_leaves_the_files_o
         assert await in_another_store(make, "key") == {"n": 3}
 
 
-async def test_uses_of_what_was_removed_do_not_count_for_what_takes_its_place(tmp_path: Path, execute: Execute) -> None:
+async def test_uses_of_a_removed_database_do_not_count_for_its_replacement(tmp_path: Path, execute: Execute) -> None:
     async with DiskStore(directory=tmp_path / "cache", max_size=1_000_000) as store:
         await store.put("key", {"n": 1})
         await store.get("key")
@@ -235,7 +233,7 @@ async def test_uses_of_what_was_removed_do_not_count_for_what_takes_its_place(tm
 
 
 @pytest.mark.parametrize(("store_class", "name"), [(DiskStore, "directory"), (MultiDiskStore, "base_directory")])
-async def test_setup_proves_that_the_directory_can_be_written(own: Path, store_class: Any, name: str) -> None:
+async def test_setup_checks_that_the_directory_is_writable(own: Path, store_class: Any, name: str) -> None:
     async with store_class(**{name: own}) as store:
         await store.put("key", {})
         allow(own, 0o555)
@@ -245,9 +243,7 @@ async def test_setup_proves_that_the_directory_can_be_written(own: Path, store_c
         await store.setup()
 
 
-async def test_a_log_that_is_removed_alone_loses_nothing_that_is_acknowledged(
-    store: Any, make: Make, directory: Path
-) -> None:
+async def test_removing_only_the_log_loses_no_acknowledged_entry(store: Any, make: Make, directory: Path) -> None:
     await store.put("before", {"n": 1})
     for name in (f"{FILE}-wal", f"{FILE}-shm"):
         for file in found(directory, name):

@@ -1,4 +1,4 @@
-"""Pages of keys: what they cost, and what others do meanwhile."""
+"""Pages of keys: their cost, and concurrent changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def pages_of(store: DiskStore, **options: Any) -> list[list[str]]:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What SQLite is asked, with the parameters in their places."""
+    """Return a list that collects the SQL statements run, with their parameters filled in."""
     asked: list[str] = []
     connect: Any = sqlite3.connect
 
@@ -73,7 +73,7 @@ async def test_a_page_is_a_range_of_the_index(tmp_path: Path, statements: list[s
     assert plan == ["SEARCH entries USING INDEX sqlite_autoindex_entries_1 (collection=? AND key>? AND key<?)"]
 
 
-async def test_a_page_of_a_prefix_walks_over_its_own_keys_only(tmp_path: Path, statements: list[str]) -> None:
+async def test_a_page_of_a_prefix_reads_only_its_own_keys(tmp_path: Path, statements: list[str]) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await put(store, *(f"{number % 100:02}:{number}" for number in range(20_000)))
         assert len((await store.scan(prefix="57:")).keys) == 200
@@ -88,13 +88,13 @@ async def test_a_page_of_a_prefix_walks_over_its_own_keys_only(tmp_path: Path, s
 
         connection.set_progress_handler(count, 10)
         assert len(connection.execute(statement).fetchall()) == 200
-        # Steps of SQLite's virtual machine: about ten for a row. All rows are 20 000.
+        # Steps of SQLite's virtual machine, about ten per row. The table has 20 000 rows.
         assert steps < 200 * 20
 
 
 @pytest.mark.parametrize("prefix", ["a", "a%", "_", LAST, f"a{LAST}", BEFORE_SURROGATES, "é", "\0"])
 @pytest.mark.parametrize("limit", [1, 3, 1000])
-async def test_a_prefix_means_itself(store: DiskStore, prefix: str, limit: int) -> None:
+async def test_a_prefix_is_matched_literally(store: DiskStore, prefix: str, limit: int) -> None:
     begun = [prefix, f"{prefix}\0", f"{prefix}x", f"{prefix}{LAST}", f"{prefix}{LAST}{LAST}"]
     others = ["A", "b", "ab", "a", "%", "__x", "y", "e\u0301", f"x{prefix}", AFTER_SURROGATES, LAST, "\1"]
     keys = [*begun, *others]
@@ -104,21 +104,21 @@ async def test_a_prefix_means_itself(store: DiskStore, prefix: str, limit: int) 
     assert max(map(len, pages)) <= limit
 
 
-async def test_expired_keys_fill_no_page(store: DiskStore) -> None:
+async def test_expired_keys_take_no_place_in_a_page(store: DiskStore) -> None:
     await put(store, *(f"a{number}" for number in range(50)), ttl=0.001)
     await put(store, *(f"b{number}" for number in range(5)))
     await asyncio.sleep(0.01)
     assert [len(page) for page in await pages_of(store, limit=5)] == [5, 0]
 
 
-async def test_another_store_goes_on_with_a_cursor(tmp_path: Path, store: DiskStore) -> None:
+async def test_another_store_continues_with_a_cursor(tmp_path: Path, store: DiskStore) -> None:
     await put(store, "a", "b", "c")
     page = await store.scan(limit=2)
     async with DiskStore(directory=tmp_path) as other:
         assert await other.scan(limit=2, cursor=page.cursor) == KeyPage(["c"], None)
 
 
-async def test_keys_that_live_all_the_time_come_while_others_are_put_and_deleted(
+async def test_a_scan_returns_all_lasting_keys_while_others_are_put_and_deleted(
     tmp_path: Path, store: DiskStore
 ) -> None:
     stay = [f"{number:04}-stays" for number in range(0, 1000, 2)]
@@ -143,7 +143,7 @@ async def test_keys_that_live_all_the_time_come_while_others_are_put_and_deleted
     await asyncio.gather(changing, return_exceptions=True)
 
 
-async def test_entries_are_iterated_over_page_by_page(store: DiskStore) -> None:
+async def test_entries_are_iterated_page_by_page(store: DiskStore) -> None:
     await store.put_many([f"{number:03}" for number in range(250)], [{"n": number} for number in range(250)], ttl=60)
     entries = [entry async for entry in iterate_entries(store, page_size=100)]
     assert [(entry.key, entry.value) for entry in entries] == [(f"{n:03}", {"n": n}) for n in range(250)]

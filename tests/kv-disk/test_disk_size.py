@@ -1,4 +1,4 @@
-"""What is evicted, what is freed, and how large the files become."""
+"""Eviction, freeing of space, and file sizes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_the_size_is_kept_within_5_percent(tmp_path: Path, size: int, batc
                 for key, value in zip(keys, values, strict=True):
                     await store.put(key, value)
             assert (tmp_path / FILE).stat().st_size <= MEGABYTE * 1.05
-    # An entry more would not have fitted.
+    # One more entry would not have fitted.
     assert MEGABYTE * 0.95 - size * 1.5 <= size_of(tmp_path) <= MEGABYTE * 1.05
 
 
@@ -56,12 +56,12 @@ async def test_the_least_recently_used_entries_are_evicted(tmp_path: Path) -> No
         kept = set(await store.keys()) & set(keys)
         assert kept >= {"key 0", "key 1", "key 2", "key 3", "key 49"}
         assert "key 4" not in kept
-        # In the order of their last use.
+        # In order of last use.
         first = min(int(key.split()[1]) for key in kept - {"key 0", "key 1", "key 2", "key 3"})
         assert {f"key {number}" for number in range(first, 50)} <= kept
 
 
-async def test_uses_are_known_to_the_next_process(tmp_path: Path) -> None:
+async def test_uses_are_known_after_reopening(tmp_path: Path) -> None:
     keys = [f"key {number}" for number in range(70)]
     async with DiskStore(directory=tmp_path, max_size=MEGABYTE) as store:
         await store.put_many(keys, [VALUE] * 70)
@@ -73,7 +73,7 @@ async def test_uses_are_known_to_the_next_process(tmp_path: Path) -> None:
         assert await store.get("key 1") is None
 
 
-async def test_many_reads_without_a_write_are_noted(tmp_path: Path, execute: Execute) -> None:
+async def test_many_reads_without_a_write_are_recorded(tmp_path: Path, execute: Execute) -> None:
     async with DiskStore(directory=tmp_path, max_size=MEGABYTE) as store:
         await store.put_many([str(number) for number in range(100)], EMPTY * 100)
         before = execute(tmp_path, "SELECT max(used_at) FROM entries")
@@ -82,7 +82,7 @@ async def test_many_reads_without_a_write_are_noted(tmp_path: Path, execute: Exe
         assert execute(tmp_path, "SELECT max(used_at) FROM entries") > before
 
 
-async def test_a_store_may_be_given_a_maximal_size_later(tmp_path: Path) -> None:
+async def test_a_maximal_size_can_be_set_on_an_existing_store(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path) as store:
         await store.put_many([str(number) for number in range(300)], [VALUE] * 300)
     async with DiskStore(directory=tmp_path, max_size=MEGABYTE) as store:
@@ -125,7 +125,7 @@ async def test_expired_entries_are_freed_without_being_read(tmp_path: Path, exec
             for number in range(4):
                 await store.put(f"new {number}", {})
                 counts.append(execute(tmp_path, "SELECT count(*) FROM entries")[0][0])
-    # A bounded number at a time.
+    # A limited number at a time.
     assert counts == [2501 - 1000 + 1, 2501 - 2000 + 2, 4, 5]
 
 
@@ -138,7 +138,7 @@ async def test_expired_entries_are_freed_when_the_store_is_opened(tmp_path: Path
             assert execute(tmp_path, "SELECT count(*) FROM entries") == [(0,)]
 
 
-async def test_culling_gives_space_back(tmp_path: Path) -> None:
+async def test_culling_releases_space(tmp_path: Path) -> None:
     with FakeClock() as clock:
         async with DiskStore(directory=tmp_path) as store:
             await store.put_many([str(number) for number in range(2000)], [{"text": "x" * 1000}] * 2000, ttl=10)

@@ -1,4 +1,4 @@
-"""The contracts of a store, and those of one that keeps its data when its process is killed."""
+"""The contracts of a store, and of a store that keeps its data when its process is killed."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_the_location_is_the_directory(
 
 
 @STORES
-async def test_the_query_gives_the_options_by_their_types(tmp_path: Path, scheme: str, store_class: Any) -> None:
+async def test_the_query_sets_options_of_each_type(tmp_path: Path, scheme: str, store_class: Any) -> None:
     query = "max_size=1000000&default_collection=users&auto_create=false&durability=full&timeout=0.5"
     store: Any = open_store(f"{scheme}://cache?{query}")
     assert type(store) is store_class
@@ -70,7 +70,7 @@ async def test_the_query_gives_the_options_by_their_types(tmp_path: Path, scheme
         ("://cache?directory=a&base_directory=b", r"""the URL has no options \['(base_)?directory'\]"""),
     ],
 )
-def test_what_means_nothing_is_refused(tmp_path: Path, scheme: str, store_class: Any, rest: str, message: str) -> None:
+def test_an_invalid_url_is_refused(tmp_path: Path, scheme: str, store_class: Any, rest: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         store_class.from_url(f"{scheme}{rest}")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Conditional writes: against equal writes, other programs, other processes, and databases of before."""
+"""Conditional writes: against equal writes, other programs and processes, and on older databases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "key-value.db"
 
-# As kv-disk made it before entries had revisions.
+# As kv-disk created it before entries had revisions.
 WITHOUT_REVISIONS = """
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY, collection TEXT NOT NULL, key TEXT NOT NULL, created_at INTEGER, expires_at INTEGER,
@@ -49,15 +49,13 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 
 
 @pytest.fixture
-def directory_of_before(tmp_path: Path) -> Path:
+def older_directory(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
         connection.executescript(WITHOUT_REVISIONS)
     return tmp_path
 
 
-async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_moment(
-    store: DiskStore, tmp_path: Path
-) -> None:
+async def test_writing_an_equal_value_at_the_same_moment_changes_the_version(store: DiskStore, tmp_path: Path) -> None:
     seen: set[str] = set()
     with FakeClock():
         async with DiskStore(directory=tmp_path) as other:
@@ -69,7 +67,7 @@ async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_mo
     assert len(seen) == 50
 
 
-async def test_reading_leaves_the_version_however_its_uses_are_noted(tmp_path: Path) -> None:
+async def test_reading_keeps_the_version_although_uses_are_recorded(tmp_path: Path) -> None:
     async with DiskStore(directory=tmp_path, max_size=1_000_000) as store:
         await store.put("key", {"n": 1})
         version = await version_of(store, "key")
@@ -110,23 +108,23 @@ async def test_a_write_of_another_program_is_noticed(
     assert await version_of(store, "key") != version
 
 
-async def test_a_database_without_revisions_is_completed_and_keeps_its_entries(
-    directory_of_before: Path, execute: Execute
+async def test_a_database_without_revisions_is_upgraded_and_keeps_its_entries(
+    older_directory: Path, execute: Execute
 ) -> None:
-    async with DiskStore(directory=directory_of_before) as store:
+    async with DiskStore(directory=older_directory) as store:
         assert await store.get("key") == {"n": 1}
         version = await version_of(store, "key")
         assert await store.put_if_version("key", {"n": 1}, version) is True
         assert await version_of(store, "key") != version
         assert await store.put_if_version("key", {"n": 3}, version) is False
-    assert execute(directory_of_before, "PRAGMA user_version") == [(1,)]
-    assert execute(directory_of_before, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(older_directory, "PRAGMA user_version") == [(1,)]
+    assert execute(older_directory, "PRAGMA integrity_check") == [("ok",)]
 
 
-async def test_a_process_that_knows_no_revisions_goes_on_and_its_writes_are_noticed(directory_of_before: Path) -> None:
-    with closing(sqlite3.connect(directory_of_before / FILE, isolation_level=None)) as older:
+async def test_a_process_unaware_of_revisions_keeps_working_and_its_writes_are_noticed(older_directory: Path) -> None:
+    with closing(sqlite3.connect(older_directory / FILE, isolation_level=None)) as older:
         older.execute(PUT_WITHOUT_REVISION, ("key", 1))
-        async with DiskStore(directory=directory_of_before) as store:
+        async with DiskStore(directory=older_directory) as store:
             await store.put("key", {"n": 1})
             version = await version_of(store, "key")
             older.execute(PUT_WITHOUT_REVISION, ("key", 2))
