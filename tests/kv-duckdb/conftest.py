@@ -1,4 +1,4 @@
-"""A database in a file, and the connection that its owner uses."""
+"""Fixtures: a database in a file, and its owner's connection."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def raw(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores that retry conflicts for longer than a busy machine stalls."""
+    """Make stores retry conflicts for longer than a busy machine stalls."""
     monkeypatch.setattr("key_value.aio.stores.duckdb.entries._CONFLICT_RETRY_SECONDS", 60)

@@ -1,4 +1,4 @@
-"""Connections that the owner uses, and several stores at once."""
+"""Connections of the owner, and concurrent stores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_a_connection_closed_by_its_owner_is_a_connection_error(raw: duckd
         await store.get("a")
 
 
-async def test_what_the_owner_has_not_committed_is_not_seen_and_not_disturbed(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_uncommitted_writes_of_the_owner_are_neither_seen_nor_disturbed(raw: duckdb.DuckDBPyConnection) -> None:
     store = DuckDBStore(connection=raw)
     await store.put("a", {"n": 1})
     raw.begin()
@@ -44,7 +44,7 @@ async def test_what_the_owner_has_not_committed_is_not_seen_and_not_disturbed(ra
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_conflict_that_ends_is_not_noticed(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_a_temporary_conflict_is_not_noticed(raw: duckdb.DuckDBPyConnection) -> None:
     store = DuckDBStore(connection=raw)
     await store.put("a", {"n": 1})
     raw.begin()
@@ -57,7 +57,7 @@ async def test_a_conflict_that_ends_is_not_noticed(raw: duckdb.DuckDBPyConnectio
     assert await store.get("a") == {"n": 3}
 
 
-async def test_a_conflict_that_does_not_end_is_a_connection_error(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_a_lasting_conflict_is_a_connection_error(raw: duckdb.DuckDBPyConnection) -> None:
     store = DuckDBStore(connection=raw)
     await store.put("a", {"n": 1})
     raw.begin()

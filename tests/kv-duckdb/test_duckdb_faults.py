@@ -1,4 +1,4 @@
-"""Files that are held, damaged, full or removed, who may read them, and what is left in memory."""
+"""Files that are in use, damaged, full or removed, their permissions, and memory use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from key_value.aio.stores.duckdb import DuckDBStore
 
 OPENING = "import duckdb; connection = duckdb.connect(sys.argv[1])"
 
-# For the programs that other embedded stores run too.
+# For the programs shared with other embedded stores.
 BEGINNING = """
 import duckdb
 from key_value.aio.stores.duckdb import DuckDBStore as Store
@@ -55,7 +55,7 @@ asyncio.run(main())
 # Files
 
 
-def test_a_file_held_by_another_process_is_a_setup_error(path: Path) -> None:
+def test_a_file_open_in_another_process_is_a_setup_error(path: Path) -> None:
     message = r"another process has the DuckDB database .*entries\.duckdb open"
     check_held_elsewhere(DuckDBStore(database_path=path), OPENING, path, message)
 
@@ -65,7 +65,7 @@ async def test_a_directory_is_a_setup_error(tmp_path: Path) -> None:
         await DuckDBStore(database_path=tmp_path).setup()
 
 
-async def test_a_missing_directory_is_made_for_this_user_alone(tmp_path: Path) -> None:
+async def test_a_missing_directory_is_created_for_this_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "entries.duckdb"
     async with DuckDBStore(database_path=path) as store:
         await store.put("a", {"n": 1})
@@ -73,14 +73,14 @@ async def test_a_missing_directory_is_made_for_this_user_alone(tmp_path: Path) -
     assert modes == [0o700, 0o600, 0o600]
 
 
-async def test_a_directory_that_cannot_be_made_is_a_setup_error(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_a_setup_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = DuckDBStore(database_path=tmp_path / "file" / "entries.duckdb")
     with pytest.raises(StoreSetupError, match="file"):
         await store.setup()
 
 
-def test_a_file_that_is_no_database_is_a_setup_error_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_a_setup_error_and_kept(path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(StoreSetupError, match=r"cannot open .*entries\.duckdb"):
         asyncio.run(DuckDBStore(database_path=path).get("a"))
@@ -95,7 +95,7 @@ def test_a_truncated_file_is_a_setup_error(path: Path) -> None:
         asyncio.run(DuckDBStore(database_path=path).get("a"))
 
 
-async def test_a_file_open_with_another_configuration_says_what_to_do(path: Path) -> None:
+async def test_the_error_for_a_file_open_with_another_configuration_says_what_to_do(path: Path) -> None:
     with (
         duckdb.connect(path, config={"threads": 1}),
         pytest.raises(StoreSetupError, match="pass its connection as connection="),
@@ -103,7 +103,7 @@ async def test_a_file_open_with_another_configuration_says_what_to_do(path: Path
         await DuckDBStore(database_path=path).get("a")
 
 
-async def test_a_connection_for_reading_reads_and_refuses_to_write(path: Path) -> None:
+async def test_a_read_only_connection_reads_and_refuses_to_write(path: Path) -> None:
     async with DuckDBStore(database_path=path) as store:
         await store.put("a", {"n": 1})
     with duckdb.connect(path, read_only=True) as connection:
@@ -116,17 +116,17 @@ async def test_a_connection_for_reading_reads_and_refuses_to_write(path: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited by setrlimit")
-def test_a_full_disk_loses_nothing_and_the_store_serves_when_there_is_room(path: Path) -> None:
+def test_a_full_disk_loses_nothing_and_the_store_recovers_when_there_is_space(path: Path) -> None:
     ended = run(BEGINNING + FILLING, path, 400_000, "disk is full")
     assert ended.stdout == "all there\n", ended.stderr
 
 
-# Files that are removed, and who may read them
+# Removed files, and file permissions
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_file_removed_while_it_was_open_is_told_once_and_made_again(tmp_path: Path, call: str) -> None:
+async def test_a_file_removed_while_open_is_reported_once_and_recreated(tmp_path: Path, call: str) -> None:
     path = tmp_path / "below" / "entries.duckdb"
     await check_removal(DuckDBStore(database_path=path), path.parent, call, r"entries\.duckdb")
     with duckdb.connect(path) as connection:
@@ -134,7 +134,7 @@ async def test_a_file_removed_while_it_was_open_is_told_once_and_made_again(tmp_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
-async def test_a_file_in_the_place_of_a_removed_one_is_used_when_all_stores_have_noticed(path: Path) -> None:
+async def test_a_replacement_file_is_used_when_all_stores_have_noticed_the_removal(path: Path) -> None:
     stores = DuckDBStore(database_path=path), DuckDBStore(database_path=path)
     await check_removal_under_two(*stores, lambda: replace(path), "still has another connection")
     with duckdb.connect(path) as connection:
@@ -143,7 +143,7 @@ async def test_a_file_in_the_place_of_a_removed_one_is_used_when_all_stores_have
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
-async def test_a_table_is_not_made_again_when_it_may_not(path: Path) -> None:
+async def test_a_table_is_not_recreated_without_auto_create(path: Path) -> None:
     async with DuckDBStore(database_path=path) as creator:
         await creator.put("a", {"n": 1})
     store = DuckDBStore(database_path=path, auto_create=False)
@@ -157,7 +157,7 @@ async def test_a_table_is_not_made_again_when_it_may_not(path: Path) -> None:
 
 
 def replace(path: Path) -> None:
-    """Remove a database, and have another process make one there."""
+    """Remove a database, and create another at its path in another process."""
     path.unlink()
     path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
     maker = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE theirs AS SELECT 1')"
@@ -195,12 +195,12 @@ async def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc has what a process occupies")
-def test_an_entry_that_is_rewritten_in_memory_does_not_grow_the_process() -> None:
+def test_rewriting_an_entry_in_memory_does_not_grow_the_process() -> None:
     ended = subprocess.run(  # noqa: S603 — ours
         [sys.executable, "-c", REWRITING], capture_output=True, text=True, timeout=250, check=False
     )
     grown = int(ended.stdout.split()[0])
-    # 100 MB were written, of which DuckDB keeps what came since its last checkpoint.
+    # 100 MB were written. DuckDB keeps only the writes since its last checkpoint.
     assert grown < 50
 
 
@@ -209,5 +209,5 @@ def test_an_entry_that_is_rewritten_in_memory_does_not_grow_the_process() -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("given", 2), ("closed", 0)])
-def test_what_was_open_in_a_fork_is_refused_in_the_child(path: Path, kind: str, code: int) -> None:
+def test_a_forked_child_refuses_connections_opened_before_the_fork(path: Path, kind: str, code: int) -> None:
     assert run(BEGINNING + FORKING, kind, path).returncode == code

@@ -1,4 +1,4 @@
-"""Options and URLs, and tables that are not as they should be."""
+"""Options, URLs and invalid tables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_empty_path_is_refused() -> None:
 
 
 @pytest.mark.parametrize("database_path", [None, ":memory:"])
-async def test_stores_in_memory_are_apart(database_path: str | None) -> None:
+async def test_stores_in_memory_are_independent(database_path: str | None) -> None:
     store, other = DuckDBStore(database_path=database_path), DuckDBStore(database_path=database_path)
     await store.put("a", {"n": 1})
     assert await other.get("a") is None
@@ -62,7 +62,7 @@ async def test_stores_in_memory_are_apart(database_path: str | None) -> None:
     ids=["other columns", "other types", "other primary key", "view"],
 )
 @pytest.mark.parametrize("auto_create", [True, False])
-async def test_a_table_of_another_shape_is_refused(
+async def test_a_table_with_another_schema_is_refused(
     raw: duckdb.DuckDBPyConnection, made_by: str, *, auto_create: bool
 ) -> None:
     raw.execute(made_by)
@@ -72,7 +72,7 @@ async def test_a_table_of_another_shape_is_refused(
     assert raw.execute("DESCRIBE kv_entries").fetchall() == before
 
 
-async def test_a_table_with_more_columns_and_in_another_order_serves(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_a_table_with_more_columns_in_another_order_is_accepted(raw: duckdb.DuckDBPyConnection) -> None:
     raw.execute("""
         CREATE TABLE kv_entries (note VARCHAR DEFAULT 'n', version INTEGER, expires_at TIMESTAMPTZ, key VARCHAR,
         created_at TIMESTAMPTZ, value JSON, collection VARCHAR, PRIMARY KEY (key, collection))

@@ -1,4 +1,4 @@
-"""What a page of keys looks at, and what it holds while others write."""
+"""What a page of keys reads, and returns during concurrent writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def raw() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-async def test_a_prefix_is_a_range_that_duckdb_scans_by(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_a_prefix_limits_the_range_that_duckdb_scans(raw: duckdb.DuckDBPyConnection) -> None:
     await DuckDBStore(connection=raw).setup()
     raw.execute("""
         INSERT INTO kv_entries SELECT 'c', printf('k%06d', i), '{}', now(), NULL, 1 FROM range(300000) t(i)
@@ -33,7 +33,7 @@ async def test_a_prefix_is_a_range_that_duckdb_scans_by(raw: duckdb.DuckDBPyConn
     ).fetchall()[0][1]
     assert "key >= 'k0100'" in plan
     assert "key < 'k0101'" in plan
-    # Of the three groups of 122 880 rows those that cannot have such keys are skipped.
+    # Of the three groups of 122 880 rows, DuckDB skips those that cannot contain such keys.
     assert "Row Groups Scanned: 1 / 3" in plan
 
 
@@ -46,7 +46,7 @@ async def test_pages_of_any_size_have_every_key_once(raw: duckdb.DuckDBPyConnect
     assert len((await store.scan(limit=limit)).keys) <= 10_000
 
 
-async def test_pages_have_every_key_that_stays_while_others_come_and_go(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_pages_have_every_lasting_key_while_others_are_put_and_deleted(raw: duckdb.DuckDBPyConnection) -> None:
     await check_pages_under_writes(DuckDBStore(connection=raw), DuckDBStore(connection=raw), 90)
 
 

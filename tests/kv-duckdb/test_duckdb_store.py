@@ -1,4 +1,4 @@
-"""The contracts of a store, on a DuckDB file, in memory, and on a connection that its owner uses at the same time."""
+"""The contracts of a store, on a DuckDB file, in memory, and on a connection shared with its owner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DuckDBContract(StoreContract[DuckDBStore]):
     stores_envelopes = False
     raw: duckdb.DuckDBPyConnection
-    """The owner's connection, which the fixture `store` sets."""
+    """The owner's connection, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: DuckDBStore, collection: str, key: str) -> str | None:
@@ -48,7 +48,7 @@ class DuckDBContract(StoreContract[DuckDBStore]):
 
 
 class TestDuckDBStore(DuckDBContract, StoreTests[DuckDBStore]):
-    """On a connection that its owner uses at the same time, which is what the raw client does here."""
+    """On a connection shared with its owner, here the raw client."""
 
     @pytest.fixture
     def store(self) -> Iterator[DuckDBStore]:

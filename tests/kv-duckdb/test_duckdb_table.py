@@ -1,4 +1,4 @@
-"""The table: what is in its rows, what SQL makes of it, and what the predecessor wrote and reads."""
+"""The table: its rows, access to them by SQL, and exchange with the predecessor."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ async def test_an_entry_is_a_row(raw: duckdb.DuckDBPyConnection) -> None:
     assert expires_at - created_at == 90_500_000
 
 
-async def test_an_entry_without_ttl_has_no_moment_it_expires(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_an_entry_without_ttl_has_no_expiry(raw: duckdb.DuckDBPyConnection) -> None:
     store = DuckDBStore(connection=raw)
     await store.put("alice", {"n": 1}, ttl=90)
     await store.put("alice", {"n": 1})
     assert raw.execute("SELECT expires_at FROM kv_entries").fetchall() == [(None,)]
 
 
-async def test_the_table_is_that_of_the_stored_format(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_the_table_has_the_schema_of_the_stored_format(raw: duckdb.DuckDBPyConnection) -> None:
     await DuckDBStore(connection=raw).setup()
     assert [row[:4] for row in raw.execute("DESCRIBE kv_entries").fetchall()] == [
         ("collection", "VARCHAR", "NO", "PRI"),
@@ -92,7 +92,7 @@ async def test_culling_deletes_expired_rows_and_no_others(raw: duckdb.DuckDBPyCo
     assert raw.execute("SELECT key FROM kv_entries ORDER BY key").fetchall() == [("forever",), ("live",)]
 
 
-async def test_deleting_an_expired_entry_frees_it_and_counts_nothing(raw: duckdb.DuckDBPyConnection) -> None:
+async def test_deleting_an_expired_entry_frees_it_without_counting_it(raw: duckdb.DuckDBPyConnection) -> None:
     store = DuckDBStore(connection=raw)
     with FakeClock() as clock:
         await store.put_many(["a", "b", "c"], [{"n": 1}] * 3, ttl=10)
@@ -131,7 +131,7 @@ async def test_a_row_without_value_is_corrupt(raw: duckdb.DuckDBPyConnection) ->
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's DuckDBStore over the same file, in a process of its own."""
+    """Return a function that calls the predecessor's DuckDBStore on the same file, in another process."""
     return partial(predecessor_of("duckdb").call, f"DuckDBStore(database_path={str(path)!r})")
 
 

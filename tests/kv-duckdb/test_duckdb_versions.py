@@ -1,4 +1,4 @@
-"""Conditional writes against other stores on the same database, and against what others write by SQL."""
+"""Conditional writes against other stores on the same database, and against writes by SQL."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ INCREMENTS = 25
         "DELETE FROM kv_entries",
     ],
 )
-async def test_what_others_write_by_sql_in_between_is_noticed(
-    path: Path, raw: duckdb.DuckDBPyConnection, write: str
-) -> None:
+async def test_a_write_by_sql_in_between_is_noticed(path: Path, raw: duckdb.DuckDBPyConnection, write: str) -> None:
     async with DuckDBStore(database_path=path) as store:
         await store.put("a", {"n": 1})
         version = (await store.get_versioned("a")).version
@@ -43,11 +41,11 @@ async def test_what_others_write_by_sql_in_between_is_noticed(
         assert raw.execute("SELECT * EXCLUDE (created_at, expires_at) FROM kv_entries").fetchall() == rows
 
 
-async def test_an_equal_value_that_is_stored_again_has_another_version() -> None:
+async def test_storing_an_equal_value_again_changes_the_version() -> None:
     await check_equal_values_have_versions(DuckDBStore(), 50)
 
 
-async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
+async def test_a_version_is_valid_until_the_next_opening(path: Path) -> None:
     async def change() -> None:
         with duckdb.connect(path) as owner:
             owner.execute("""UPDATE kv_entries SET value = '{"n": 2}' WHERE key = 'a'""")
@@ -55,14 +53,14 @@ async def test_a_version_lasts_until_the_next_opening(path: Path) -> None:
     await check_versions_across_openings(lambda: DuckDBStore(database_path=path), change)
 
 
-async def test_an_expired_entry_is_none(path: Path, raw: duckdb.DuckDBPyConnection) -> None:
+async def test_an_expired_entry_is_absent(path: Path, raw: duckdb.DuckDBPyConnection) -> None:
     async with DuckDBStore(database_path=path) as store:
         raw.execute("INSERT INTO kv_entries VALUES ('default_collection', 'a', '{}', NULL, '2020-01-01', 1)")
         await check_expired_is_absent(store)
 
 
 @pytest.mark.usefixtures("patient")
-def test_increments_of_many_connections_at_once_are_exact(path: Path) -> None:
+def test_concurrent_increments_on_many_connections_are_exact(path: Path) -> None:
     count_up(lambda: DuckDBStore(database_path=path), WRITERS, INCREMENTS)
     with duckdb.connect(path) as raw:
         assert raw.execute("SELECT value::VARCHAR FROM kv_entries").fetchall() == [(f'{{"n":{WRITERS * INCREMENTS}}}',)]
@@ -70,7 +68,7 @@ def test_increments_of_many_connections_at_once_are_exact(path: Path) -> None:
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("what", RACES)
-def test_one_of_those_that_race_wins(path: Path, what: str) -> None:
+def test_exactly_one_racing_call_wins(path: Path, what: str) -> None:
     assert winners(lambda: DuckDBStore(database_path=path), 50, what) == 1
     with duckdb.connect(path) as raw:
         left = raw.execute("SELECT count(*) FROM kv_entries").fetchall()
