@@ -1,4 +1,4 @@
-"""What is stored in Elasticsearch, by this store and by py-key-value-aio 0.5.0, and what only its driver does."""
+"""Documents in Elasticsearch, written by this store and by py-key-value-aio 0.5.0, and its driver."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_an_entry_is_a_document_of_format_v1(store: ElasticsearchStore, ra
     ],
     ids=["deep", "too deep", "long", "too long", "large number", "megabytes"],
 )
-async def test_what_the_field_does_not_take_is_stored_as_text(
+async def test_a_value_that_the_field_rejects_is_stored_as_text(
     store: ElasticsearchStore,
     raw: Raw,
     value: dict[str, Any],
@@ -83,7 +83,7 @@ def predecessor(predecessor_of: Callable[[str], Predecessor]) -> Predecessor:
 
 @pytest.fixture
 def theirs(raw: Raw) -> str:
-    """How the predecessor's store is constructed; what its driver logs is none of its answers."""
+    """Return source code that constructs the predecessor's store, with its driver's logging disabled."""
     store = f"ElasticsearchStore(url={raw.server.url!r}, index_prefix={raw.prefix!r})"
     return f"__import__('logging').disable() or {store}"
 
@@ -120,9 +120,7 @@ async def test_a_server_of_another_product_is_a_setup_error(opensearch_server: O
     await store.close()
 
 
-async def test_a_refusal_has_the_servers_name_for_it_and_the_drivers_exception(
-    store: ElasticsearchStore, raw: Raw
-) -> None:
+async def test_a_refusal_names_the_reason_of_the_server(store: ElasticsearchStore, raw: Raw) -> None:
     await store.put("key", {"n": 1}, collection="users")
     raw.ask("PUT", f"/{raw.prefix}-users/_settings", {"index.blocks.write": True})
     with pytest.raises(BaseKeyValueError, match="blocked for writing"):
@@ -131,7 +129,7 @@ async def test_a_refusal_has_the_servers_name_for_it_and_the_drivers_exception(
     await store.close()
 
 
-async def test_a_server_that_is_not_there_is_a_connection_error_that_says_so(unused_port: int) -> None:
+async def test_a_missing_server_is_a_connection_error_that_says_so(unused_port: int) -> None:
     store = ElasticsearchStore(url=f"http://ada:hunter2@localhost:{unused_port}", index_prefix="kv")
     with pytest.raises(StoreConnectionError, match="connection refused") as failure:
         await store.setup()
@@ -140,7 +138,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error_that_says_so(unu
     await store.close()
 
 
-async def test_a_client_of_the_callers_is_used_and_never_closed(raw: Raw) -> None:
+async def test_a_client_that_was_passed_in_is_used_and_never_closed(raw: Raw) -> None:
     async with AsyncElasticsearch(hosts=[raw.server.url]) as client:
         async with ElasticsearchStore(elasticsearch_client=client, index_prefix=raw.prefix) as store:
             await store.put_many(list(VALUES), list(VALUES.values()))
@@ -165,7 +163,7 @@ def test_a_url_names_the_server_and_the_prefix() -> None:
     assert repr(store) == "ElasticsearchStore(kv at https://***@localhost:9200)"
 
 
-def test_a_client_that_blocks_is_refused(place: dict[str, Any]) -> None:
+def test_a_synchronous_client_is_refused(place: dict[str, Any]) -> None:
     with pytest.raises(
         TypeError, match=r"elasticsearch_client must be elasticsearch\..*AsyncElasticsearch, not elasticsearch"
     ):

@@ -1,4 +1,4 @@
-"""The contracts of a store, on Elasticsearch, of which a proxy before OpenSearch is the server."""
+"""The contracts of a store, on Elasticsearch: here a proxy in front of OpenSearch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class TestElasticsearchStore(SearchContract[ElasticsearchStore], StoreTests[ElasticsearchStore]):
     store_type = ElasticsearchStore
-    # Each attempt is three requests, of two milliseconds of the CPU each.
+    # Each attempt takes three requests of 2 ms of CPU time each.
     contenders = 8
     increments = 4
     many_keys = 25_000
