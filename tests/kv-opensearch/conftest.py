@@ -1,4 +1,4 @@
-"""Indices with nothing stored, and the raw client that looks into them."""
+"""Empty indices, and the raw client that inspects them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An OpenSearch that does what a node without its plugin for security never does."""
+"""A fake OpenSearch with answers that a node without the security plugin never gives."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def refusal(status: int, kind: str, reason: str = "hunter2") -> web.Response:
-    """The answer with an error, as OpenSearch gives it."""
+    """Return an error response as OpenSearch sends it."""
     error = {"type": kind, "reason": reason}
     return web.json_response({"error": {"root_cause": [error], **error}, "status": status}, status=status)
 
 
 class Service(HTTPService):
-    """One whose operations are the last part of the path, as far as it says what to do, and else the method."""
+    """A proxy that names operations by the last part of the path if it starts with `_`, else by method."""
 
     def __init__(self, server: str) -> None:
         super().__init__(server)
         self.change: Callable[[str, Any], Any] = lambda _operation, answer: answer
-        """What becomes of an answer on its way back."""
+        """Changes each answer on its way back."""
 
     def refuse(self, status: int, kind: str, *, times: int = 1000, operation: str = "", reason: str = "") -> None:
         """Answer the next requests, or those for one operation, with an error."""

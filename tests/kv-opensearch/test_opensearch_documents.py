@@ -1,4 +1,4 @@
-"""What is stored in OpenSearch, and what py-key-value-aio 0.5.0 and this store write for each other."""
+"""Documents in OpenSearch, and exchange of data with py-key-value-aio 0.5.0."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_every_leaf_of_a_value_can_be_searched_for(store: OpenSearchStore,
 
 
 @pytest.mark.parametrize("value", UNFIT.values(), ids=UNFIT)
-async def test_a_value_that_the_field_does_not_take_is_stored_as_text_and_kept_exactly(
+async def test_a_value_that_the_field_rejects_is_stored_as_text_and_kept_exactly(
     store: OpenSearchStore, raw: Raw, value: dict[str, Any]
 ) -> None:
     await store.put("key", value)
@@ -98,7 +98,9 @@ async def test_a_value_that_the_field_does_not_take_is_stored_as_text_and_kept_e
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-async def test_what_the_field_takes_is_in_it(store: OpenSearchStore, raw: Raw, value: dict[str, Any]) -> None:
+async def test_a_value_that_the_field_accepts_is_stored_in_it(
+    store: OpenSearchStore, raw: Raw, value: dict[str, Any]
+) -> None:
     await store.put("key", value)
     await store.close()
     document = raw.get("default_collection", "key")
@@ -106,13 +108,13 @@ async def test_what_the_field_takes_is_in_it(store: OpenSearchStore, raw: Raw, v
     assert json.dumps(document["value"]) == json.dumps({"flat": value})
 
 
-async def test_a_value_of_a_caller_with_a_decoder_of_its_own_is_the_same(place: dict[str, Any]) -> None:
+async def test_values_are_the_same_with_a_client_that_was_passed_in(place: dict[str, Any]) -> None:
     async with AsyncOpenSearch(hosts=[place["url"]]) as client:
         async with OpenSearchStore(opensearch_client=client, index_prefix=place["index_prefix"]) as store:
             for name, value in {**VALUES, **UNFIT}.items():
                 await store.put(name, value)
                 assert json.dumps(await store.get(name)) == json.dumps(value)
-        # It is not closed.
+        # The client is not closed.
         assert (await client.info())["version"]["distribution"] == "opensearch"
 
 
@@ -133,7 +135,7 @@ async def test_collections_are_indices_and_keys_are_ids(store: OpenSearchStore, 
     assert raw.indices() == sorted(f"{raw.prefix}-{name}" for name in expected)
 
 
-async def test_names_too_long_for_their_fields_are_kept_beside(store: OpenSearchStore, raw: Raw) -> None:
+async def test_names_too_long_for_their_fields_are_kept_in_the_document(store: OpenSearchStore, raw: Raw) -> None:
     key, collection = "k" * 65_000, "c" * 65_000
     await store.put(key, {"n": 1}, collection=collection)
     assert await store.keys(collection) == [key]
@@ -144,9 +146,7 @@ async def test_names_too_long_for_their_fields_are_kept_beside(store: OpenSearch
     assert len(raw.indices()) == 1
 
 
-async def test_what_is_under_the_id_for_other_names_is_not_read_listed_or_deleted(
-    store: OpenSearchStore, raw: Raw
-) -> None:
+async def test_an_entry_that_states_other_names_is_not_read_listed_or_deleted(store: OpenSearchStore, raw: Raw) -> None:
     await store.put("own", {"n": 1}, collection="users")
     other = {"version": 1, "collection": "Users", "key": "key", "value": {"flat": {"n": 2}}}
     raw.put("users", "key", other)
@@ -162,7 +162,7 @@ async def test_what_is_under_the_id_for_other_names_is_not_read_listed_or_delete
 # Indices
 
 
-async def test_an_index_is_created_once_by_many(raw: Raw, place: dict[str, Any]) -> None:
+async def test_concurrent_stores_create_an_index_once(raw: Raw, place: dict[str, Any]) -> None:
     stores = [OpenSearchStore(**place) for _ in range(8)]
     await asyncio.gather(*(store.put(f"key {number}", {"n": number}) for number, store in enumerate(stores)))
     assert len(await stores[0].keys()) == 8
@@ -171,7 +171,7 @@ async def test_an_index_is_created_once_by_many(raw: Raw, place: dict[str, Any])
     assert raw.indices() == [f"{raw.prefix}-default_collection"]
 
 
-async def test_a_missing_index_is_an_error_where_it_may_not_be_created(raw: Raw, place: dict[str, Any]) -> None:
+async def test_a_missing_index_is_an_error_without_auto_create(raw: Raw, place: dict[str, Any]) -> None:
     store = OpenSearchStore(**place, auto_create=False)
     for call in (store.setup(), store.get("a"), store.put("a", {}), store.keys()):
         with pytest.raises(StoreSetupError, match=r"no such index|does not exist"):
@@ -184,14 +184,14 @@ async def test_a_missing_index_is_an_error_where_it_may_not_be_created(raw: Raw,
     await store.close()
 
 
-async def test_an_index_of_other_fields_is_refused(store: OpenSearchStore, raw: Raw) -> None:
+async def test_an_index_with_other_fields_is_refused(store: OpenSearchStore, raw: Raw) -> None:
     raw.ask("PUT", f"/{raw.prefix}-users", {"mappings": {"properties": {"key": {"type": "text"}}}})
     with pytest.raises(StoreSetupError, match="field types differ"):
         await store.put("a", {"n": 1}, collection="users")
     await store.close()
 
 
-async def test_an_index_that_was_deleted_is_created_again(store: OpenSearchStore, raw: Raw) -> None:
+async def test_a_deleted_index_is_recreated(store: OpenSearchStore, raw: Raw) -> None:
     await store.put("a", {"n": 1}, collection="users")
     raw.ask("DELETE", f"/{raw.prefix}-users")
     assert await store.get("a", collection="users") is None
@@ -202,7 +202,7 @@ async def test_an_index_that_was_deleted_is_created_again(store: OpenSearchStore
     await store.close()
 
 
-async def test_a_time_that_is_none_is_corrupt(store: OpenSearchStore, raw: Raw) -> None:
+async def test_an_invalid_time_is_corrupt(store: OpenSearchStore, raw: Raw) -> None:
     await store.put("a", {"n": 1}, collection="users")
     raw.put("users", "b", {"version": 1, "key": "b", "collection": "users", "created_at": 7, "value": {"flat": {}}})
     with pytest.raises(DeserializationError):
@@ -225,7 +225,7 @@ async def test_a_plain_write_of_another_client_changes_the_version(store: OpenSe
     await store.close()
 
 
-async def test_culling_removes_what_has_expired_from_every_index_and_nothing_else(
+async def test_culling_removes_expired_entries_from_every_index_and_nothing_else(
     store: OpenSearchStore, raw: Raw
 ) -> None:
     for collection in ("a", "B"):
@@ -258,12 +258,12 @@ STRATEGIES = (
     f"key_sanitization_strategy={_MODULE}.OpenSearchV1KeySanitizationStrategy(),"
     f"collection_sanitization_strategy={_MODULE}.OpenSearchV1CollectionSanitizationStrategy()"
 )
-# Its driver prints what the server refuses.
+# The predecessor's driver prints refused requests.
 _SILENCE = "__import__('logging').disable()"
 
 
 def both(raw: Raw, *, strategies: bool) -> tuple[OpenSearchStore, str]:
-    """This store, and how the predecessor's is constructed."""
+    """Return this store, and source code that constructs the predecessor's."""
     options = f"url={raw.server.url!r}, index_prefix={raw.prefix!r}, {STRATEGIES if strategies else ''}"
     theirs = f"{_SILENCE} or OpenSearchStore({options})"
     if not strategies:
@@ -297,7 +297,7 @@ async def test_this_store_reads_what_the_predecessor_wrote(
     assert 900 < ((await store.ttl("empty", collection=collection))[1] or 0) <= 1000
     assert sorted(await store.keys(collection)) == sorted([*VALUES, "deep é/"])
     assert await store.collections() == [collection]
-    # Of an index that the predecessor made, too.
+    # Also in an index created by the predecessor.
     await store.put("a long leaf", UNFIT["a long leaf"], collection=collection)
     assert await store.get("a long leaf", collection=collection) == UNFIT["a long leaf"]
     await store.close()

@@ -1,4 +1,4 @@
-"""What an OpenSearchStore is constructed with, what it shows of that, and the clients it makes and takes."""
+"""Options of OpenSearchStore, its repr and errors, and its clients."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
 @pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
-def test_options_that_cannot_be_are_refused_and_not_shown(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_and_not_shown(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         OpenSearchStore(**(PLACE | options))
     assert SECRET not in str(refusal.value)
 
 
-def test_a_client_that_blocks_is_refused() -> None:
+def test_a_synchronous_client_is_refused() -> None:
     with pytest.raises(TypeError, match=r"opensearch_client must be opensearchpy\..*AsyncOpenSearch, not opensearchpy"):
         OpenSearchStore(opensearch_client=OpenSearch(URL), index_prefix="kv")
 
@@ -139,7 +139,7 @@ def test_a_url_may_ask_for_tls_and_name_a_user() -> None:
         "opensearch://localhost/kv?verify=hunter2",
     ],
 )
-def test_a_url_with_parts_that_mean_nothing_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         open_store(url)
     assert SECRET not in str(refusal.value)
@@ -148,7 +148,7 @@ def test_a_url_with_parts_that_mean_nothing_is_refused(url: str) -> None:
 # Clients
 
 
-async def test_making_a_client_leaves_the_event_loop_running(place: dict[str, Any]) -> None:
+async def test_creating_a_client_does_not_block_the_event_loop(place: dict[str, Any]) -> None:
     program = f"""
 import asyncio
 from key_value.aio.stores.opensearch import OpenSearchStore
@@ -166,12 +166,12 @@ async def main():
 
 asyncio.run(main())
 """
-    # One and two when the loop stands still, hundreds when it has the machine for itself.
+    # One or two ticks if the loop is blocked, hundreds on an idle machine.
     assert int(await asyncio.to_thread(run, sys.executable, "-c", program)) > 10
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(place: dict[str, Any], ending: str) -> None:
+async def test_consecutive_event_loops_leave_nothing_open(place: dict[str, Any], ending: str) -> None:
     beginning = f"""
 from key_value.aio.stores.opensearch import OpenSearchStore
 store = OpenSearchStore(**{place!r})
@@ -188,7 +188,7 @@ store = OpenSearchStore(**{place!r})
     await check_forked_child(beginning, child_loop)
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(raw: Raw) -> None:
+async def test_a_connection_that_was_reset_while_idle_is_reopened(raw: Raw) -> None:
     async with (
         FaultProxy(*raw.server.address) as proxy,
         OpenSearchStore(url=f"http://{proxy.host}:{proxy.port}", index_prefix=raw.prefix) as store,

@@ -22,14 +22,14 @@ VALUES: list[dict[str, Any]] = [{"key": key} for key in KEYS]
 
 @pytest.fixture
 async def store(service: Service, raw: Raw) -> AsyncIterator[OpenSearchStore]:
-    """One whose index there is."""
+    """Yield a store with an existing index."""
     async with OpenSearchStore(url=service.url, index_prefix=raw.prefix) as store:
         await store.put("key", {"n": 1})
         service.requests.clear()
         yield store
 
 
-async def test_an_operation_is_one_request_and_a_deletion_two(store: OpenSearchStore, service: Service) -> None:
+async def test_an_operation_takes_one_request_and_a_deletion_two(store: OpenSearchStore, service: Service) -> None:
     await store.put("key", {"n": 1}, ttl=60)
     await store.get("key")
     await store.ttl("key")
@@ -44,7 +44,7 @@ async def test_an_operation_is_one_request_and_a_deletion_two(store: OpenSearchS
     assert service.in_order() == ["_mget"]
 
 
-async def test_a_conditional_write_is_one_request(store: OpenSearchStore, service: Service) -> None:
+async def test_a_conditional_write_takes_one_request(store: OpenSearchStore, service: Service) -> None:
     version = (await store.get_versioned("key")).version
     assert version is not None
     assert service.in_order() == ["_mget"]
@@ -54,7 +54,7 @@ async def test_a_conditional_write_is_one_request(store: OpenSearchStore, servic
     assert service.in_order() == ["_bulk"] * 3
 
 
-async def test_a_batch_is_one_request_and_of_deletions_two(store: OpenSearchStore, service: Service) -> None:
+async def test_a_batch_takes_one_request_and_a_batch_of_deletions_two(store: OpenSearchStore, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     assert service.in_order() == ["_bulk"]
     assert await store.get_many(KEYS) == VALUES
@@ -63,7 +63,7 @@ async def test_a_batch_is_one_request_and_of_deletions_two(store: OpenSearchStor
     assert service.in_order() == ["_mget", "_bulk"]
 
 
-async def test_a_large_batch_is_cut(store: OpenSearchStore, service: Service) -> None:
+async def test_a_large_batch_is_split(store: OpenSearchStore, service: Service) -> None:
     keys = [f"key {number}" for number in range(2500)]
     await store.put_many(keys, [{"n": 1}] * 2500)
     assert service.in_order() == ["_bulk"]
@@ -73,7 +73,7 @@ async def test_a_large_batch_is_cut(store: OpenSearchStore, service: Service) ->
     assert service.in_order() == ["_bulk"] * 3
 
 
-async def test_listing_refreshes_the_index_first_and_then_takes_a_request_for_each_page(
+async def test_listing_refreshes_the_index_and_takes_one_request_per_page(
     store: OpenSearchStore, service: Service
 ) -> None:
     await store.put_many(KEYS, VALUES)
@@ -89,7 +89,7 @@ async def test_listing_refreshes_the_index_first_and_then_takes_a_request_for_ea
     assert service.in_order() == ["_refresh", "_delete_by_query"]
 
 
-async def test_the_prefix_goes_to_the_server(store: OpenSearchStore, service: Service) -> None:
+async def test_the_prefix_is_sent_to_the_server(store: OpenSearchStore, service: Service) -> None:
     await store.put_many(KEYS, VALUES)
     service.requests.clear()
     assert len((await store.scan(prefix="key 24", limit=1000)).keys) == 11
@@ -111,7 +111,7 @@ async def test_the_first_write_to_a_collection_creates_its_index_and_a_read_does
     assert service.in_order() == ["_mapping", "PUT", "_bulk", "_bulk"]
 
 
-async def test_nothing_is_sent_for_an_empty_batch_or_what_is_too_large(
+async def test_nothing_is_sent_for_an_empty_batch_or_a_value_that_is_too_large(
     store: OpenSearchStore, service: Service
 ) -> None:
     await store.put_many([], [])
@@ -130,7 +130,7 @@ async def test_nothing_is_sent_for_an_empty_batch_or_what_is_too_large(
         ("interval", "", [["key"], []]),
     ],
 )
-async def test_who_sees_to_what_is_listed_can_be_chosen(
+async def test_refresh_sets_when_the_index_is_refreshed(
     service: Service, raw: Raw, refresh: Any, asked: str, listed: list[list[str]]
 ) -> None:
     async with OpenSearchStore(url=service.url, index_prefix=raw.prefix, refresh=refresh) as store:

@@ -46,7 +46,7 @@ ONCE: dict[str, Call] = {
 
 @pytest.fixture
 async def store(service: Service, raw: Raw) -> AsyncIterator[OpenSearchStore]:
-    """One whose index there is."""
+    """Yield a store with an existing index."""
     async with OpenSearchStore(url=service.url, index_prefix=raw.prefix) as store:
         await store.put("key", {"n": 1})
         service.requests.clear()
@@ -68,7 +68,7 @@ async def store(service: Service, raw: Raw) -> AsyncIterator[OpenSearchStore]:
         ((500, "hunter2 words"), StoreConnectionError, "status 500"),
     ],
 )
-async def test_a_refusal_has_its_error_and_reason_and_not_the_servers_words(
+async def test_a_refusal_has_its_error_and_reason_without_the_servers_text(
     store: OpenSearchStore, service: Service, answer: tuple[int, str], error: type[Exception], reason: str
 ) -> None:
     service.refuse(*answer, reason="hunter2")
@@ -82,7 +82,7 @@ async def test_a_refusal_has_its_error_and_reason_and_not_the_servers_words(
         await store.setup()
 
 
-async def test_a_right_to_write_that_is_missing_is_told_by_setup(store: OpenSearchStore, service: Service) -> None:
+async def test_setup_reports_a_missing_write_permission(store: OpenSearchStore, service: Service) -> None:
     def forbid(operation: str, answer: Any) -> Any:
         error = {"type": "security_exception", "reason": "hunter2"}
         if operation == "_bulk":
@@ -94,7 +94,7 @@ async def test_a_right_to_write_that_is_missing_is_told_by_setup(store: OpenSear
         await store.setup()
 
 
-async def test_a_batch_of_which_a_part_is_refused_tells_which(store: OpenSearchStore, service: Service) -> None:
+async def test_a_partly_refused_batch_names_the_refused_entries(store: OpenSearchStore, service: Service) -> None:
     def refuse(operation: str, answer: Any) -> Any:
         if operation == "_bulk":
             for number in (1, 3):
@@ -110,7 +110,7 @@ async def test_a_batch_of_which_a_part_is_refused_tells_which(store: OpenSearchS
     assert refused.value.__cause__.keys == ["key 1", "key 3"]
 
 
-async def test_what_a_batch_had_no_room_for_is_asked_for_again(store: OpenSearchStore, service: Service) -> None:
+async def test_rejected_entries_of_a_batch_are_sent_again(store: OpenSearchStore, service: Service) -> None:
     rejected = 0
 
     def reject(operation: str, answer: Any) -> Any:
@@ -130,8 +130,8 @@ async def test_what_a_batch_had_no_room_for_is_asked_for_again(store: OpenSearch
 NO_SHARD = {"type": "no_shard_available_action_exception", "reason": "hunter2"}
 
 
-async def test_a_document_that_no_shard_has_yet_is_asked_for_again(store: OpenSearchStore, service: Service) -> None:
-    # As by a node that knows of a new index before it has opened it.
+async def test_a_read_is_repeated_while_no_shard_is_available(store: OpenSearchStore, service: Service) -> None:
+    # As from a node that knows of a new index but has not opened it yet.
     failures = iter([True, True, False, True, False])
 
     def fail(operation: str, answer: Any) -> Any:
@@ -145,7 +145,7 @@ async def test_a_document_that_no_shard_has_yet_is_asked_for_again(store: OpenSe
     assert service.operations() == {"_mget": 5}
 
 
-async def test_a_put_that_no_shard_takes_yet_is_made_again_and_a_creation_is_not(
+async def test_a_put_but_not_a_creation_is_repeated_while_no_shard_is_available(
     store: OpenSearchStore, service: Service
 ) -> None:
     failures = iter([True, True, False, True])
@@ -166,7 +166,7 @@ async def test_a_put_that_no_shard_takes_yet_is_made_again_and_a_creation_is_not
 
 
 @pytest.mark.parametrize("call", [*REPEATABLE.values(), *ONCE.values()], ids=[*REPEATABLE, *ONCE])
-async def test_a_call_that_the_server_had_no_room_for_is_made_again(
+async def test_a_call_rejected_by_a_busy_server_is_repeated(
     store: OpenSearchStore, service: Service, call: Call
 ) -> None:
     service.refuse(429, "circuit_breaking_exception", times=2)
@@ -174,7 +174,7 @@ async def test_a_call_that_the_server_had_no_room_for_is_made_again(
 
 
 @pytest.mark.parametrize("call", REPEATABLE.values(), ids=REPEATABLE)
-async def test_what_can_be_repeated_is_when_the_server_is_unavailable(
+async def test_a_repeatable_call_is_repeated_when_the_server_is_unavailable(
     store: OpenSearchStore, service: Service, call: Call
 ) -> None:
     service.refuse(503, "no_shard_available_action_exception", times=2)
@@ -183,7 +183,7 @@ async def test_what_can_be_repeated_is_when_the_server_is_unavailable(
 
 @pytest.mark.parametrize("call", ONCE.values(), ids=ONCE)
 @pytest.mark.parametrize("own_client", [True, False])
-async def test_what_cannot_be_repeated_is_not(
+async def test_other_calls_are_not_repeated_when_the_server_is_unavailable(
     service: Service,
     raw: Raw,
     call: Call,
@@ -202,7 +202,7 @@ async def test_what_cannot_be_repeated_is_not(
     await client.close()
 
 
-async def test_an_answer_that_is_lost_is_a_connection_error(store: OpenSearchStore, service: Service) -> None:
+async def test_a_lost_answer_is_a_connection_error(store: OpenSearchStore, service: Service) -> None:
     service.drops_replies = lambda _asked: True
     for call in (store.get("key"), store.delete("key"), store.put_if_absent("new", {})):
         with pytest.raises(StoreConnectionError):
@@ -212,16 +212,14 @@ async def test_an_answer_that_is_lost_is_a_connection_error(store: OpenSearchSto
     assert await store.get("key") == {"n": 1}
 
 
-async def test_a_listing_that_misses_a_part_of_the_index_is_a_connection_error(
-    store: OpenSearchStore, service: Service
-) -> None:
+async def test_a_listing_with_missing_shards_is_a_connection_error(store: OpenSearchStore, service: Service) -> None:
     service.change = lambda _, answer: {**answer, "_shards": {"total": 2, "successful": 1, "failed": 1}}
     for call in (store.keys(), store.collections()):
         with pytest.raises(StoreConnectionError, match="some shards of the index"):
             await call
 
 
-async def test_a_server_that_is_none_is_a_setup_error(service: Service, raw: Raw) -> None:
+async def test_a_server_that_is_not_opensearch_is_a_setup_error(service: Service, raw: Raw) -> None:
     service.change = lambda _operation, _answer: ["<html>"]
     store = OpenSearchStore(url=service.url, index_prefix=raw.prefix)
     with pytest.raises(StoreSetupError, match="such a server"):
@@ -242,7 +240,7 @@ async def test_a_slow_server_is_a_timeout(service: Service, raw: Raw) -> None:
     await hasty.close()
 
 
-async def test_no_more_requests_are_under_way_than_allowed(service: Service, raw: Raw) -> None:
+async def test_no_more_requests_are_in_flight_than_allowed(service: Service, raw: Raw) -> None:
     async with OpenSearchStore(url=service.url, index_prefix=raw.prefix, max_connections=5) as store:
         await store.put("key", {"n": 1})
         service.hold(5)
@@ -254,7 +252,7 @@ async def test_no_more_requests_are_under_way_than_allowed(service: Service, raw
 # Closing
 
 
-async def test_closing_under_load_lets_calls_end(service: Service, raw: Raw) -> None:
+async def test_closing_under_load_lets_calls_finish(service: Service, raw: Raw) -> None:
     store = OpenSearchStore(url=service.url, index_prefix=raw.prefix)
     await store.put("key", {"n": 1})
     service.hold(21)
