@@ -35,7 +35,7 @@ class AzureTablesContract(StoreContract[AzureTablesStore]):
     secrets = (KEY,)
     raw: Raw
     place: dict[str, Any]
-    """What the fixture `store` sets."""
+    """Set by the fixture `store`."""
 
     @override
     def reopen(self, store: AzureTablesStore) -> AzureTablesStore:

@@ -28,7 +28,7 @@ class ChDBContract(StoreContract[ChDBStore]):
     time_limit = 200.0
     stores_envelopes = False
     raw: RawChDB
-    """The owner's session, which the fixture `store` sets."""
+    """The owner's session, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: ChDBStore, collection: str, key: str) -> bytes | None:
