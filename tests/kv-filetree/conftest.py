@@ -1,4 +1,4 @@
-"""Trees, and file systems made for a test."""
+"""Trees, and file systems created for a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTES = 16
 
 
 def run(*command: str | Path) -> None:
-    # The absolute paths are the tests' own, the programs those of the system.
+    # Runs only system programs, on paths that the tests create.
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)  # noqa: S603
 
 
@@ -39,7 +39,7 @@ def require_root() -> None:
 
 @pytest.fixture
 def small_file_system(tmp_path: Path) -> Iterator[Path]:
-    """A directory with room for 64 KiB."""
+    """Yield a directory with room for 64 KiB."""
     require_root()
     where = tmp_path / "small"
     try:
@@ -51,7 +51,7 @@ def small_file_system(tmp_path: Path) -> Iterator[Path]:
 
 
 def folding_commands(image: Path, where: Path) -> Iterator[tuple[str, Sequence[Sequence[str | Path]]]]:
-    """Ways to a file system that takes names for one that differ in case: what they need, and the commands."""
+    """Yield ways to mount a case-insensitive file system: the kind, and the commands."""
     yield (
         "ext4 with casefold",
         [["mkfs.ext4", "-q", "-O", "casefold", "-E", "encoding=utf8", image], ["mount", "-o", "loop", image, where]],
@@ -62,7 +62,7 @@ def folding_commands(image: Path, where: Path) -> Iterator[tuple[str, Sequence[S
 
 @pytest.fixture
 def folding_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory where `a` and `A` are one name."""
+    """Yield a directory where `a` and `A` are the same name."""
     require_root()
     image, where = tmp_path / "image", tmp_path / "folding"
     where.mkdir()

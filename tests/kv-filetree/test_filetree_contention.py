@@ -1,4 +1,4 @@
-"""Conditional writes and deletions of many at once, in one process and in several, and the locks between them."""
+"""Concurrent conditional writes and deletions, in one process and in several, and their locks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def store(tmp_path: Path) -> AsyncIterator[FileTreeStore]:
         yield store
 
 
-# Many at once
+# Concurrent calls
 
 
 class TestFileTreeStoreUnderContention(ContentionCases[FileTreeStore]):
@@ -53,7 +53,7 @@ def Store(path):
         assert files_in(path) == ["count.json"]
 
 
-async def test_an_expired_entry_has_one_heir_while_it_is_culled_and_deleted(tmp_path: Path) -> None:
+async def test_one_call_replaces_an_expired_entry_while_others_cull_it(tmp_path: Path) -> None:
     stores = [FileTreeStore(data_directory=tmp_path) for _ in range(4)]
     for _ in range(30):
         await stores[0].put("ada", {"n": 0}, ttl=0.001)
@@ -91,7 +91,7 @@ def hold(tree: Path) -> subprocess.Popen[str]:
     return holder
 
 
-async def test_a_killed_holder_leaves_nothing_locked(store: FileTreeStore, tmp_path: Path) -> None:
+async def test_a_killed_lock_holder_leaves_nothing_locked(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     holder = await asyncio.to_thread(hold, tmp_path)
     waiting = asyncio.create_task(store.put_if_version("ada", {"n": 2}, await version_of(store, "ada")))
@@ -102,7 +102,7 @@ async def test_a_killed_holder_leaves_nothing_locked(store: FileTreeStore, tmp_p
     holder.communicate()
 
 
-async def test_a_holder_that_was_stopped_is_a_timeout_that_says_so(
+async def test_a_lock_that_is_not_released_is_a_timeout_that_says_so(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "_LOCK_WAIT_SECONDS", 0.05)
@@ -120,7 +120,7 @@ async def test_a_holder_that_was_stopped_is_a_timeout_that_says_so(
     assert await store.get("ada") == {"n": 2}
 
 
-def test_a_process_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+def test_a_process_forked_while_the_lock_is_held_does_not_keep_it(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     with Directory(str(tmp_path)) as opened, opened.locked():
         child = os.fork()
@@ -138,7 +138,7 @@ def test_a_process_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> Non
         os.close(reading)
 
 
-async def test_where_directories_cannot_be_locked_there_are_no_conditional_writes(
+async def test_without_directory_locks_conditional_writes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -160,7 +160,7 @@ async def test_where_directories_cannot_be_locked_there_are_no_conditional_write
         assert await store.delete("ada") is True
 
 
-async def test_a_file_system_without_hard_links_has_conditional_writes(
+async def test_conditional_writes_work_without_hard_links(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

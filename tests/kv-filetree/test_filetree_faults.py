@@ -1,4 +1,4 @@
-"""Directories that cannot be used, full file systems, and others at work in the same tree."""
+"""Unusable directories, full file systems, and concurrent changes of the same tree."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
 @pytest.mark.parametrize(
     ("option", "others"), [("path", {}), ("data_directory", {}), ("metadata_directory", {"path": "tree"})]
 )
-def test_a_path_that_is_none_is_refused(option: str, others: dict[str, Any], path: str) -> None:
+def test_an_invalid_path_is_refused(option: str, others: dict[str, Any], path: str) -> None:
     options: dict[str, Any] = {**others, option: path}
     with pytest.raises(ValueError, match=option):
         FileTreeStore(**options)
@@ -60,9 +60,7 @@ def test_constructing_touches_no_file(tree: Path) -> None:
     assert not tree.exists()
 
 
-async def test_a_relative_path_means_the_directory_at_construction(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_relative_path_is_resolved_at_construction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = FileTreeStore(data_directory="tree")
     (tmp_path / "other").mkdir()
@@ -83,13 +81,13 @@ async def test_a_directory_that_is_a_file_is_a_setup_error(tmp_path: Path, optio
     assert file.read_text() == "text"
 
 
-async def test_a_directory_that_may_not_be_made_is_a_setup_error(tree: Path) -> None:
+async def test_a_missing_directory_without_auto_create_is_a_setup_error(tree: Path) -> None:
     with pytest.raises(StoreSetupError, match=f"{tree} does not exist"):
         await FileTreeStore(data_directory=tree, auto_create=False).setup()
     assert names_in(tree.parent) == []
 
 
-async def test_a_collection_whose_directory_may_not_be_made_can_be_read_and_not_written(tree: Path) -> None:
+async def test_a_missing_collection_without_auto_create_can_be_read_and_not_written(tree: Path) -> None:
     (tree / "users").mkdir(parents=True)
     async with FileTreeStore(data_directory=tree, auto_create=False) as store:
         await store.put("ada", {"n": 1}, collection="users")
@@ -103,7 +101,7 @@ async def test_a_collection_whose_directory_may_not_be_made_can_be_read_and_not_
             await store.get("ada", collection="users")
 
 
-async def test_a_tree_that_is_removed_under_the_store_is_made_again(store: FileTreeStore, tree: Path) -> None:
+async def test_a_tree_that_is_removed_during_use_is_recreated(store: FileTreeStore, tree: Path) -> None:
     await store.put("ada", {"n": 1}, collection="users")
     move_away(tree)
     assert await store.get("ada", collection="users") is None
@@ -114,7 +112,7 @@ async def test_a_tree_that_is_removed_under_the_store_is_made_again(store: FileT
 
 @pytest.fixture
 def as_another_user() -> Iterator[None]:
-    """Root may write everywhere."""
+    """Act as a user without root rights: root may write everywhere."""
     if os.geteuid():
         yield
         return
@@ -125,7 +123,7 @@ def as_another_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-async def test_a_tree_that_is_read_only_is_read_and_says_so_when_written(
+async def test_a_read_only_tree_can_be_read_and_writes_say_that_it_is_read_only(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     tree = tmp_path / "tree"
@@ -151,7 +149,7 @@ async def test_a_tree_that_is_read_only_is_read_and_says_so_when_written(
 
 
 @pytest.mark.parametrize("portable", [False, True])
-async def test_an_empty_tree_that_is_read_only_has_nothing_and_takes_nothing(
+async def test_an_empty_read_only_tree_has_no_entries_and_refuses_writes(
     tmp_path: Path,
     request: pytest.FixtureRequest,
     portable: bool,  # noqa: FBT001
@@ -206,7 +204,7 @@ async def test_a_file_that_may_not_grow_is_a_clear_error_and_loses_nothing(store
     assert names_in(tree / "users") == ["ada.json"]
 
 
-async def test_a_store_without_file_descriptors_serves_again_when_there_are_some(store: FileTreeStore) -> None:
+async def test_a_store_without_file_descriptors_recovers_when_some_are_free(store: FileTreeStore) -> None:
     await store.put("ada", {"n": 1}, collection="users")
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, old[1]))
@@ -228,10 +226,10 @@ async def test_nothing_stays_open(store: FileTreeStore) -> None:
     assert open_descriptors() == before
 
 
-# Others at work in the tree
+# Concurrent changes of the tree
 
 
-async def test_stores_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
+async def test_stores_that_write_and_destroy_concurrently_do_not_fail(tree: Path) -> None:
     stores = [FileTreeStore(data_directory=tree) for _ in range(4)]
     await asyncio.gather(*(use(store, number) for number, store in enumerate(stores)))
     await asyncio.gather(*(store.close() for store in stores))
@@ -247,7 +245,7 @@ asyncio.run(use(FileTreeStore(data_directory=sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def test_processes_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> None:
+def test_processes_that_write_and_destroy_concurrently_do_not_fail(tree: Path) -> None:
     command = [sys.executable, "-c", USER, str(Path(__file__).parent), str(tree)]
     processes = [
         subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE, text=True)  # noqa: S603 — ours
@@ -256,7 +254,7 @@ def test_processes_that_write_and_destroy_at_once_do_not_fail(tree: Path) -> Non
     assert [(process.communicate(timeout=250)[1], process.returncode) for process in processes] == [("", 0)] * 3
 
 
-def test_an_entry_that_was_replaced_meanwhile_is_not_removed_as_expired(
+def test_an_entry_replaced_in_the_meantime_is_not_removed_as_expired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Directory(str(tmp_path)) as opened:
@@ -277,7 +275,7 @@ def test_an_entry_that_was_replaced_meanwhile_is_not_removed_as_expired(
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("ada.json", b"live")]
 
 
-async def test_other_operations_have_their_turn_during_a_scan(store: FileTreeStore) -> None:
+async def test_other_operations_run_during_a_scan(store: FileTreeStore) -> None:
     names = [f"key {number}" for number in range(3000)]
     await store.put_many(names, [{"n": 1}] * 3000, collection="shelf")
     listing = asyncio.ensure_future(store.keys("shelf"))
@@ -286,5 +284,5 @@ async def test_other_operations_have_their_turn_during_a_scan(store: FileTreeSto
         await store.get("key 1", collection="shelf")
         turns += 1
     assert len(listing.result()) == 3000
-    # As many as the steps of the scan, which are of 5 ms each.
+    # One per step of the scan; a step takes 5 ms.
     assert turns > 3

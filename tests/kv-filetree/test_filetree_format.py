@@ -1,4 +1,4 @@
-"""What is stored, read without the store; and trees that py-key-value-aio wrote."""
+"""The stored format, read without the store, and trees written by py-key-value-aio."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def files_in(tree: Path) -> set[str]:
-    """Every file and directory, as a path in the tree."""
+    """Return every file and directory, relative to the tree."""
     return {path.relative_to(tree).as_posix() for path in tree.rglob("*")}
 
 
@@ -51,14 +51,14 @@ def v1_store(tree: Path) -> FileTreeStore:
 
 
 def put_as_before(tree: Path, path: str, number: int) -> None:
-    """Store {"n": number} as py-key-value-aio 0.5.0 does."""
+    """Write {"n": number} as py-key-value-aio 0.5.0 does."""
     file = tree / path
     file.parent.mkdir(exist_ok=True)
     entry = {"created_at": "2026-11-23T09:03:14.747910+00:00", "value": {"n": number}, "version": 1}
     file.write_text(json.dumps(entry, sort_keys=True))
 
 
-# What is written
+# Written files
 
 
 async def test_an_entry_is_one_readable_file(tmp_path: Path) -> None:
@@ -72,16 +72,14 @@ async def test_an_entry_is_one_readable_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("collection", "key"), [("users", "a/b"), ("a/b", "ada"), ("users", LONG)])
-async def test_an_entry_whose_place_does_not_spell_its_names_carries_them(
-    tmp_path: Path, collection: str, key: str
-) -> None:
+async def test_an_entry_contains_names_that_its_path_does_not_spell(tmp_path: Path, collection: str, key: str) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put(key, {"n": 1}, collection=collection)
     file = find(tmp_path, "*/*.json")
     assert (load(file)["collection"], load(file)["key"]) == (collection, key)
 
 
-async def test_the_information_about_a_collection_lies_in_the_directory_of_metadata(tmp_path: Path) -> None:
+async def test_information_about_a_collection_is_in_the_metadata_directory(tmp_path: Path) -> None:
     data, metadata = tmp_path / "data", tmp_path / "metadata"
     async with FileTreeStore(data_directory=data, metadata_directory=metadata) as store:
         await store.put("ada", {"n": 1}, collection="a/b")
@@ -108,7 +106,7 @@ async def test_files_and_directories_are_private_to_the_user(tmp_path: Path) -> 
     }
 
 
-async def test_nothing_but_entries_and_information_is_left_in_the_tree(tmp_path: Path) -> None:
+async def test_a_tree_contains_only_entries_and_information(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         for number in range(3):
             await store.put("ada", {"n": number}, collection="users")
@@ -133,7 +131,7 @@ async def test_destroying_leaves_an_empty_directory(tmp_path: Path) -> None:
         assert files_in(tmp_path) == set()
 
 
-# What py-key-value-aio wrote
+# Trees written by py-key-value-aio
 
 
 async def test_recorded_entries_are_read_with_the_v1_strategies(recorded: Path) -> None:
@@ -175,7 +173,7 @@ async def test_a_recorded_tree_can_be_emptied(recorded: Path) -> None:
     assert files_in(recorded / "filetree") == set()
 
 
-async def test_the_directory_that_information_names_is_not_looked_at(tmp_path: Path) -> None:
+async def test_the_directory_named_in_information_is_ignored(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path / "old") as store:
         await store.put("ada", {"n": 1}, collection="users")
     shutil.copytree(tmp_path / "old", tmp_path / "new")
@@ -188,7 +186,7 @@ async def test_the_directory_that_information_names_is_not_looked_at(tmp_path: P
 
 @pytest.mark.parametrize("portable", [False, True])
 @pytest.mark.parametrize("key", ["alice", "Alice", "a:b", ".hidden", "a\\b", "a%2Fb", "é", "CON"])
-async def test_an_entry_under_a_name_that_is_escaped_by_now_is_found(
+async def test_an_entry_under_a_name_that_is_now_escaped_is_found(
     tmp_path: Path,
     key: str,
     portable: bool,  # noqa: FBT001
@@ -209,7 +207,7 @@ async def test_an_entry_under_a_name_that_is_escaped_by_now_is_found(
         assert await store.keys("Users") == []
 
 
-async def test_an_entry_under_a_name_that_looks_escaped_is_not_that_of_another_name(tmp_path: Path) -> None:
+async def test_an_entry_under_a_name_that_looks_escaped_is_not_found_by_the_unescaped_name(tmp_path: Path) -> None:
     put_as_before(tmp_path, "users/a%2Fb.json", 1)
     async with FileTreeStore(data_directory=tmp_path) as store:
         assert await store.get("a/b", collection="users") is None
@@ -217,7 +215,7 @@ async def test_an_entry_under_a_name_that_looks_escaped_is_not_that_of_another_n
         assert await store.get("a%2Fb", collection="users") == {"n": 1}
 
 
-async def test_an_entry_that_names_itself_is_read_with_the_v1_strategies(tmp_path: Path) -> None:
+async def test_an_entry_without_its_names_is_read_with_the_v1_strategies(tmp_path: Path) -> None:
     put_as_before(tmp_path, "users/S_a_b-c14cddc0.json", 1)
     async with v1_store(tmp_path) as store:
         assert await store.get("a/b", collection="users") == {"n": 1}
@@ -226,10 +224,10 @@ async def test_an_entry_that_names_itself_is_read_with_the_v1_strategies(tmp_pat
     assert (entry["key"], entry["collection"], entry["value"]) == ("a/b", "users", {"n": 2})
 
 
-# What is damaged
+# Damaged files
 
 
-async def test_an_entry_cut_short_names_its_file_and_leaves_the_others(tmp_path: Path) -> None:
+async def test_a_truncated_entry_is_named_and_other_entries_are_still_read(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put_many(["good", "bad"], [{"secret": "hunter2"}] * 2, collection="users")
         file = tmp_path / "users" / "bad.json"
@@ -255,7 +253,7 @@ async def test_damaged_information_about_a_collection_harms_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "other"])
-async def test_an_entry_that_names_another_place_is_passed_over(tmp_path: Path, name: str) -> None:
+async def test_an_entry_that_states_other_names_is_ignored(tmp_path: Path, name: str) -> None:
     for store in (FileTreeStore(data_directory=tmp_path), v1_store(tmp_path)):
         async with store:
             await store.put("good", {"n": 1}, collection="users")
@@ -282,7 +280,7 @@ async def test_culling_removes_expired_files_and_no_other(tmp_path: Path) -> Non
     assert files_in(tmp_path / "soon") == {"live.json", "notes.txt"}
 
 
-async def test_what_is_left_of_an_interrupted_put_is_removed_after_an_hour(tmp_path: Path) -> None:
+async def test_temporary_files_of_an_interrupted_put_are_removed_after_an_hour(tmp_path: Path) -> None:
     token = "0123456789abcdef" * 2
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put("ada", {"n": 1}, collection="users")

@@ -1,4 +1,4 @@
-"""Opening by URL and by path, the readiness probe, and what culling and destroying leave."""
+"""Opening by URL and by path, the readiness probe, and the files that remain after culling and destroying."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def in_tree(tree: Path) -> list[str]:
-    """Every file and directory, as a path in the tree."""
+    """Return every file and directory, relative to the tree."""
     return sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*"))
 
 
@@ -46,7 +46,7 @@ async def test_a_url_names_the_directory(
     assert (tmp_path / "a b" / "c" / "users" / "ada.json").is_file()
 
 
-async def test_a_url_gives_options_by_name_and_type(tmp_path: Path) -> None:
+async def test_a_url_sets_options_of_each_type(tmp_path: Path) -> None:
     query = f"metadata_directory={tmp_path}/info&default_collection=users&portable_names=true&fsync=1"
     async with open_store(f"filetree://{tmp_path}/tree?{query}") as store:
         await store.put("Ada", {"n": 1})
@@ -72,7 +72,7 @@ async def test_a_url_gives_options_by_name_and_type(tmp_path: Path) -> None:
         ("filetree://tree#part", "fragment"),
     ],
 )
-def test_a_url_that_means_nothing_is_refused(url: str, reason: str) -> None:
+def test_an_invalid_url_is_refused(url: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as refusal:
         open_store(url)
     assert "secret" not in str(refusal.value)
@@ -110,16 +110,16 @@ def test_the_home_directory_of_an_unknown_user_is_refused(option: str) -> None:
 # The probe
 
 
-async def test_stores_that_open_a_new_directory_at_once_all_open_it(
+async def test_stores_can_create_the_same_directory_concurrently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look, made = Path.is_dir, tmp_path / "tree"
 
     def is_dir(path: Path) -> bool:
         found = look(path)
-        # As if another store's thread made it between this look and the next.
+        # As if another store's thread created it between two calls of `is_dir`.
         if path == made:
-            os.makedirs(made, exist_ok=True)  # noqa: PTH103 — which does not ask `is_dir`
+            os.makedirs(made, exist_ok=True)  # noqa: PTH103 — it does not call `is_dir`
         return found
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
@@ -128,7 +128,7 @@ async def test_stores_that_open_a_new_directory_at_once_all_open_it(
         assert await store.get("key") == {"n": 1}
 
 
-async def test_setup_makes_again_a_directory_that_was_removed(tmp_path: Path) -> None:
+async def test_setup_recreates_a_removed_directory(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     async with FileTreeStore(data_directory=tree, metadata_directory=tmp_path / "info") as store:
         await asyncio.to_thread(shutil.rmtree, tree)
@@ -137,7 +137,7 @@ async def test_setup_makes_again_a_directory_that_was_removed(tmp_path: Path) ->
         assert in_tree(tmp_path) == ["info", "tree"]
 
 
-async def test_setup_tells_of_a_directory_that_was_removed_and_may_not_be_made(tmp_path: Path) -> None:
+async def test_setup_reports_a_removed_directory_without_auto_create(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     async with FileTreeStore(data_directory=tree, auto_create=False) as store:
@@ -149,7 +149,7 @@ async def test_setup_tells_of_a_directory_that_was_removed_and_may_not_be_made(t
 
 
 @pytest.mark.parametrize("name", ["tree", "info"])
-async def test_setup_tells_of_a_directory_that_cannot_be_written_any_more(
+async def test_setup_reports_a_directory_that_is_no_longer_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     create = Directory.create
@@ -161,17 +161,17 @@ async def test_setup_tells_of_a_directory_that_cannot_be_written_any_more(
 
     store = FileTreeStore(data_directory=tmp_path / "tree", metadata_directory=tmp_path / "info")
     await store.setup()
-    # Root may write everywhere, so that modes of files do not show it.
+    # Simulated, because root may write regardless of file modes.
     monkeypatch.setattr(Directory, "create", refuse)
     with pytest.raises(StoreSetupError, match="Permission denied"):
         await store.setup()
     await store.close()
 
 
-# What is left
+# Remaining files
 
 
-async def test_culling_leaves_no_directory_and_no_information_of_dead_collections(
+async def test_culling_removes_directories_and_information_of_empty_collections(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with FileTreeStore(data_directory=tmp_path / "tree", metadata_directory=tmp_path / "info") as store:
@@ -193,7 +193,7 @@ async def test_culling_leaves_no_directory_and_no_information_of_dead_collection
         assert sorted(await store.collections()) == ["alive", "session/1"]
 
 
-async def test_culling_leaves_the_directories_that_the_store_may_not_make(tmp_path: Path, clock: FakeClock) -> None:
+async def test_culling_without_auto_create_keeps_empty_directories(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "users").mkdir()
     (tmp_path / "elsewhere").mkdir()
     async with FileTreeStore(data_directory=tmp_path, auto_create=False) as store:
@@ -213,7 +213,7 @@ async def test_information_whose_directory_is_gone_is_removed(tmp_path: Path, me
     async with FileTreeStore(data_directory=tree, metadata_directory=info) as store:
         await store.put("ada", {"n": 1}, collection="users")
         await asyncio.to_thread(shutil.rmtree, tree / "users")
-        # Of another tree with the same directory of metadata.
+        # From another tree with the same metadata directory.
         other = {"collection": "b", "created_at": "", "directory": str(tmp_path / "other" / "b"), "version": 1}
         (info / "b-info.json").write_text(json.dumps(other))
         await getattr(store, method)()
@@ -221,14 +221,14 @@ async def test_information_whose_directory_is_gone_is_removed(tmp_path: Path, me
 
 
 @pytest.mark.parametrize("method", ["cull", "destroy_collection"])
-async def test_racing_writers_lose_nothing_to_what_removes_directories(tmp_path: Path, method: str) -> None:
+async def test_writers_lose_nothing_to_concurrent_removal_of_directories(tmp_path: Path, method: str) -> None:
     stores = [FileTreeStore(data_directory=tmp_path) for _ in range(3)]
     remover = FileTreeStore(data_directory=tmp_path)
     done = False
 
     async def remove() -> None:
         while not done:
-            # The collection whose entries count is never destroyed, only emptied by deletions.
+            # The collection with the checked entries is never destroyed, only emptied by deletions.
             await (remover.cull() if method == "cull" else remover.destroy_collection("other"))
 
     async def write(store: FileTreeStore, number: int) -> None:

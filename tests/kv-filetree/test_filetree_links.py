@@ -1,4 +1,4 @@
-"""Links and other things in the place of directories and files of entries."""
+"""Links, pipes and other unexpected files in place of collections and entries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
 
 @pytest.fixture(params=["descriptors", "paths"])
 def lookup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to look names up: that of platforms with descriptors of directories, and that of others."""
+    """Run with both ways of looking up names: by directory descriptors where available, and by paths."""
     if request.param == "paths":
         monkeypatch.setattr(directory, "_HAS_DESCRIPTORS", False)
         monkeypatch.setattr(directory, "_NO_FOLLOW", 0)
@@ -40,7 +40,7 @@ def lookup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """What nobody may read, write or remove through the tree."""
+    """Return a directory that must not be read or changed through the tree."""
     path = tmp_path / "elsewhere"
     path.mkdir()
     (path / "ada.json").write_text(OUTSIDE)
@@ -116,7 +116,7 @@ async def test_a_link_in_place_of_information_is_never_followed(
     assert is_untouched(elsewhere)
 
 
-async def test_the_directory_of_data_may_be_a_link(tree: Path, tmp_path: Path) -> None:
+async def test_the_data_directory_may_be_a_link(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link(tree, tmp_path / "real")
     async with FileTreeStore(data_directory=tree) as store:
@@ -127,10 +127,10 @@ async def test_the_directory_of_data_may_be_a_link(tree: Path, tmp_path: Path) -
     assert names_in(tmp_path / "real") == []
 
 
-# Other things in the way
+# Other files
 
 
-async def test_a_pipe_in_place_of_an_entry_does_not_stop_the_store(store: FileTreeStore, tree: Path) -> None:
+async def test_a_pipe_in_place_of_an_entry_does_not_block_the_store(store: FileTreeStore, tree: Path) -> None:
     await store.put("bob", {"n": 1}, collection="users")
     os.mkfifo(tree / "users" / "ada.json")
     with pytest.raises(KeyValueStoreError, match=r"ada\.json"):

@@ -1,4 +1,4 @@
-"""From names to files: how they are spelled, and that none leaves the tree."""
+"""Names and their files: spelling, and no file outside the tree."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LONG = "n" * 300
 
 
 def stored(tree: Path) -> set[str]:
-    """Every file, as a path in the tree."""
+    """Return every file, relative to the tree."""
     return {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
 
 
-class Given(SanitizationStrategy):
-    """Stores every name under the same one."""
+class ConstantStrategy(SanitizationStrategy):
+    """Returns the same stored name for every name."""
 
     def __init__(self, stored: str) -> None:
         self._stored = stored
@@ -42,7 +42,7 @@ class Given(SanitizationStrategy):
         return self._stored
 
 
-# The strategies of format v1, against names that py-key-value-aio 0.5.0 gave
+# The strategies of format v1, against names from py-key-value-aio 0.5.0
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ class Given(SanitizationStrategy):
         ("a.b", "S_a_b-2e7336dc"),
     ],
 )
-def test_a_v1_strategy_gives_the_names_that_it_always_gave(name: str, stored_name: str) -> None:
-    assert FileTreeV1KeySanitizationStrategy("/tmp").sanitize(name) == stored_name  # noqa: S108 — it is not looked at
+def test_a_v1_strategy_returns_the_same_names_as_earlier_versions(name: str, stored_name: str) -> None:
+    assert FileTreeV1KeySanitizationStrategy("/tmp").sanitize(name) == stored_name  # noqa: S108 — it is not accessed
     assert FileTreeV1CollectionSanitizationStrategy(directory="x").sanitize(name) == stored_name
 
 
@@ -72,15 +72,13 @@ def test_a_v1_strategy_gives_the_names_that_it_always_gave(name: str, stored_nam
     ("strategy", "longest"),
     [(FileTreeV1KeySanitizationStrategy("."), 250), (FileTreeV1CollectionSanitizationStrategy("."), 245)],
 )
-def test_a_v1_strategy_leaves_room_for_what_follows_the_name(
-    strategy: HybridSanitizationStrategy, longest: int
-) -> None:
+def test_a_v1_strategy_leaves_room_for_the_suffix(strategy: HybridSanitizationStrategy, longest: int) -> None:
     assert strategy.sanitize("a" * longest) == "a" * longest
     assert strategy.sanitize("a" * 400) == "S_" + "a" * (longest - 11) + "-abd5e54b"
     assert len(strategy.sanitize("a/" * 400)) == longest
 
 
-def test_a_v1_strategy_tells_the_names_that_it_left_as_they_are() -> None:
+def test_a_v1_strategy_restores_the_names_that_it_kept_unchanged() -> None:
     strategy = FileTreeV1KeySanitizationStrategy(".")
     assert strategy.try_unsanitize("S_alice") == "S_alice"
     assert strategy.try_unsanitize("S_a_b-78f0be89") is None
@@ -105,7 +103,9 @@ def test_a_v1_strategy_tells_the_names_that_it_left_as_they_are() -> None:
         ("a%2Fb", "a%252Fb"),
     ],
 )
-async def test_only_what_would_leave_the_directory_is_escaped(tmp_path: Path, name: str, stored_name: str) -> None:
+async def test_only_names_that_would_leave_the_directory_are_escaped(
+    tmp_path: Path, name: str, stored_name: str
+) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put(name, {"a": 1}, collection="shelf")
         await store.put("key", {"a": 1}, collection=name)
@@ -136,7 +136,7 @@ async def test_only_what_would_leave_the_directory_is_escaped(tmp_path: Path, na
         ("..", "%2E%2E"),
     ],
 )
-async def test_portable_names_are_what_every_platform_takes(tmp_path: Path, name: str, stored_name: str) -> None:
+async def test_portable_names_are_legal_on_every_platform(tmp_path: Path, name: str, stored_name: str) -> None:
     async with FileTreeStore(data_directory=tmp_path, portable_names=True) as store:
         await store.put(name, {"a": 1}, collection="shelf")
         await store.put("key", {"a": 1}, collection=name)
@@ -166,7 +166,7 @@ async def test_a_name_that_is_too_long_ends_in_its_hash_and_is_found_and_listed(
     assert all(len(name) <= 255 for path in stored(tmp_path) for name in path.split("/"))
 
 
-async def test_an_entry_under_a_hash_that_is_not_of_its_key_is_never_returned(tmp_path: Path) -> None:
+async def test_an_entry_under_the_hash_of_another_key_is_never_returned(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put(LONG, {"n": 1}, collection="shelf")
         (file,) = (tmp_path / "shelf").iterdir()
@@ -175,7 +175,7 @@ async def test_an_entry_under_a_hash_that_is_not_of_its_key_is_never_returned(tm
         assert await store.keys("shelf") == []
 
 
-async def test_a_collection_named_like_the_information_about_another_is_apart_from_it(tmp_path: Path) -> None:
+async def test_a_collection_may_be_named_like_the_information_about_another(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         for number, name in enumerate(["users-info.json", "users", "users-info"]):
             await store.put("key", {"n": number}, collection=name)
@@ -184,7 +184,7 @@ async def test_a_collection_named_like_the_information_about_another_is_apart_fr
         assert sorted(await store.collections()) == ["users", "users-info", "users-info.json"]
 
 
-async def test_a_collection_named_like_the_directory_of_metadata_is_apart_from_it(tmp_path: Path) -> None:
+async def test_a_collection_may_be_named_like_the_metadata_directory(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path, metadata_directory=tmp_path / "Meta") as store:
         for name in ("Meta", "meta", "other"):
             await store.put("key", {"name": name}, collection=name)
@@ -198,11 +198,11 @@ async def test_a_collection_named_like_the_directory_of_metadata_is_apart_from_i
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc/passwd", "..", ".", "", "a\\b", "a\0b", "x" * 251])
-async def test_a_strategy_cannot_lead_out_of_the_collection(tmp_path: Path, name: str) -> None:
+async def test_a_strategy_cannot_name_a_file_outside_the_collection(tmp_path: Path, name: str) -> None:
     tree = tmp_path / "tree"
     for store in (
-        FileTreeStore(data_directory=tree, key_sanitization_strategy=Given(name)),
-        FileTreeStore(data_directory=tree, collection_sanitization_strategy=Given(name)),
+        FileTreeStore(data_directory=tree, key_sanitization_strategy=ConstantStrategy(name)),
+        FileTreeStore(data_directory=tree, collection_sanitization_strategy=ConstantStrategy(name)),
     ):
         for call in (store.put("key", {"a": 1}), store.get("key"), store.delete("key"), store.put_many(["key"], [{}])):
             with pytest.raises(InvalidKeyError):
@@ -211,7 +211,7 @@ async def test_a_strategy_cannot_lead_out_of_the_collection(tmp_path: Path, name
 
 
 async def test_a_strategy_cannot_name_a_directory_like_a_file_of_the_tree(tmp_path: Path) -> None:
-    store = FileTreeStore(data_directory=tmp_path, collection_sanitization_strategy=Given("users-info.json"))
+    store = FileTreeStore(data_directory=tmp_path, collection_sanitization_strategy=ConstantStrategy("users-info.json"))
     with pytest.raises(InvalidKeyError):
         await store.put("key", {"a": 1})
 
@@ -228,7 +228,7 @@ async def test_a_passthrough_strategy_is_the_default(tmp_path: Path) -> None:
     assert stored(tmp_path) == {"%2E./%2E.%2Fkey.json", "%2E.-info.json"}
 
 
-async def test_names_that_a_strategy_hashed_are_listed(tmp_path: Path) -> None:
+async def test_names_hashed_by_a_strategy_are_listed(tmp_path: Path) -> None:
     hashes = AlwaysHashStrategy()
     async with FileTreeStore(
         data_directory=tmp_path, key_sanitization_strategy=hashes, collection_sanitization_strategy=hashes
@@ -238,14 +238,14 @@ async def test_names_that_a_strategy_hashed_are_listed(tmp_path: Path) -> None:
         assert await store.collections() == ["shelf"]
 
 
-async def test_two_keys_that_a_strategy_stores_under_one_name_are_never_taken_for_each_other(tmp_path: Path) -> None:
-    async with FileTreeStore(data_directory=tmp_path, key_sanitization_strategy=Given("same")) as store:
+async def test_two_keys_with_the_same_stored_name_are_never_confused(tmp_path: Path) -> None:
+    async with FileTreeStore(data_directory=tmp_path, key_sanitization_strategy=ConstantStrategy("same")) as store:
         await store.put("one", {"n": 1})
         await store.put("two", {"n": 2})
         assert await store.get_many(["one", "two"]) == [None, {"n": 2}]
 
 
-async def test_a_name_that_nothing_tells_is_not_left_out_of_a_list(tmp_path: Path) -> None:
+async def test_listing_fails_for_an_entry_with_an_unknown_name(tmp_path: Path) -> None:
     (tmp_path / "users").mkdir()
     file = tmp_path / "users" / "S_a_b-c14cddc0.json"
     file.write_text('{"version": 1, "created_at": "2026-11-23T09:03:14+00:00", "value": {"n": 1}}')
@@ -262,7 +262,7 @@ async def test_a_name_that_nothing_tells_is_not_left_out_of_a_list(tmp_path: Pat
 # File systems
 
 
-async def test_names_that_a_file_system_takes_for_each_other_are_kept_apart(folding_directory: Path) -> None:
+async def test_names_that_a_file_system_confuses_are_kept_apart(folding_directory: Path) -> None:
     async with FileTreeStore(data_directory=folding_directory) as store:
         for number, name in enumerate(NASTY_NAMES):
             await store.put(name, {"n": number}, collection="shelf")
@@ -274,7 +274,7 @@ async def test_names_that_a_file_system_takes_for_each_other_are_kept_apart(fold
         assert sorted(await store.collections()) == sorted([*NASTY_NAMES, "shelf"])
 
 
-async def test_names_that_a_strategy_does_not_keep_apart_on_a_file_system_are_not_taken_for_each_other(
+async def test_an_entry_is_not_returned_for_a_key_that_the_file_system_confuses_with_its_own(
     folding_directory: Path,
 ) -> None:
     async with FileTreeStore(
@@ -285,7 +285,7 @@ async def test_names_that_a_strategy_does_not_keep_apart_on_a_file_system_are_no
         assert await store.get_many(["alice", "Alice"]) == [None, {"n": 2}]
 
 
-async def test_a_tree_that_keeps_names_apart_can_be_moved_to_a_file_system_that_does_so_itself(
+async def test_a_tree_with_portable_names_is_read_and_replaced_with_exact_ones(
     tmp_path: Path,
 ) -> None:
     async with FileTreeStore(data_directory=tmp_path / "old", portable_names=True) as store:

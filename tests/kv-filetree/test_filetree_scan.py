@@ -1,4 +1,4 @@
-"""Pages of keys: how often the directory is listed, which files are read, and what others may do meanwhile."""
+"""Pages of keys: directory listings, files read, and concurrent changes."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ NAMES = [
 ]
 
 
-class Seen:
-    """What the store asks the file system for."""
+class FileAccesses:
+    """File system accesses of the store."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
@@ -47,21 +47,21 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    seen = Seen()
+def accesses(monkeypatch: pytest.MonkeyPatch) -> FileAccesses:
+    accesses = FileAccesses()
     read, files = Directory.read, Directory.files
 
     def noted_read(self: Directory, name: str) -> Any:
-        seen.files.append(name)
+        accesses.files.append(name)
         return read(self, name)
 
     def noted_files(self: Directory) -> Iterator[str]:
-        seen.listings += 1
+        accesses.listings += 1
         return files(self)
 
     monkeypatch.setattr(Directory, "read", noted_read)
     monkeypatch.setattr(Directory, "files", noted_files)
-    return seen
+    return accesses
 
 
 async def fill(store: FileTreeStore, count: int) -> list[str]:
@@ -80,32 +80,32 @@ async def scan_all(store: FileTreeStore, **options: Any) -> list[str]:
             return keys
 
 
-async def test_each_file_is_read_once_and_the_directory_listed_once(tmp_path: Path, seen: Seen) -> None:
+async def test_each_file_is_read_once_and_the_directory_listed_once(tmp_path: Path, accesses: FileAccesses) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         names = await fill(store, 500)
         assert await scan_all(store, limit=30) == names
-    assert (len(seen.files), seen.listings) == (500, 1)
+    assert (len(accesses.files), accesses.listings) == (500, 1)
 
 
-async def test_a_directory_of_more_names_than_are_listed_ahead_is_listed_for_each_portion(
-    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+async def test_a_directory_with_more_names_than_are_kept_is_listed_once_per_portion(
+    tmp_path: Path, accesses: FileAccesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "_MAX_LISTED_NAMES", 100)
     async with FileTreeStore(data_directory=tmp_path) as store:
         names = await fill(store, 1000)
         assert await scan_all(store, limit=25) == names
-    assert (len(seen.files), seen.listings) == (1000, 10)
+    assert (len(accesses.files), accesses.listings) == (1000, 10)
 
 
-async def test_only_files_whose_name_fits_the_prefix_are_read(tmp_path: Path, seen: Seen) -> None:
+async def test_only_files_that_match_the_prefix_are_read(tmp_path: Path, accesses: FileAccesses) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await fill(store, 500)
         assert await scan_all(store, prefix="key 012") == [f"key 012{number}" for number in range(10)]
-    assert len(seen.files) == 10
+    assert len(accesses.files) == 10
 
 
 @pytest.mark.parametrize("portable", [False, True])
-async def test_a_prefix_finds_the_keys_that_begin_with_it_however_they_are_spelled(
+async def test_a_prefix_finds_keys_in_every_spelling(
     tmp_path: Path,
     portable: bool,  # noqa: FBT001
 ) -> None:
@@ -139,7 +139,7 @@ async def test_a_prefix_finds_keys_whose_names_a_strategy_changed(tmp_path: Path
         assert sorted(await scan_all(store, prefix="a/")) == ["a/b", "a/c"]
 
 
-async def test_another_store_goes_on_with_a_cursor(tmp_path: Path) -> None:
+async def test_another_store_continues_with_a_cursor(tmp_path: Path) -> None:
     cursor: str | None = None
     keys: list[str] = []
     async with FileTreeStore(data_directory=tmp_path) as store:
@@ -153,7 +153,7 @@ async def test_another_store_goes_on_with_a_cursor(tmp_path: Path) -> None:
     assert keys == names
 
 
-async def test_a_cursor_of_an_earlier_scan_does_not_hide_what_was_put_since(tmp_path: Path) -> None:
+async def test_a_cursor_of_an_earlier_scan_does_not_hide_newer_entries(tmp_path: Path) -> None:
     here, there = FileTreeStore(data_directory=tmp_path), FileTreeStore(data_directory=tmp_path)
     await fill(here, 100)
     await here.scan(limit=10)
@@ -168,7 +168,7 @@ async def test_a_cursor_of_an_earlier_scan_does_not_hide_what_was_put_since(tmp_
 
 
 @pytest.mark.parametrize("text", ["", "/", "x", "/9/a", "/-1/a", "/٣/a", "/0"])
-async def test_a_cursor_that_no_page_gave_is_refused(tmp_path: Path, text: str) -> None:
+async def test_a_made_up_cursor_is_refused(tmp_path: Path, text: str) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await fill(store, 3)
         _, cursor = await store.scan(limit=1)
@@ -178,7 +178,7 @@ async def test_a_cursor_that_no_page_gave_is_refused(tmp_path: Path, text: str) 
             await store.scan(cursor=f"{mark}-{text}")
 
 
-async def test_keys_that_live_all_the_time_come_while_others_are_put_and_deleted(tmp_path: Path) -> None:
+async def test_a_scan_returns_all_lasting_keys_while_others_are_put_and_deleted(tmp_path: Path) -> None:
     async with (
         FileTreeStore(data_directory=tmp_path) as store,
         FileTreeStore(data_directory=tmp_path) as other,
@@ -205,7 +205,7 @@ async def test_keys_that_live_all_the_time_come_while_others_are_put_and_deleted
         await disturbing
 
 
-async def test_a_key_that_moves_from_an_older_spelling_during_the_scan_comes(tmp_path: Path) -> None:
+async def test_a_key_that_moves_from_an_older_spelling_during_a_scan_is_returned(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await fill(store, 20)
         entry = {"created_at": "2026-11-23T09:03:14.747910+00:00", "value": {"n": 1}, "version": 1}
@@ -219,17 +219,17 @@ async def test_a_key_that_moves_from_an_older_spelling_during_the_scan_comes(tmp
         assert (await store.keys()).count("z\\") == 1
 
 
-async def test_names_in_bytes_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+async def test_file_names_that_are_not_text_are_ignored(tmp_path: Path) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         await store.put("ada", {"n": 1})
         strange = bytes(tmp_path / "default_collection") + b"/\xff.json"
-        with open(strange, "wb") as file:  # noqa: ASYNC230, PTH123 — a Path has no names in bytes
+        with open(strange, "wb") as file:  # noqa: ASYNC230, PTH123 — Path does not accept bytes
             file.write((tmp_path / "default_collection" / "ada.json").read_bytes())
         assert await store.keys() == ["ada"]
         assert [entry.key async for entry in iterate_entries(store, prefix="a")] == ["ada"]
 
 
-async def test_forgotten_scans_do_not_pile_up(tmp_path: Path, seen: Seen) -> None:
+async def test_abandoned_scans_do_not_accumulate(tmp_path: Path, accesses: FileAccesses) -> None:
     async with FileTreeStore(data_directory=tmp_path) as store:
         names = await fill(store, 30)
         (keys, first), *_ = [await store.scan(limit=10) for _ in range(6)]
@@ -238,4 +238,4 @@ async def test_forgotten_scans_do_not_pile_up(tmp_path: Path, seen: Seen) -> Non
             keys += page
         assert keys == names
         assert len(store._listings._listings) <= 4  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] — memory
-    assert seen.listings == 7
+    assert accesses.listings == 7

@@ -1,4 +1,4 @@
-"""The contracts of a store: all of them with exact names, and those about names with each other way to spell them."""
+"""The contracts of a store: all with exact names, and those about names with every other spelling."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestFileTreeStore(FileTreeContract, StoreTests[FileTreeStore]):
 class TestFileTreeStoreWithPortableNames(
     FileTreeContract, NameTests[FileTreeStore], EnumerationTests[FileTreeStore], DestructionTests[FileTreeStore]
 ):
-    """The contracts that depend on how names are spelled; the others are the same code."""
+    """The contracts that depend on the spelling of names. The other code is the same."""
 
     options: ClassVar[Mapping[str, Any]] = {"portable_names": True}
 
@@ -102,7 +102,7 @@ class TestFileTreeStoreWithFsync(FileTreeContract, ConcurrencyTests[FileTreeStor
 
 
 class TestFileTreeStoreByPath(FileTreeContract, DestructionTests[FileTreeStore], ConcurrencyTests[FileTreeStore]):
-    """As on a platform without descriptors of directories, such as Windows."""
+    """As on a platform without directory descriptors, such as Windows."""
 
     @pytest.fixture(autouse=True)
     def without_descriptors(self, monkeypatch: pytest.MonkeyPatch) -> None:

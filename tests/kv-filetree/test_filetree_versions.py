@@ -1,4 +1,4 @@
-"""Conditional writes, against each other, plain writes and those who take no lock."""
+"""Conditional writes against each other, plain writes and writers that do not lock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clock() -> Iterator[FakeClock]:
 
 @pytest.fixture
 def names_can_be_exchanged(tmp_path: Path) -> None:
-    """Whether the system and the file system offer it."""
+    """Skip where the system or the file system cannot exchange two names."""
     for name in ("a", "b"):
         (tmp_path / name).touch()
     descriptor = os.open(tmp_path, os.O_RDONLY)
@@ -50,7 +50,7 @@ def names_can_be_exchanged(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["exchanged", "renamed"])
 def replacement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to replace a file: that of Linux, and that of other systems."""
+    """Run with both ways of replacing a file: exchanging names on Linux, and renaming."""
     if request.param == "renamed":
 
         def exchange_nothing(*_: object) -> bool:
@@ -59,8 +59,8 @@ def replacement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(directory, "exchange", exchange_nothing)
 
 
-def put_as_others(tree: Path, key: str, number: int, **fields: str) -> None:
-    """As py-key-value-aio 0.5.0 does by strace: a temporary file is renamed, and nothing is locked."""
+def put_without_lock(tree: Path, key: str, number: int, **fields: str) -> None:
+    """Write as py-key-value-aio 0.5.0 does (seen by strace): rename a temporary file, without a lock."""
     entry = {"created_at": LONG_AGO, "value": {"n": number}, "version": 1, **fields}
     temporary = tree / COLLECTION / "tmpxooc_o84.tmp"
     temporary.write_text(json.dumps(entry, sort_keys=True))
@@ -79,23 +79,23 @@ async def test_the_version_changes_with_every_write_of_an_equal_value(store: Fil
 
 
 @pytest.mark.usefixtures("clock")
-async def test_the_version_changes_with_a_write_of_an_equal_value_at_the_same_moment(store: FileTreeStore) -> None:
+async def test_writing_an_equal_value_at_the_same_moment_changes_the_version(store: FileTreeStore) -> None:
     await store.put("ada", {"n": 1})
     version = await version_of(store, "ada")
     await store.put("ada", {"n": 1})
     assert await version_of(store, "ada") != version
 
 
-async def test_a_write_of_others_is_noticed(store: FileTreeStore, tmp_path: Path) -> None:
+async def test_a_write_without_lock_is_noticed(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     version = await version_of(store, "ada")
-    put_as_others(tmp_path, "ada", 2)
+    put_without_lock(tmp_path, "ada", 2)
     assert await store.put_if_version("ada", {"n": 3}, version) is False
     assert await store.delete_if_version("ada", version) is False
     assert await store.get("ada") == {"n": 2}
 
 
-async def test_a_file_that_is_written_in_place_has_another_version(store: FileTreeStore, tmp_path: Path) -> None:
+async def test_writing_a_file_in_place_changes_its_version(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     version = await version_of(store, "ada")
     file = tmp_path / COLLECTION / "ada.json"
@@ -124,7 +124,7 @@ async def test_conditional_writes_leave_no_other_file(store: FileTreeStore, tmp_
     assert files_in(tmp_path) == []
 
 
-async def test_a_version_of_a_collection_that_is_gone_makes_no_directory(store: FileTreeStore, tmp_path: Path) -> None:
+async def test_a_version_of_a_removed_collection_creates_no_directory(store: FileTreeStore, tmp_path: Path) -> None:
     await store.put("ada", {"n": 1})
     version = await version_of(store, "ada")
     await store.destroy_collection(COLLECTION)
@@ -137,20 +137,20 @@ async def test_an_entry_under_an_older_spelling_is_replaced_and_removed_by_its_v
     store: FileTreeStore, tmp_path: Path
 ) -> None:
     await store.put("bob", {"n": 0})
-    put_as_others(tmp_path, "a\\b", 1)
+    put_without_lock(tmp_path, "a\\b", 1)
     assert await store.put_if_absent("a\\b", {"n": 2}) is False
     assert await store.put_if_version("a\\b", {"n": 2}, await version_of(store, "a\\b")) is True
     assert files_in(tmp_path) == ["a%5Cb.json", "bob.json"]
-    put_as_others(tmp_path, "c\\d", 1)
+    put_without_lock(tmp_path, "c\\d", 1)
     assert await store.delete_if_version("c\\d", await version_of(store, "c\\d")) is True
     assert files_in(tmp_path) == ["a%5Cb.json", "bob.json"]
 
 
-# Others between the look and the write
+# Writes without lock between check and write
 
 
 def between(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], None]) -> None:
-    """Act once before the step, a method of Directory or a function of its module."""
+    """Act once before `step`, a method of Directory or a function of its module."""
     place: Any = Directory if hasattr(Directory, step) else directory
     original = getattr(place, step)
 
@@ -164,19 +164,19 @@ def between(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], None])
 
 @pytest.mark.parametrize("step", ["_write_temporary", "_replace_unchanged", "exchange"])
 @pytest.mark.usefixtures("names_can_be_exchanged")
-async def test_a_write_of_others_after_the_look_is_not_overwritten(
+async def test_a_write_without_lock_after_the_check_is_not_overwritten(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     await store.put("ada", {"n": 1})
     version = await version_of(store, "ada")
-    between(monkeypatch, step, lambda: put_as_others(tmp_path, "ada", 2))
+    between(monkeypatch, step, lambda: put_without_lock(tmp_path, "ada", 2))
     assert await store.put_if_version("ada", {"n": 3}, version) is False
     assert await store.get("ada") == {"n": 2}
     assert files_in(tmp_path) == ["ada.json"]
 
 
 @pytest.mark.usefixtures("names_can_be_exchanged")
-async def test_of_several_writes_of_others_around_an_exchange_the_last_stays(
+async def test_the_last_of_several_writes_without_lock_around_an_exchange_stays(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("ada", {"n": 1})
@@ -187,7 +187,7 @@ async def test_of_several_writes_of_others_around_an_exchange_the_last_stays(
     def exchange_after_a_put(*args: Any) -> bool:
         number = next(numbers, None)
         if number is not None:
-            put_as_others(tmp_path, "ada", number)
+            put_without_lock(tmp_path, "ada", number)
         return original(*args)
 
     monkeypatch.setattr(directory, "exchange", exchange_after_a_put)
@@ -197,31 +197,31 @@ async def test_of_several_writes_of_others_around_an_exchange_the_last_stays(
 
 
 @pytest.mark.usefixtures("replacement")
-async def test_a_first_write_of_others_is_not_overwritten_by_put_if_absent(
+async def test_a_first_write_without_lock_is_not_overwritten_by_put_if_absent(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("bob", {"n": 1})
-    between(monkeypatch, "_link_new", lambda: put_as_others(tmp_path, "ada", 2))
+    between(monkeypatch, "_link_new", lambda: put_without_lock(tmp_path, "ada", 2))
     assert await store.put_if_absent("ada", {"n": 3}) is False
     assert await store.get("ada") == {"n": 2}
 
 
 @pytest.mark.parametrize("method", ["delete_if_version", "delete", "cull"])
-async def test_a_write_of_others_after_the_look_is_not_removed(
+async def test_a_write_without_lock_after_the_check_is_not_removed(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock, method: str
 ) -> None:
     await store.put("ada", {"n": 1}, ttl=10)
     version = await version_of(store, "ada")
     if method != "delete_if_version":
         clock.advance(20)
-    between(monkeypatch, "remove_if", lambda: put_as_others(tmp_path, "ada", 2))
+    between(monkeypatch, "remove_if", lambda: put_without_lock(tmp_path, "ada", 2))
     arguments = {"delete_if_version": ("ada", version), "delete": ("ada",), "cull": ()}[method]
     assert not await getattr(store, method)(*arguments)
     assert await store.get("ada") == {"n": 2}
     assert files_in(tmp_path) == ["ada.json"]
 
 
-async def test_a_temporary_file_that_is_removed_meanwhile_is_written_again(
+async def test_a_temporary_file_removed_in_the_meantime_is_written_again(
     store: FileTreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("ada", {"n": 1})

@@ -1,4 +1,4 @@
-"""Calls on the entries of a collection, and the files and versions that they leave."""
+"""Calls on the entries of a collection, and the files that they leave."""
 
 from __future__ import annotations
 
