@@ -1,4 +1,4 @@
-"""Databases with nothing stored, and the raw client that looks into them."""
+"""Empty databases, and the raw client that inspects them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 EMULATOR = "FIRESTORE_EMULATOR_HOST"
 
-SyncClient: Any = firestore.Client  # which leaves the types of its methods out
+SyncClient: Any = firestore.Client  # its methods are untyped
 AsyncClient: Any = firestore.AsyncClient  # as above
 Credentials: Any = AnonymousCredentials  # as above
 
 
 class Raw:
-    """Google's client, and the project that the test is about."""
+    """Google's client, on the project under test."""
 
     def __init__(self, project: str, address: str) -> None:
         self.project = project
@@ -40,11 +40,11 @@ class Raw:
         return self.client.document(collection, key).get().to_dict()
 
     def ids(self) -> list[tuple[str, str]]:
-        """Of all documents, by collection."""
+        """Return the ids of all documents, with their collections."""
         return [(each.id, document.id) for each in self.client.collections() for document in each.stream()]
 
     def async_client(self) -> Any:
-        """As an application makes it. It belongs to the event loop in which it is used first."""
+        """Return a client as an application creates it. It belongs to the event loop that first uses it."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(EMULATOR, self.address)
             return AsyncClient(project=self.project, credentials=Credentials())
@@ -52,7 +52,7 @@ class Raw:
 
 @pytest.fixture
 def raw(firestore_server: FirestoreServer) -> Iterator[Raw]:
-    """A project of its own for each test, which is a database of its own."""
+    """Yield a client for a new project, and thus a separate database, for each test."""
     raw = Raw(f"kv-{uuid.uuid4().hex}", firestore_server.address)
     yield raw
     raw.client.close()

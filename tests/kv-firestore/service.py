@@ -1,4 +1,4 @@
-"""A Firestore that does what the emulator never does: limits the rate, fails, loses answers, and counts."""
+"""A fake Firestore with behaviour the emulator lacks: rate limits, failures, lost answers, request counts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Refusal = tuple[grpc.StatusCode, str]
 
-_PORT = 0  # any that is free
+_PORT = 0  # any free port
 
-Grpc: Any = grpc  # which leaves its types out
+Grpc: Any = grpc  # it is untyped
 GenericRpcHandler: Any = grpc.GenericRpcHandler  # as above
 
 
@@ -32,12 +32,12 @@ class _Handler(GenericRpcHandler):
             async for each in self._answer(method, request, context):
                 yield each
 
-        # An answer of one message looks the same as a stream of one.
+        # A unary response and a stream of one message are identical on the wire.
         return Grpc.unary_stream_rpc_method_handler(answer)
 
 
 class Service:
-    """Forwards requests to a server, unless a rule refuses them; knows which requests came."""
+    """Forwards requests to a server unless a rule refuses them, and records them."""
 
     def __init__(self, server: str) -> None:
         self._address = server
@@ -54,7 +54,7 @@ class Service:
         return f"127.0.0.1:{self.port}"
 
     def methods(self) -> dict[str, int]:
-        """How often each method was asked for since the last call."""
+        """Return how often each method was called since the last call of this function."""
         counted = Counter(method for method, _ in self.requests)
         self.requests.clear()
         return dict(counted)

@@ -1,4 +1,4 @@
-"""The clients that a FirestoreStore makes and takes: when they end, and what a fork does to them."""
+"""Clients created by FirestoreStore or passed in: their lifetimes, and forks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .conftest import Credentials
 if TYPE_CHECKING:
     from .conftest import Raw
 
-Firestore: Any = firestore  # which leaves its clients untyped
+Firestore: Any = firestore  # its clients are untyped
 
 
-def test_a_client_that_blocks_is_refused() -> None:
+def test_a_synchronous_client_is_refused() -> None:
     client: Any = Firestore.Client(project="p", credentials=Credentials())
     with pytest.raises(TypeError, match=r"client must be google\..*AsyncClient, not google.*\.Client"):
         FirestoreStore(client)
 
 
-async def test_a_client_of_the_caller_s_is_used_and_not_closed(raw: Raw) -> None:
+async def test_a_client_that_was_passed_in_is_used_and_not_closed(raw: Raw) -> None:
     client = raw.async_client()
     async with FirestoreStore(client) as store:
         await store.put("key", {"n": 1})
@@ -41,12 +41,12 @@ async def test_a_client_of_the_caller_s_is_used_and_not_closed(raw: Raw) -> None
     assert not (await client.document("default_collection", "key").get()).exists
     await store.put("key", {"n": 3})
     assert (await client.document("default_collection", "key").get()).exists
-    await client._firestore_api.transport.close()  # noqa: SLF001 — it has no other way to close
+    await client._firestore_api.transport.close()  # noqa: SLF001 — the client has no other way to close
     with pytest.raises(StoreSetupError, match="has been closed"):
         await store.get("key")
 
 
-async def test_credentials_of_the_caller_s_are_used(raw: Raw, place: dict[str, Any]) -> None:
+async def test_credentials_that_were_passed_in_are_used(raw: Raw, place: dict[str, Any]) -> None:
     async with FirestoreStore(**place, credentials=Credentials()) as store:
         await store.put("key", {"n": 1})
     assert raw.ids() == [("default_collection", "key")]
@@ -83,7 +83,7 @@ async def test_closing_ends_the_connection_and_the_next_use_opens_another(raw: R
             assert await eventually(has_ended, within=60)
 
 
-def test_an_event_loop_that_ends_takes_its_client_with_it(store: FirestoreStore) -> None:
+def test_a_client_ends_with_its_event_loop(store: FirestoreStore) -> None:
     for number in range(3):
         asyncio.run(store.put("key", {"n": number}))
         assert asyncio.run(store.get("key")) == {"n": number}
@@ -137,5 +137,5 @@ print("parent", flush=True)
 )
 def test_a_child_has_a_client_of_its_own_unless_its_parent_has_used_one(raw: Raw, kind: str, told: str) -> None:
     printed = run(sys.executable, "-W", "ignore", "-c", FORKING, kind, raw.project, raw.address)
-    # gRPC itself says in the child that it does nothing about the fork.
+    # gRPC prints in the child that it does not handle the fork.
     assert [line for line in printed.splitlines() if "fork_posix" not in line] == [told, "parent"]

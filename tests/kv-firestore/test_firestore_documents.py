@@ -1,4 +1,4 @@
-"""What is stored of an entry, what else there may be, and versions against writers that know no store."""
+"""Documents of entries, foreign documents, and versions against writes by other clients."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLLECTION = "default_collection"
 
 
 def stored(value: str = '{"n": 1}', **fields: Any) -> dict[str, Any]:
-    """What `py-key-value-aio` stores."""
+    """Return a document as `py-key-value-aio` stores it."""
     return {"version": 1, "created_at": "2026-11-23T09:03:14.464348+00:00", "value": value, **fields}
 
 
-# What is stored
+# Stored documents
 
 
 async def test_an_entry_is_a_document_with_its_fields(store: FirestoreStore, raw: Raw) -> None:
@@ -38,7 +38,7 @@ async def test_an_entry_is_a_document_with_its_fields(store: FirestoreStore, raw
     assert document == {"version": 1, "value": '{"text":"é","n":1180591620717411303424}'}
 
 
-async def test_an_entry_with_a_ttl_tells_it_as_a_text_and_as_a_time(store: FirestoreStore, raw: Raw) -> None:
+async def test_an_entry_with_a_ttl_has_its_expiry_as_text_and_as_a_timestamp(store: FirestoreStore, raw: Raw) -> None:
     with FakeClock() as clock:
         now = clock.now()
         async with store:
@@ -49,7 +49,7 @@ async def test_an_entry_with_a_ttl_tells_it_as_a_text_and_as_a_time(store: Fires
     assert document["ttl"] == now + timedelta(seconds=1.9)
 
 
-async def test_a_put_without_a_ttl_leaves_nothing_of_the_earlier_one(store: FirestoreStore, raw: Raw) -> None:
+async def test_a_put_without_a_ttl_removes_an_earlier_expiry(store: FirestoreStore, raw: Raw) -> None:
     async with store:
         await store.put("key", {"n": 1}, ttl=100)
         await store.put("key", {"n": 1})
@@ -68,7 +68,7 @@ async def test_a_value_is_refused_exactly_when_firestore_would(store: FirestoreS
         await store.put("key", {"n": 1}, ttl=100)
         with pytest.raises(ValueTooLargeError) as refusal:
             await store.put("key", value(1024**2), ttl=100)
-        # As much of the document is beside the value.
+        # The difference is the size of the document without the value.
         largest = 2 * 1024**2 - int((refusal.value.extra_info or {})["size"] or 0)
         with pytest.raises(ValueTooLargeError):
             await store.put("key", value(largest + 1), ttl=100)
@@ -80,14 +80,14 @@ async def test_a_value_is_refused_exactly_when_firestore_would(store: FirestoreS
         raw.put(COLLECTION, "key", **{**document, "value": document["value"] + "x"})
 
 
-async def test_a_value_that_is_too_large_for_a_batch_stores_none_of_it(store: FirestoreStore, raw: Raw) -> None:
+async def test_a_batch_with_a_value_that_is_too_large_stores_nothing(store: FirestoreStore, raw: Raw) -> None:
     async with store:
         with pytest.raises(ValueTooLargeError):
             await store.put_many(["a", "b"], [{"n": 1}, {"text": "x" * 1024**2}])
     assert raw.ids() == []
 
 
-# What there may be
+# Documents of other writers
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_value_that_is_too_large_for_a_batch_stores_none_of_it(store: Fi
     ],
     ids=repr,
 )
-async def test_a_document_that_is_no_entry_is_corrupt_and_can_be_replaced(
+async def test_a_document_that_is_not_an_entry_is_corrupt_and_can_be_replaced(
     store: FirestoreStore, raw: Raw, document: dict[str, Any]
 ) -> None:
     raw.put(COLLECTION, "key", **document)
@@ -139,7 +139,7 @@ async def test_a_document_that_is_no_entry_is_corrupt_and_can_be_replaced(
     ],
     ids=["v1", "without version", "NaN", "Z", "expired", "another", "more"],
 )
-async def test_what_others_have_stored_is_read(
+async def test_entries_of_other_writers_are_read(
     store: FirestoreStore, raw: Raw, document: dict[str, Any], value: str
 ) -> None:
     raw.put(COLLECTION, "key", **document)
@@ -160,7 +160,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_removing_leaves_documents_of_others(store: FirestoreStore, raw: Raw) -> None:
+async def test_removal_keeps_foreign_documents(store: FirestoreStore, raw: Raw) -> None:
     for collection in (COLLECTION, "application"):
         for key, fields in FOREIGN.items():
             raw.put(collection, key, **fields)
@@ -175,7 +175,7 @@ async def test_removing_leaves_documents_of_others(store: FirestoreStore, raw: R
     assert raw.ids() == before
 
 
-async def test_collections_of_others_are_not_listed(store: FirestoreStore, raw: Raw) -> None:
+async def test_foreign_collections_are_not_listed(store: FirestoreStore, raw: Raw) -> None:
     raw.put("application", "document", name="Ann")
     raw.client.document("application", "document", "below", "entry").set(stored())
     async with store:
@@ -186,7 +186,9 @@ async def test_collections_of_others_are_not_listed(store: FirestoreStore, raw: 
         assert await store.keys("application") == []
 
 
-async def test_culling_frees_what_has_expired_in_all_collections_by_whomever(store: FirestoreStore, raw: Raw) -> None:
+async def test_culling_removes_expired_entries_of_every_writer_in_all_collections(
+    store: FirestoreStore, raw: Raw
+) -> None:
     with FakeClock() as clock:
         async with store:
             keys = [f"key {number}" for number in range(250)]
@@ -215,7 +217,7 @@ async def test_a_plain_write_of_another_client_changes_the_version(store: Firest
         assert await store.put_if_version("key", {"n": 3}, found.version) is True
 
 
-async def test_a_version_of_an_entry_that_was_replaced_alike_is_another(store: FirestoreStore, raw: Raw) -> None:
+async def test_replacing_an_entry_by_an_equal_one_changes_the_version(store: FirestoreStore, raw: Raw) -> None:
     async with store:
         await store.put("key", {"n": 1})
         version = (await store.get_versioned("key")).version
@@ -229,7 +231,7 @@ async def test_a_version_of_an_entry_that_was_replaced_alike_is_another(store: F
 @pytest.mark.parametrize(
     "version", ["text", "1.5", "1.000000000|tomorrow", "-1.000000000", "1.000000000|2001", "999999999999.000000000"]
 )
-async def test_a_version_that_no_document_has_is_refused(store: FirestoreStore, version: str) -> None:
+async def test_an_impossible_version_is_refused(store: FirestoreStore, version: str) -> None:
     async with store:
         await store.put("key", {"n": 1})
         real = (await store.get_versioned("key")).version
@@ -241,7 +243,7 @@ async def test_a_version_that_no_document_has_is_refused(store: FirestoreStore, 
             await store.delete_if_version("key", forged)
 
 
-async def test_an_expired_entry_is_replaced_by_one_of_those_who_find_it_absent(store: FirestoreStore) -> None:
+async def test_an_expired_entry_is_replaced_by_exactly_one_put_if_absent(store: FirestoreStore) -> None:
     async with store:
         await store.put("key", {"n": 0}, ttl=0.001)
         await asyncio.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Ids of documents and collections: any name has one, which is its own where it can be."""
+"""Ids of documents and collections: every name has one, equal to the name where possible."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ ALL = sorted({"".join(parts) for parts in product(PARTS, repeat=4)} - {""})
 
 
 @pytest.mark.parametrize("name", ITSELF)
-def test_a_name_that_is_an_id_is_its_own(name: str) -> None:
+def test_a_name_that_is_a_legal_id_is_stored_unchanged(name: str) -> None:
     assert is_id(name)
     assert NAMES.key(name) == NAMES.collection(name) == name
 
 
 @pytest.mark.parametrize(("name", "stored"), STORED.items())
-def test_a_name_that_is_no_id_is_escaped(name: str, stored: str) -> None:
+def test_a_name_that_is_not_a_legal_id_is_escaped(name: str, stored: str) -> None:
     assert NAMES.key(name) == NAMES.collection(name) == stored
     assert NAMES.original_key(stored) == NAMES.original_collection(stored) == name
 
@@ -79,18 +79,18 @@ def test_a_name_that_is_too_long_is_shortened_to_an_id(name: str) -> None:
     assert NAMES.key(stored) != stored
 
 
-def test_no_two_names_share_an_id_and_every_id_tells_its_name() -> None:
+def test_every_name_has_a_unique_id_and_is_restored_from_it() -> None:
     ids = [NAMES.key(name) for name in ALL]
     assert len(set(ids)) == len(ALL)
     assert [stored for stored in ids if not is_id(stored)] == []
     assert [NAMES.original_key(stored) for stored in ids] == ALL
 
 
-def test_what_is_no_id_of_an_entry_has_no_name_behind_it() -> None:
+def test_an_id_that_no_entry_has_gives_no_name() -> None:
     assert [NAMES.original_key(stored) for stored in (PROBE, "%~", "%~2", "a%~.", "%~a")] == [None] * 5
 
 
-def test_the_ids_of_a_prefix_begin_with_that_of_the_prefix() -> None:
+def test_the_id_of_a_name_begins_with_the_id_of_its_prefix() -> None:
     for name in [*ALL[::7], *ITSELF, *STORED, *LONG]:
         for end in {1, 2, 3, len(name) // 2, len(name)}:
             assert NAMES.key(name).startswith(NAMES.key_prefix(name[:end]))
@@ -110,7 +110,7 @@ async def test_a_prefix_finds_its_keys_and_no_others(store: FirestoreStore, pref
     assert sorted(found.keys) == expected
 
 
-async def test_long_names_are_told_by_their_documents(store: FirestoreStore, raw: Raw) -> None:
+async def test_long_names_are_read_from_their_documents(store: FirestoreStore, raw: Raw) -> None:
     collection, key = "c" * 2000, "k/" * 2000
     async with store:
         await store.put(key, {"n": 1}, collection=collection)
@@ -131,7 +131,7 @@ async def test_a_shortened_id_of_another_name_is_not_returned(store: FirestoreSt
 
 
 @pytest.mark.parametrize("cursor", ["", "a/b", ".", "__x__", "n" * 1501])
-async def test_a_cursor_that_is_no_id_is_refused(store: FirestoreStore, cursor: str) -> None:
+async def test_a_cursor_that_is_not_a_legal_id_is_refused(store: FirestoreStore, cursor: str) -> None:
     async with store:
         await store.put_many(["a", "b"], [{"n": 1}] * 2)
         page = await store.scan(limit=1)
@@ -146,7 +146,7 @@ V1 = FirestoreV1KeySanitizationStrategy()
 DIGEST = "c14cddc033f64b9dea80ea675cf280a015e672516090a5626781153dc68fea11"
 
 
-def test_a_v1_strategy_names_as_earlier_versions_did() -> None:
+def test_a_v1_strategy_returns_the_same_names_as_earlier_versions() -> None:
     assert V1.sanitize("plain") == "plain"
     assert V1.sanitize("a/b") == f"S_a_b-{DIGEST}"
     assert V1.sanitize("____").startswith("S_____-c0a694d0")
@@ -156,7 +156,7 @@ def test_a_v1_strategy_names_as_earlier_versions_did() -> None:
     assert long.endswith("é-58968b8eabf29a0e309647bdb8733635592ead17985b342b769337140227e3b1")
 
 
-async def test_a_store_with_v1_strategies_stores_under_their_ids(raw: Raw, place: dict[str, Any]) -> None:
+async def test_a_store_with_v1_strategies_uses_their_ids(raw: Raw, place: dict[str, Any]) -> None:
     strategies = (FirestoreV1CollectionSanitizationStrategy(), V1)
     async with FirestoreStore(
         **place, collection_sanitization_strategy=strategies[0], key_sanitization_strategy=strategies[1]

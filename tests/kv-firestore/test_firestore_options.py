@@ -1,4 +1,4 @@
-"""What a FirestoreStore is constructed with, and what it shows of that."""
+"""Options of FirestoreStore, and what its repr and errors show of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text_of(error: BaseException) -> str:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """No credentials and no project on this machine."""
+    """Remove all credentials and the project from the environment."""
     for name in [name for name in os.environ if name.startswith(("GOOGLE_", "GCLOUD_", "CLOUDSDK_", "FIRESTORE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
@@ -58,12 +58,12 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
-def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         FirestoreStore(**options)
 
 
-def test_the_driver_is_imported_when_a_store_is_made_and_not_before() -> None:
+def test_the_driver_is_imported_when_a_store_is_constructed_and_not_before() -> None:
     program = """
 import asyncio, sys
 from key_value.aio.urls import open_store
@@ -103,7 +103,7 @@ def test_a_repr_shows_where_and_not_who(options: dict[str, Any], shown: str, env
     assert repr(FirestoreStore(**options)) == f"FirestoreStore({shown})"
 
 
-async def test_the_emulator_is_found_where_google_s_client_finds_it(raw: Raw, environment: pytest.MonkeyPatch) -> None:
+async def test_the_emulator_is_found_as_by_the_google_client(raw: Raw, environment: pytest.MonkeyPatch) -> None:
     environment.setenv(EMULATOR, raw.address)
     environment.setenv("GOOGLE_CLOUD_PROJECT", raw.project)
     store = FirestoreStore()
@@ -113,7 +113,7 @@ async def test_the_emulator_is_found_where_google_s_client_finds_it(raw: Raw, en
     assert raw.ids() == [("default_collection", "key")]
 
 
-async def test_a_database_of_another_name_is_another(raw: Raw, place: dict[str, Any]) -> None:
+async def test_databases_with_different_names_are_independent(raw: Raw, place: dict[str, Any]) -> None:
     async with FirestoreStore(**place, database="other") as other, FirestoreStore(**place) as store:
         await other.put("key", {"n": 1})
         assert await store.get("key") is None
@@ -132,7 +132,7 @@ async def test_a_url_names_project_and_database(raw: Raw) -> None:
     assert {collection for collection, _ in raw.ids()} == {"shelf"}
 
 
-def test_a_url_may_name_a_project_of_a_domain_and_leave_out_everything() -> None:
+def test_a_url_may_name_a_domain_scoped_project_or_nothing() -> None:
     assert "example.com:P/(default)" in repr(open_store("firestore://example.com%3AP"))
     assert "default project/db" in repr(open_store("firestore:///db"))
     assert "default project/(default)" in repr(open_store("firestore://"))
@@ -149,13 +149,13 @@ def test_a_url_may_name_a_project_of_a_domain_and_leave_out_everything() -> None
         "firestore://project?credentials=hunter2",
     ],
 )
-def test_a_url_with_parts_that_mean_nothing_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as refusal:
         open_store(url)
     assert SECRET not in str(refusal.value)
 
 
-# What is missing, wrong or out of reach
+# Missing, invalid and unreachable
 
 
 async def test_no_credentials_are_a_setup_error(environment: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ async def test_no_project_is_a_setup_error(environment: pytest.MonkeyPatch, tmp_
     user = {"type": "authorized_user", "client_id": "id", "client_secret": SECRET, "refresh_token": SECRET}
     (tmp_path / "credentials.json").write_text(json.dumps(user))
     environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
-    environment.setenv("PATH", "")  # where gcloud would be, which knows a project
+    environment.setenv("PATH", "")  # so that gcloud, which knows a project, is not found
     store = FirestoreStore()
     with pytest.raises(StoreSetupError, match="no project") as failure:
         await store.setup()
@@ -178,9 +178,7 @@ async def test_no_project_is_a_setup_error(environment: pytest.MonkeyPatch, tmp_
     await store.close()
 
 
-async def test_credentials_that_are_no_file_of_google_s_are_a_setup_error(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_an_invalid_credentials_file_is_a_setup_error(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "credentials.json").write_text(f'{{"type": "{SECRET}"}}')
     environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
     store = FirestoreStore(project="project")
@@ -190,7 +188,7 @@ async def test_credentials_that_are_no_file_of_google_s_are_a_setup_error(
     await store.close()
 
 
-async def test_a_refused_connection_is_told_at_once_and_nothing_else_is(
+async def test_a_refused_connection_is_reported_at_once_without_secrets(
     unused_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="key_value")
@@ -200,7 +198,7 @@ async def test_a_refused_connection_is_told_at_once_and_nothing_else_is(
         with pytest.raises(StoreConnectionError, match="connection refused") as failure:
             await call
         assert SECRET not in text_of(failure.value)
-    # Four times the limit, where it is waited for.
+    # Waiting for the timeout would take four times as long.
     assert time.monotonic() - start < 60
     await store.close()
     assert SECRET not in caplog.text
@@ -213,7 +211,7 @@ async def test_an_unknown_host_is_a_connection_error_that_says_so() -> None:
     await store.close()
 
 
-async def test_a_server_that_is_no_firestore_is_told() -> None:
+async def test_a_server_that_is_not_firestore_is_reported() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")

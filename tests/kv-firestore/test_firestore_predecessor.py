@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, in one database."""
+"""Exchange of data with py-key-value-aio 0.5.0, in one database."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def expected(values: str) -> dict[str, Any]:
 
 
 async def use(raw: Raw, what: str, strategies: str, values: str) -> dict[str, Any]:
-    """What the program does, by this store."""
+    """Do the same as the program, with this store."""
     options: dict[str, Any] = {}
     if strategies == "v1":
         options["key_sanitization_strategy"] = FirestoreV1KeySanitizationStrategy()
@@ -137,7 +137,7 @@ async def test_the_predecessor_reads_what_this_store_wrote(
     assert exact(read) == exact(expected(values))
 
 
-async def test_both_write_the_same_documents_but_for_the_time_that_a_policy_takes(
+async def test_both_write_the_same_documents_except_the_timestamp_for_ttl_policies(
     raw: Raw, predecessor: Environment, program: Path
 ) -> None:
     values = exact({"a": {"n": 1}, "b": {"items": []}})

@@ -1,4 +1,4 @@
-"""How many requests a call is, and what the service does under load and when it fails."""
+"""Requests per call, and behaviour under rate limits, failures and timeouts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def store(raw: Raw, service: Service) -> AsyncIterator[FirestoreStore]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_call_is_so_many_requests(store: FirestoreStore, service: Service, call: str) -> None:
+async def test_each_call_takes_the_expected_requests(store: FirestoreStore, service: Service, call: str) -> None:
     keys = [f"key {number}" for number in range(100)]
     values: list[dict[str, Any]] = [{"n": 1}] * 100
     await store.put_many(keys, values)
@@ -117,7 +117,7 @@ async def test_a_call_is_so_many_requests(store: FirestoreStore, service: Servic
     assert service.methods() == CALLS[call]
 
 
-async def test_setup_is_a_read_and_a_write_that_changes_nothing(
+async def test_setup_takes_a_read_and_a_write_that_changes_nothing(
     store: FirestoreStore, service: Service, raw: Raw
 ) -> None:
     await store.setup()
@@ -125,7 +125,7 @@ async def test_setup_is_a_read_and_a_write_that_changes_nothing(
     assert raw.ids() == []
 
 
-async def test_batches_are_five_hundred(store: FirestoreStore, service: Service) -> None:
+async def test_batches_are_split_at_five_hundred_entries(store: FirestoreStore, service: Service) -> None:
     keys = [f"key {number}" for number in range(1001)]
     await store.put_many(keys, [{"n": 1}] * len(keys))
     assert service.methods() == {"Commit": 3}
@@ -135,7 +135,7 @@ async def test_batches_are_five_hundred(store: FirestoreStore, service: Service)
     assert service.methods() == {"BatchGetDocuments": 3, "BatchWrite": 3}
 
 
-async def test_a_batch_of_large_values_is_cut_to_what_a_request_takes(store: FirestoreStore, service: Service) -> None:
+async def test_a_batch_of_large_values_is_split_at_the_request_size(store: FirestoreStore, service: Service) -> None:
     keys = [f"key {number}" for number in range(10)]
     values = [{"text": "x" * 900_000, "n": number} for number in range(10)]
     await store.put_many(keys, values)
@@ -148,7 +148,7 @@ async def test_a_batch_of_large_values_is_cut_to_what_a_request_takes(store: Fir
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-async def test_what_a_refusal_means_is_told_without_its_text(
+async def test_a_refusal_is_explained_without_its_text(
     store: FirestoreStore, service: Service, refusal: tuple[StatusCode, str, type[BaseKeyValueError], str]
 ) -> None:
     code, message, kind, reason = refusal
@@ -161,9 +161,7 @@ async def test_what_a_refusal_means_is_told_without_its_text(
 
 
 @pytest.mark.parametrize("call", ["put_if_absent", "put_if_version", "delete_if_version", "delete"])
-async def test_a_database_that_is_gone_is_no_condition_that_fails(
-    store: FirestoreStore, service: Service, call: str
-) -> None:
+async def test_a_missing_database_is_not_a_failed_condition(store: FirestoreStore, service: Service, call: str) -> None:
     await store.put("key", {"n": 1})
     version = str((await store.get_versioned("key")).version)
     calls = {
@@ -177,13 +175,13 @@ async def test_a_database_that_is_gone_is_no_condition_that_fails(
         await calls[call]()
 
 
-async def test_credentials_that_may_only_read_fail_at_setup(store: FirestoreStore, service: Service) -> None:
+async def test_read_only_credentials_fail_at_setup(store: FirestoreStore, service: Service) -> None:
     service.refuse(StatusCode.PERMISSION_DENIED, method="Commit")
     with pytest.raises(StoreSetupError, match="lack the right"):
         await store.setup()
 
 
-async def test_an_index_that_is_missing_for_culling_is_told(store: FirestoreStore, service: Service) -> None:
+async def test_a_missing_index_for_culling_is_reported(store: FirestoreStore, service: Service) -> None:
     await store.put("key", {"n": 1})
     service.refuse(StatusCode.FAILED_PRECONDITION, "The query requires an index.", method="RunQuery")
     with pytest.raises(StoreSetupError, match="exempted"):
@@ -194,7 +192,7 @@ async def test_an_index_that_is_missing_for_culling_is_told(store: FirestoreStor
 
 
 @pytest.mark.parametrize("code", [StatusCode.ABORTED, StatusCode.RESOURCE_EXHAUSTED], ids=lambda code: code.name)
-async def test_what_was_surely_not_done_is_asked_for_again(
+async def test_a_call_that_certainly_had_no_effect_is_repeated(
     store: FirestoreStore, service: Service, code: StatusCode
 ) -> None:
     await store.put("key", {"n": 1})
@@ -208,9 +206,7 @@ async def test_what_was_surely_not_done_is_asked_for_again(
     assert service.methods() == {"BatchGetDocuments": 3, "BatchWrite": 1}
 
 
-async def test_a_rate_that_stays_limited_is_a_connection_error_when_the_time_is_over(
-    raw: Raw, service: Service
-) -> None:
+async def test_a_lasting_rate_limit_is_a_connection_error_at_the_timeout(raw: Raw, service: Service) -> None:
     store = FirestoreStore(project=raw.project, emulator_host=service.address, timeout=3)
     service.refuse(StatusCode.RESOURCE_EXHAUSTED)
     with pytest.raises(StoreConnectionError, match=r"limits the rate|`timeout`"):
@@ -219,14 +215,14 @@ async def test_a_rate_that_stays_limited_is_a_connection_error_when_the_time_is_
     await store.close()
 
 
-async def test_a_put_of_which_nobody_knows_is_made_once_more(store: FirestoreStore, service: Service, raw: Raw) -> None:
+async def test_a_put_with_unknown_outcome_is_repeated(store: FirestoreStore, service: Service, raw: Raw) -> None:
     service.refuse(StatusCode.UNAVAILABLE, times=1)
     await store.put("key", {"n": 1})
     assert service.methods() == {"Commit": 2}
     assert raw.ids() == [("default_collection", "key")]
 
 
-async def test_a_conditional_write_of_which_nobody_knows_is_not_made_again(
+async def test_a_conditional_write_with_unknown_outcome_is_not_repeated(
     store: FirestoreStore, service: Service, raw: Raw
 ) -> None:
     await store.setup()
@@ -238,7 +234,7 @@ async def test_a_conditional_write_of_which_nobody_knows_is_not_made_again(
     assert raw.ids() == [("default_collection", "key")]
 
 
-async def test_a_deletion_that_was_overtaken_looks_again(store: FirestoreStore, service: Service, raw: Raw) -> None:
+async def test_a_deletion_overtaken_by_a_write_reads_again(store: FirestoreStore, service: Service, raw: Raw) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2)
     original, written = service.rule, False
 
@@ -259,7 +255,7 @@ async def test_a_deletion_that_was_overtaken_looks_again(store: FirestoreStore, 
 # Time
 
 
-async def test_the_limit_is_told_when_it_is_reached(raw: Raw, service: Service) -> None:
+async def test_a_reached_timeout_is_reported(raw: Raw, service: Service) -> None:
     store = FirestoreStore(project=raw.project, emulator_host=service.address, timeout=1)
     service.answers.clear()
     start = time.monotonic()
@@ -269,7 +265,7 @@ async def test_the_limit_is_told_when_it_is_reached(raw: Raw, service: Service) 
     await store.close()
 
 
-async def test_closing_answers_the_calls_under_way(store: FirestoreStore, service: Service) -> None:
+async def test_closing_lets_calls_in_flight_finish(store: FirestoreStore, service: Service) -> None:
     await store.put("key", {"n": 1})
     service.answers.clear()
     calls = [asyncio.ensure_future(store.get("key")) for _ in range(20)]

@@ -70,24 +70,24 @@ class FirestoreContract(StoreContract[FirestoreStore]):
 
 
 class TestFirestoreStore(FirestoreContract, StoreTests[FirestoreStore]):
-    # An attempt is three requests, of two milliseconds of the CPU each.
+    # An attempt takes three requests of 2 ms of CPU time each.
     contenders = 8
     increments = 4
     many_keys = 25_000
-    # The emulator looks at all documents of a collection for each page: of 25,000, for a third of a second.
+    # For each page the emulator reads all documents of the collection: a third of a second for 25,000.
     time_limit = 200.0
 
 
 class TestFirestoreStoreUnderFaults(FaultTests[FirestoreStore]):
     load = 30
-    # A Java machine that has just been started takes seconds for its first answers.
+    # A Java virtual machine that has just started needs seconds for its first answers.
     time_limit = 200.0
     answer_limit = 30.0
 
     @pytest.fixture
     def server_address(self, firestore_server: FirestoreServer, raw: Raw) -> tuple[str, int]:
         self.project = raw.project
-        # Its first answers take the emulator longer than the calls may here.
+        # The emulator's first answers take longer than the timeouts of these tests.
         raw.put("shelf", "key")
         assert raw.ids() == [("shelf", "key")]
         host, _, port = firestore_server.address.rpartition(":")
@@ -110,5 +110,5 @@ def test_a_firestore_store_behaves_like_a_dict(firestore_server: FirestoreServer
         return FirestoreStore(project=f"kv-{uuid.uuid4().hex}", emulator_host=firestore_server.address)
 
     machine = store_machine(make_store)
-    # A step is a few requests, of milliseconds each.
+    # A step takes a few requests of some milliseconds each.
     run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=20, deadline=None))
