@@ -1,4 +1,4 @@
-"""A real Secret Service, the raw client that looks into it, and keyring's backends without one."""
+"""A real Secret Service, the raw client that inspects it, and keyring's backends without one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from servers.keyring import KeyringServer
 
-# In the memory of gnome-keyring, which writes the whole file of any other collection at each change.
+# Kept in memory by gnome-keyring. It rewrites the whole file of any other collection at each change.
 SESSION_COLLECTION = "/org/freedesktop/secrets/collection/session"
 LOGIN_COLLECTION = "/org/freedesktop/secrets/aliases/default"
 
 
 class RawKeyring:
-    """The passwords of one service in one collection, past keyring."""
+    """The passwords of one service in one collection, accessed without keyring."""
 
     def __init__(self, collection: Any) -> None:
         self.service = f"kv-tests-{uuid.uuid4().hex}"
@@ -50,7 +50,7 @@ class RawKeyring:
 
 
 class KeptKeyring(Keyring):
-    """keyring's own backend, on one connection: to open another takes 12 of the 14 ms of a read."""
+    """keyring's own backend on one connection: opening one takes 12 of the 14 ms of a read."""
 
     _kept: Any = None
 
@@ -68,7 +68,7 @@ class KeptKeyring(Keyring):
 
 @pytest.fixture
 def private_keyring(private_keyring: KeyringServer, monkeypatch: pytest.MonkeyPatch) -> KeyringServer:
-    """A keyring that the test may lock, kill and restart, on the bus that libraries look for."""
+    """Return a keyring that the test may lock, kill and restart, on the default session bus."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_keyring.url)
     return private_keyring
 
@@ -81,7 +81,7 @@ def session_bus(keyring_server: KeyringServer, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="session")
 def open_collection() -> Iterator[Callable[[str, str], Any]]:
-    """Gives a collection by its address and path, on a connection that serves all tests."""
+    """Yield a function that returns a collection by address and path, on a connection shared by all tests."""
     connections: dict[str, tuple[Any, Any]] = {}
 
     def get(address: str, path: str) -> Any:
@@ -125,7 +125,7 @@ def idle_keyrings() -> Iterator[list[KeptKeyring]]:
 
 @pytest.fixture
 def kept_keyring(idle_keyrings: list[KeptKeyring]) -> Iterator[Callable[[], KeptKeyring]]:
-    """Gives keyrings that no other store uses."""
+    """Yield a function that returns a keyring no other store is using."""
     taken: list[KeptKeyring] = []
 
     def take() -> KeptKeyring:

@@ -52,7 +52,7 @@ class FakeCredentialManager:
         self.credentials: dict[str, dict[str, Any]] = {}
 
     def backend(self) -> KeyringBackend:
-        """keyring's own, which the fixture made call this fake."""
+        """Return keyring's own backend, which the fixture makes call this fake."""
         return Windows.WinVaultKeyring()
 
     def CredRead(self, *, Type: int, TargetName: str) -> dict[str, Any]:  # noqa: N802, N803 — as Windows names them
@@ -84,7 +84,7 @@ def _length(name: str) -> int:
 
 
 class FakeFoldingKeyring(KeyringBackend):
-    """A backend that takes `Alice` for `alice`, as those of keyrings.alt do that write a file."""
+    """A backend that ignores case in names, as the file backends of keyrings.alt do."""
 
     priority = 0  # pyright: ignore[reportAssignmentType] — as keyring documents it
 
@@ -108,13 +108,13 @@ class FakeFoldingKeyring(KeyringBackend):
 
 
 def envelope(collection: str, key: str, **fields: Any) -> str:
-    """As the predecessor writes it."""
+    """Return an envelope as the predecessor writes it."""
     return json.dumps({"collection": collection, "key": key, "value": {"n": 1}, "version": 1, **fields})
 
 
 @pytest.fixture
 def credentials(monkeypatch: pytest.MonkeyPatch) -> FakeCredentialManager:
-    """What keyring's own WinVaultKeyring calls from here on."""
+    """Return a fake that keyring's own WinVaultKeyring calls from now on."""
     fake = FakeCredentialManager()
     monkeypatch.setattr(Windows, "win32cred", fake, raising=False)
     monkeypatch.setattr(Windows, "pywintypes", type("pywintypes", (), {"error": FakeWindowsError}), raising=False)
@@ -129,7 +129,7 @@ def windows_store(credentials: FakeCredentialManager) -> KeyringStore:
 class TestKeyringStoreOnAFakeCredentialManager(
     NameTests[KeyringStore], BatchTests[KeyringStore], ExpiryTests[KeyringStore]
 ):
-    # The names are in the password as well, which ends at 1280 characters.
+    # The password, limited to 1280 characters, also contains the names.
     max_name_bytes = 400
 
     @pytest.fixture
@@ -169,7 +169,7 @@ class TestNamesOfTheFakeThatIgnoresCase(AsyncTests):
     def store(self, keyring: FakeFoldingKeyring) -> KeyringStore:
         return KeyringStore(keyring=keyring)
 
-    async def test_an_ordinary_name_is_stored_as_it_is(self, store: KeyringStore, keyring: FakeFoldingKeyring) -> None:
+    async def test_an_ordinary_name_is_stored_unchanged(self, store: KeyringStore, keyring: FakeFoldingKeyring) -> None:
         await store.put("session:7", {"n": 1}, collection="users-of/app.1")
         assert list(keyring.passwords) == [(SERVICE, "USERS-OF/APP.1::SESSION:7")]
 
@@ -181,7 +181,7 @@ class TestNamesOfTheFakeThatIgnoresCase(AsyncTests):
         assert await store.get("alice", collection="users") is None
         assert await store.get("ALICE", collection="users") is None
 
-    async def test_only_the_entry_that_is_meant_is_deleted(
+    async def test_an_entry_is_deleted_only_by_its_exact_name(
         self, store: KeyringStore, keyring: FakeFoldingKeyring
     ) -> None:
         keyring.hold("users::Alice", envelope("users", "Alice"))
@@ -212,7 +212,7 @@ class TestLimitsOfTheFakeCredentialManager(AsyncTests):
     def store(self, windows_store: KeyringStore) -> KeyringStore:
         return windows_store
 
-    async def test_the_capabilities_of_an_open_store_have_the_limits(self, store: KeyringStore) -> None:
+    async def test_the_capabilities_of_an_open_store_include_the_limits(self, store: KeyringStore) -> None:
         await store.setup()
         assert (store.capabilities.max_key_bytes, store.capabilities.max_value_bytes) == (512, 1280)
 

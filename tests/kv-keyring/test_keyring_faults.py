@@ -1,4 +1,4 @@
-"""A keyring that is locked, absent, killed or silent: an error that says so, and never an absent entry."""
+"""A keyring that is locked, absent, killed or silent is an error that says so, never an absent entry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
     from servers.keyring import KeyringServer
 
-# keyring leaves connections open when it raises; they end here, and not in a test of another file.
+# keyring leaves connections open when it raises. Collect them here, so that no test of another file fails by them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -58,11 +58,11 @@ class TestALockedKeyring(AsyncTests):
     def store(self, raw_private: Any) -> KeyringStore:
         return KeyringStore(service_name=raw_private.service, keyring=Keyring())
 
-    async def test_a_first_use_says_that_it_is_locked(self, raw_private: Any) -> None:
+    async def test_a_first_use_reports_a_locked_keyring(self, raw_private: Any) -> None:
         raw_private.lock()
         await check_each_call(lambda: KeyringStore(keyring=Keyring()), StoreSetupError, r"is locked.*unlock it")
 
-    async def test_setup_says_that_it_is_locked(self, store: KeyringStore, raw_private: Any) -> None:
+    async def test_setup_reports_a_locked_keyring(self, store: KeyringStore, raw_private: Any) -> None:
         raw_private.lock()
         with pytest.raises(StoreSetupError, match="is locked"):
             await store.setup()
@@ -72,7 +72,7 @@ class TestALockedKeyring(AsyncTests):
         raw_private.lock()
         await check_each_call(lambda: store, StoreConnectionError, "KeyringLocked")
 
-    async def test_the_same_store_serves_when_the_keyring_is_unlocked(
+    async def test_the_store_recovers_when_the_keyring_is_unlocked(
         self, store: KeyringStore, private_keyring: KeyringServer, raw_private: Any
     ) -> None:
         await store.put("key", VALUE)
@@ -119,7 +119,7 @@ class TestAKeyringThatIsGone(AsyncTests):
         with pytest.raises(StoreSetupError, match="DBUS_SESSION_BUS_ADDRESS"):
             await store.setup()
 
-    async def test_entries_survive_a_daemon_that_is_killed_and_the_same_store_serves(
+    async def test_entries_survive_a_killed_daemon_and_the_store_recovers(
         self, store: KeyringStore, private_keyring: KeyringServer
     ) -> None:
         await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}])
@@ -139,50 +139,48 @@ class TestAKeyringThatIsGone(AsyncTests):
 
     async def test_a_keyring_that_does_not_answer_is_a_timeout(self, private_keyring: KeyringServer) -> None:
         await KeyringStore(keyring=Keyring()).put("key", VALUE)
-        # Well below the second after which the driver gives a silent bus up, which is another error.
+        # Well below the second after which the driver abandons a silent bus with a different error.
         store = KeyringStore(keyring=Keyring(), timeout=0.2)
 
-        async def serves() -> bool:
-            # A call that was given up has its turn first.
+        async def works_again() -> bool:
+            # An abandoned call runs first.
             with suppress(StoreTimeoutError):
                 return await store.get("key") == VALUE
             return False
 
-        assert await eventually(serves, within=60)
+        assert await eventually(works_again, within=60)
         private_keyring.pause()
         await check_each_call(lambda: store, StoreTimeoutError, "in time")
         private_keyring.resume()
-        assert await eventually(serves, within=60)
+        assert await eventually(works_again, within=60)
 
-    async def test_a_first_use_and_a_close_end_although_nothing_answers(self, private_keyring: KeyringServer) -> None:
+    async def test_a_first_use_and_a_close_end_when_nothing_answers(self, private_keyring: KeyringServer) -> None:
         store = KeyringStore(keyring=Keyring(), timeout=5)
         await store.put("key", VALUE)
         private_keyring.pause()
         with pytest.raises(StoreTimeoutError):
             await store.get("key")
         await store.close()
-        # The driver gives a bus that is silent up after a second, which is another error.
+        # After a second the driver abandons a silent bus with a different error.
         with pytest.raises(StoreTimeoutError):
             await KeyringStore(keyring=Keyring(), timeout=0.2).get("key")
         private_keyring.resume()
 
 
-class TestBackendsThatKeepNothing(AsyncTests):
+class TestBackendsThatStoreNothing(AsyncTests):
     @pytest.mark.parametrize("backend", [fail.Keyring, null.Keyring])
     async def test_a_first_use_says_what_to_do(self, backend: type[KeyringBackend]) -> None:
         with pytest.raises(StoreSetupError, match=r"absent or disabled.*gnome-keyring") as failure:
             await KeyringStore(keyring=backend()).get("key")
         check(failure.value)
 
-    async def test_an_empty_chain_keeps_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_empty_chain_is_a_setup_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         nobody: list[KeyringBackend] = []
         monkeypatch.setattr(ChainerBackend, "backends", nobody)
         with pytest.raises(StoreSetupError, match="absent or disabled"):
             await KeyringStore(keyring=ChainerBackend()).put("key", VALUE)
 
-    async def test_the_backend_that_the_library_keyring_uses_is_the_default(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_the_backend_selected_by_keyring_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(keyring.core, "_keyring_backend", fail.Keyring())
         with pytest.raises(StoreSetupError, match="NoKeyringError"):
             await KeyringStore().setup()

@@ -21,7 +21,7 @@ from key_value.aio.testing import AsyncTests
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.backends.SecretService import Keyring
 
-# What py-key-value-aio 0.5.0 wrote under the user name `u::s::Höme/é`.
+# Written by py-key-value-aio 0.5.0 under the user name `u::s::Höme/é`.
 EARLIER = (
     b'{"collection": "u::s", "created_at": "2026-11-23T15:28:39.113852+00:00", "key": "H\\u00f6me/\\u00e9", '
     b'"value": {"a": 3}, "version": 1}'
@@ -43,7 +43,7 @@ class TestStoredFormat(AsyncTests):
     @pytest.mark.parametrize(
         "key", ["Alice", "https://example.com/a?b=1#c", "höme/é 🌍", "100% a%2Fb", " ", "\n\x7f", "c" * 999]
     )
-    async def test_a_name_is_stored_as_it_is(self, store: KeyringStore, raw: Any, key: str) -> None:
+    async def test_a_name_is_stored_unchanged(self, store: KeyringStore, raw: Any, key: str) -> None:
         await store.put(key, {"n": 1}, collection="users")
         assert raw.names() == [f"users::{key}"]
 
@@ -56,7 +56,7 @@ class TestStoredFormat(AsyncTests):
             await store.put("alice", {"n": number}, collection="users")
         assert raw.names() == ["users::alice"]
 
-    async def test_what_the_predecessor_wrote_under_a_name_that_is_another_now_is_found(
+    async def test_an_entry_of_the_predecessor_under_a_name_that_has_changed_is_found(
         self, store: KeyringStore, raw: Any
     ) -> None:
         raw.write("u::s::Höme/é", EARLIER)
@@ -79,7 +79,7 @@ class TestStoredFormat(AsyncTests):
         assert await store.get("large", collection="users") == {"text": "é" * 500_000}
         assert len(raw.read("users::large")) > 1_000_000
 
-    async def test_an_entry_over_what_the_bus_carries_is_refused(self, store: KeyringStore, raw: Any) -> None:
+    async def test_an_entry_over_the_message_size_of_the_bus_is_refused(self, store: KeyringStore, raw: Any) -> None:
         with pytest.raises(ValueTooLargeError):
             await store.put_many(["small", "large"], [{"n": 1}, {"text": "x" * 32_000_000}])
         assert raw.names() == []
@@ -97,7 +97,7 @@ class TestStoredFormat(AsyncTests):
         assert await store.get("A b/c::d", collection="x" * 257) == {"n": 1}
         assert await store.delete("A b/c::d", collection="x" * 257) is True
 
-    async def test_services_keep_to_themselves(self, store: KeyringStore) -> None:
+    async def test_services_are_independent(self, store: KeyringStore) -> None:
         other = KeyringStore(service_name=f"{store}", keyring=Keyring())
         await store.put("key", {"n": 1})
         assert await other.get("key") is None
@@ -129,7 +129,7 @@ def test_a_bad_option_is_a_value_error(options: dict[str, Any], match: str) -> N
         KeyringStore(**options)
 
 
-def test_an_option_of_another_type_is_warned_of() -> None:
+def test_an_option_of_a_wrong_type_gives_a_warning() -> None:
     strategy: Any = "V1"
     with pytest.warns(TypeViolationWarning, match="key_sanitization_strategy"):
         KeyringStore(key_sanitization_strategy=strategy)
@@ -165,7 +165,7 @@ def test_a_url_names_the_service(url: str, service: str) -> None:
         ("keyring://%00", "NUL"),
     ],
 )
-def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+def test_an_invalid_url_is_refused(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:
         KeyringStore.from_url(url)
     assert "secret" not in str(refused.value)

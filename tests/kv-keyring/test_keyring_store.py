@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-OF_A_THOUSAND = ("test_a_batch_of_1000_entries_works", "test_1000_concurrent_operations_work")
+TESTS_OF_1000_ENTRIES = ("test_a_batch_of_1000_entries_works", "test_1000_concurrent_operations_work")
 
 
 class KeyringContract(StoreContract[KeyringStore]):
     raw: Any
-    """The raw client, which the fixture `store` sets."""
+    """The raw client, set by the fixture `store`."""
 
     @override
     async def read_stored(self, store: KeyringStore, collection: str, key: str) -> bytes | None:
@@ -33,7 +33,7 @@ class KeyringContract(StoreContract[KeyringStore]):
 
 
 class TestKeyringStore(KeyringContract, StoreTests[KeyringStore]):
-    """In a collection in memory and on one connection, without which this would take minutes."""
+    """On a collection in memory and one connection, to save minutes."""
 
     @pytest.fixture
     def store(self, kept_keyring: Callable[[], Any], raw_session: Any) -> KeyringStore:
@@ -45,8 +45,8 @@ class TestKeyringStore(KeyringContract, StoreTests[KeyringStore]):
         return self._open()
 
     @pytest.fixture(autouse=True)
-    def less_than_a_thousand(self, request: pytest.FixtureRequest) -> None:
-        if request.node.originalname in OF_A_THOUSAND:
+    def skip_tests_of_1000_entries(self, request: pytest.FixtureRequest) -> None:
+        if request.node.originalname in TESTS_OF_1000_ENTRIES:
             pytest.skip("17 s on gnome-keyring: tests/kv-keyring/test_keyring_fakes.py runs it on fakes")
 
     def _open(self) -> KeyringStore:
