@@ -1,4 +1,4 @@
-"""Databases with nothing stored, and the raw client that looks into them."""
+"""Empty databases, and the raw client that inspects them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from servers.mongodb import MongoDBServer
 
 
-# Where a call is cancelled or a client closed while pymongo connects, it leaves the socket to be closed with the last
-# reference. The programs that tests run by themselves are strict.
+# If a call is cancelled or a client closed while pymongo connects, pymongo leaves the socket to the garbage collector.
+# Programs that tests run in other processes do not ignore these warnings.
 CLOSED_BY_PYTHON = (
     "ignore:.*socket.socket fd=:pytest.PytestUnraisableExceptionWarning",
     "ignore:.*_SelectorTransport.__del__:pytest.PytestUnraisableExceptionWarning",
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _sockets_collected() -> Iterator[None]:
-    """Here their warnings are ignored; a later test of another store, or the end of the run, fails by them."""
+    """Collect sockets while their warnings are ignored: they would fail a later test or the end of the run."""
     yield
     gc.collect()
 
@@ -46,7 +46,7 @@ def url(mongodb_server: MongoDBServer) -> str:
 
 @pytest.fixture
 def database_at() -> Iterator[Callable[[str], Any]]:
-    """Gives a database of the server at a URL, which has another name for each test, and is gone after it."""
+    """Yield a function that returns a new database on the server at a URL, and drop the databases afterwards."""
     clients: list[tuple[MongoClient[Any], str]] = []
 
     def database_at(url: str) -> Any:
@@ -63,7 +63,7 @@ def database_at() -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture
 def raw(url: str, database_at: Callable[[str], Any]) -> Any:
-    """The database that the test is about, by the raw client."""
+    """Return the database under test, by the raw client."""
     return database_at(url)
 
 

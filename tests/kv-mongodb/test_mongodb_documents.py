@@ -1,4 +1,4 @@
-"""Documents as MongoDB holds them, seen through the raw client."""
+"""Documents as MongoDB stores them, seen through the raw client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 NOT_EXACT_IN_BSON: dict[str, dict[str, Any]] = {
     "an integer over 64 bits": {"n": 2**63},
-    "a negative one": {"n": [-(2**63) - 1]},
+    "a negative integer over 64 bits": {"n": [-(2**63) - 1]},
     "a name that begins with a dollar sign": {"a": [{"$set": 1}]},
     "a name with a dot": {"a.b": 1},
     "a name with NUL": {"a\0b": 1},
@@ -60,11 +60,11 @@ def clock() -> Iterator[FakeClock]:
 
 
 def as_json(value: object) -> str:
-    # In which 1 is not 1.0, and 0.0 not -0.0.
+    # JSON distinguishes 1 from 1.0, and 0.0 from -0.0.
     return json.dumps(value, sort_keys=True)
 
 
-async def test_an_entry_is_a_document_with_an_object_that_queries_can_read(store: MongoDBStore, raw: Any) -> None:
+async def test_an_entry_is_a_document_with_a_queryable_object(store: MongoDBStore, raw: Any) -> None:
     before = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(milliseconds=1)
     await store.put("ada", {"born": 1815, "tags": ["a"]}, collection="users", ttl=3600)
     document = raw["users"].find_one({"value.object.born": {"$gt": 1800}})
@@ -78,11 +78,11 @@ async def test_an_entry_is_a_document_with_an_object_that_queries_can_read(store
         "value": {"object": {"born": 1815, "tags": ["a"]}},
     }
     assert before <= created_at <= before + timedelta(seconds=60)
-    # To the millisecond, and rounded up.
+    # In milliseconds, rounded up.
     assert timedelta(0) <= expires_at - created_at - timedelta(seconds=3600) <= timedelta(milliseconds=2)
 
 
-async def test_a_put_without_ttl_leaves_no_date_behind(store: MongoDBStore, raw: Any) -> None:
+async def test_a_put_without_ttl_removes_an_earlier_expiry(store: MongoDBStore, raw: Any) -> None:
     for put in (store.put("a", {"n": 1}), store.put_many(["a"], [{"n": 2}])):
         await store.put("a", {"n": 0}, ttl=60)
         await put
@@ -90,7 +90,7 @@ async def test_a_put_without_ttl_leaves_no_date_behind(store: MongoDBStore, raw:
 
 
 @pytest.mark.parametrize("name", EXACT_IN_BSON)
-async def test_a_value_that_bson_holds_exactly_is_stored_as_bson(store: MongoDBStore, raw: Any, name: str) -> None:
+async def test_a_value_that_bson_represents_exactly_is_stored_as_bson(store: MongoDBStore, raw: Any, name: str) -> None:
     value = EXACT_IN_BSON[name]
     await store.put("a", value)
     assert as_json(raw["default_collection"].find_one({"key": "a"})["value"]["object"]) == as_json(value)
@@ -124,12 +124,12 @@ async def test_a_document_of_16_mib_is_stored_and_a_larger_one_is_refused(store:
     with pytest.raises(ValueTooLargeError):
         await store.put_many(["b", key], [{"n": 1}, {"text": "x" * (limit - 30_000)}])
     assert raw["default_collection"].count_documents({}) == 1
-    # Neither the old value nor the new one fits beside the other.
+    # Together, the old and the new value exceed a document.
     assert await store.put_if_version(key, {"text": "y" * (limit - 31_000)}, version) is True
     assert await store.delete_if_version(key, version) is False
 
 
-# What others store
+# Documents of other writers
 
 
 @pytest.mark.parametrize("value", ['{"n": [1]}', {"object": '{"n": [1]}'}, {"object": {"n": [Int64(1)]}}], ids=repr)
@@ -139,7 +139,7 @@ async def test_a_value_is_read_as_text_too(store: MongoDBStore, raw: Any, value:
     assert await store.get_many(["a"]) == [{"n": [1]}]
 
 
-async def test_integers_of_others_may_be_of_64_bits(store: MongoDBStore, raw: Any) -> None:
+async def test_integers_of_other_writers_may_have_64_bits(store: MongoDBStore, raw: Any) -> None:
     object_ = {"n": Int64(1), "deep": [{"n": Int64(2)}], "ok": True, "ratio": 0.5, "none": None}
     raw["default_collection"].insert_one({"key": "a", "version": Int64(1), "value": {"object": object_}})
     for read in (await store.get("a"), (await store.get_versioned("a")).value, *await store.get_many(["a"])):
@@ -155,8 +155,8 @@ CORRUPT: dict[str, dict[str, Any]] = {
     "a number": {"value": {"object": 7}},
     "no JSON": {"value": {"object": "hunter2"}},
     "an unknown version": {"version": 2},
-    "a version that is no number": {"version": "one"},
-    "an expiry that is no date": {"expires_at": "tomorrow"},
+    "a version that is not a number": {"version": "one"},
+    "an expiry that is not a date": {"expires_at": "tomorrow"},
     "another kind of collection": {"collection": 7},
     **{
         f"a value that is a {type(value).__name__}": {"value": {"object": {"n": [value]}}}
@@ -167,7 +167,9 @@ CORRUPT: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", CORRUPT.values(), ids=CORRUPT)
-async def test_what_is_no_entry_is_corrupt(store: MongoDBStore, raw: Any, fields: dict[str, Any]) -> None:
+async def test_a_document_that_is_not_an_entry_is_corrupt(
+    store: MongoDBStore, raw: Any, fields: dict[str, Any]
+) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2)
     raw["default_collection"].update_one({"key": "a"}, {"$set": fields})
     for read in (store.get("a"), store.get_many(["b", "a"]), store.get_versioned("a")):
@@ -179,13 +181,13 @@ async def test_what_is_no_entry_is_corrupt(store: MongoDBStore, raw: Any, fields
 
 
 def test_an_expiry_beyond_the_years_of_python_is_corrupt() -> None:
-    # SecantusDB stores none.
+    # Without a server: SecantusDB cannot store such a date.
     octets = encode({"key": "a", "value": {"object": {}}, "expires_at": DatetimeMS(2**60)})
     with pytest.raises(DeserializationError, match="years 1 to 9999"):
         load_document(decode_document(RawBSONDocument(octets)))
 
 
-async def test_the_document_of_another_collection_is_none(store: MongoDBStore, raw: Any) -> None:
+async def test_a_document_that_states_another_collection_is_absent(store: MongoDBStore, raw: Any) -> None:
     await store.put("a", {"n": 1})
     raw["default_collection"].update_one({"key": "a"}, {"$set": {"collection": "other"}})
     assert await store.get("a") is None
@@ -212,7 +214,7 @@ COLLECTIONS = {
 }
 
 
-async def test_a_collection_has_its_own_name_where_mongodb_takes_it(store: MongoDBStore, raw: Any) -> None:
+async def test_a_collection_keeps_its_name_where_mongodb_accepts_it(store: MongoDBStore, raw: Any) -> None:
     long = "n" * 300
     for collection in (*COLLECTIONS, long):
         await store.put("a", {"name": collection}, collection=collection)
@@ -228,7 +230,7 @@ async def test_a_collection_has_its_own_name_where_mongodb_takes_it(store: Mongo
     assert await store.collections() == []
 
 
-async def test_the_strategy_of_earlier_versions_names_collections_as_they_did(url: str, raw: Any) -> None:
+async def test_the_strategy_of_earlier_versions_returns_the_same_names(url: str, raw: Any) -> None:
     strategy = MongoDBV1CollectionSanitizationStrategy()
     stored = {"users": "users", "mcp:oauth": "S_mcp_oauth-27e032eb", "A b": "S_A_b-a760b0e1", "é": "S_-4a99557e"}
     store = MongoDBStore(url=url, db_name=raw.name, collection_sanitization_strategy=strategy, timeout=30)
@@ -241,7 +243,7 @@ async def test_the_strategy_of_earlier_versions_names_collections_as_they_did(ur
     await store.close()
 
 
-async def test_a_cursor_that_is_no_text_is_refused(store: MongoDBStore) -> None:
+async def test_a_cursor_that_is_not_valid_text_is_refused(store: MongoDBStore) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2)
     cursor = (await store.scan(limit=1)).cursor
     assert cursor is not None
@@ -267,7 +269,7 @@ async def test_a_scan_finds_25000_keys(store: MongoDBStore, raw: Any) -> None:
 # Expiry and indexes
 
 
-async def test_the_first_write_makes_the_indexes_and_a_read_makes_nothing(store: MongoDBStore, raw: Any) -> None:
+async def test_the_first_write_creates_the_indexes_and_a_read_creates_nothing(store: MongoDBStore, raw: Any) -> None:
     assert await store.get("a", collection="users") is None
     assert await store.keys("users") == []
     assert raw.list_collection_names() == []
@@ -278,18 +280,18 @@ async def test_the_first_write_makes_the_indexes_and_a_read_makes_nothing(store:
     assert indexes["expires_at_1"]["expireAfterSeconds"] == 0
 
 
-async def test_the_server_removes_what_has_expired(store: MongoDBStore, raw: Any) -> None:
+async def test_the_server_removes_expired_entries(store: MongoDBStore, raw: Any) -> None:
     await store.put_many(["a", "b"], [{"n": 1}] * 2, ttl=0.5)
     await store.put("c", {"n": 1}, ttl=1000)
 
     async def is_one_left() -> bool:
         return raw["default_collection"].count_documents({}) == 1
 
-    # MongoDB's own looks once a minute.
+    # MongoDB itself removes expired documents once a minute.
     assert await eventually(is_one_left, within=150)
 
 
-async def test_culling_removes_what_has_expired_and_nothing_else(
+async def test_culling_removes_expired_entries_and_nothing_else(
     store: MongoDBStore, raw: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entries, "_DELETE_PAGE_DOCUMENTS", 20)
@@ -304,7 +306,7 @@ async def test_culling_removes_what_has_expired_and_nothing_else(
     assert raw["orders"].count_documents({}) == 1
 
 
-async def test_a_collection_that_others_drop_is_made_again(store: MongoDBStore, raw: Any) -> None:
+async def test_a_collection_dropped_by_another_client_is_recreated(store: MongoDBStore, raw: Any) -> None:
     await store.put("a", {"n": 1}, collection="users")
     raw["users"].drop()
     assert await store.get("a", collection="users") is None

@@ -1,4 +1,4 @@
-"""Clients, event loops and processes, and servers that die, beyond what the kit tests on every store."""
+"""Clients, event loops, processes and failing servers, beyond the tests of the kit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from servers.mongodb import MongoDBServer
 
 TIMEOUT = 5.0
-# A busy machine may add to it; a call without a limit takes forever.
+# A busy machine may exceed the timeout; a call without a timeout never ends.
 LOAD = Load(20, seconds=TIMEOUT + 30.0)
 
 
@@ -41,13 +41,13 @@ class CountingProxy(FaultProxy):
     def url(self) -> str:
         return f"mongodb://{self.host}:{self.port}"
 
-    async def has_none(self) -> bool:
-        """Whether the last connection ends within a moment."""
+    async def has_no_connections(self) -> bool:
+        """Return whether the last connection ends within 60 seconds."""
 
-        async def is_none() -> bool:
+        async def are_closed() -> bool:
             return self.connections == 0
 
-        return await eventually(is_none, within=60)
+        return await eventually(are_closed, within=60)
 
 
 def proxy_of(server: MongoDBServer) -> CountingProxy:
@@ -61,10 +61,10 @@ async def is_served(store: MongoDBStore) -> bool:
         return False
 
 
-# Servers that die
+# Failing servers
 
 
-async def test_a_store_fails_in_time_when_its_server_is_killed_and_has_all_after_the_restart(
+async def test_calls_fail_in_time_when_the_server_is_killed_and_entries_survive_the_restart(
     private_mongodb: MongoDBServer,
 ) -> None:
     async with MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT) as store:
@@ -76,7 +76,7 @@ async def test_a_store_fails_in_time_when_its_server_is_killed_and_has_all_after
         assert len(await store.keys("acknowledged")) == 100
 
 
-async def test_a_store_fails_in_time_when_its_server_freezes_and_serves_when_it_goes_on(
+async def test_calls_time_out_while_the_server_is_frozen_and_the_store_recovers(
     private_mongodb: MongoDBServer,
 ) -> None:
     async with MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT) as store:
@@ -90,16 +90,16 @@ async def test_closing_does_not_wait_for_a_frozen_server(private_mongodb: MongoD
     await check_closing_frozen(MongoDBStore(url=private_mongodb.url, timeout=TIMEOUT), private_mongodb)
 
 
-async def test_a_connection_that_was_reset_while_idle_is_opened_again(mongodb_server: MongoDBServer, raw: Any) -> None:
+async def test_a_connection_that_was_reset_while_idle_is_reopened(mongodb_server: MongoDBServer, raw: Any) -> None:
     async with (
         proxy_of(mongodb_server) as proxy,
         MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30) as store,
     ):
         assert await LOAD.is_served(store)
         proxy.reset()
-        await asyncio.sleep(0.5)  # in which the event loop learns of it
+        await asyncio.sleep(0.5)  # so that the event loop notices
         proxy.pass_through()
-        # Reads are repeated by pymongo, and writes to a replica set, which this server is not.
+        # pymongo repeats reads, but repeats writes only on a replica set, which this server is not.
         assert await store.get("key 1") == {"key": "key 1"}
         assert await eventually(partial(is_served, store), within=60)
 
@@ -107,10 +107,10 @@ async def test_a_connection_that_was_reset_while_idle_is_opened_again(mongodb_se
 # Cancellation
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(url: str, raw: Any) -> None:
-    chance = random.Random(7)  # noqa: S311 — the same every time
+async def test_the_answer_to_a_cancelled_call_never_reaches_a_later_call(url: str, raw: Any) -> None:
+    chance = random.Random(7)  # noqa: S311 — reproducible
     keys = [f"key {number}" for number in range(40)]
-    # One connection, which is there before the first call is cancelled.
+    # A single connection, opened before the first call is cancelled.
     place = f"{url}{'&' if '?' in url else '/?'}maxPoolSize=1"
     async with MongoDBStore(url=place, db_name=raw.name, timeout=30) as store:
         await store.put_many(keys, [{"key": key} for key in keys])
@@ -125,21 +125,21 @@ async def test_a_cancelled_call_leaves_no_answer_to_a_later_one(url: str, raw: A
 # Closing
 
 
-async def test_closing_under_load_lets_calls_end_and_closes_every_connection(
+async def test_closing_under_load_lets_calls_finish_and_closes_every_connection(
     mongodb_server: MongoDBServer, raw: Any
 ) -> None:
     async with proxy_of(mongodb_server) as proxy:
         store = MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30)
-        await check_closing_with_calls(store, LOAD.users, proxy.has_none)
+        await check_closing_with_calls(store, LOAD.users, proxy.has_no_connections)
 
 
-async def test_closing_again_and_again_under_load_breaks_no_call(mongodb_server: MongoDBServer, raw: Any) -> None:
+async def test_closing_repeatedly_under_load_breaks_no_call(mongodb_server: MongoDBServer, raw: Any) -> None:
     async with proxy_of(mongodb_server) as proxy:
         await check_closing_under_load(MongoDBStore(url=proxy.url, db_name=raw.name, timeout=30))
-        assert await proxy.has_none()
+        assert await proxy.has_no_connections()
 
 
-# Clients of the caller's
+# Clients that are passed in
 
 
 async def test_a_client_that_was_passed_in_is_never_closed(url: str, raw: Any) -> None:
@@ -197,15 +197,13 @@ def beginning(url: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("ending", ["await store.close()", "pass"])
-async def test_event_loops_one_after_another_leave_nothing_open(
-    mongodb_server: MongoDBServer, raw: Any, ending: str
-) -> None:
+async def test_consecutive_event_loops_leave_nothing_open(mongodb_server: MongoDBServer, raw: Any, ending: str) -> None:
     async with proxy_of(mongodb_server) as proxy:
         await check_loops_one_after_another(beginning(proxy.url, raw.name), ending)
-        assert await proxy.has_none()
+        assert await proxy.has_no_connections()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_the_child_of_a_fork_has_a_client_of_its_own(url: str, raw: Any) -> None:
+def test_a_forked_child_has_a_client_of_its_own(url: str, raw: Any) -> None:
     program = FORKS.format(forks=5)
     assert run_strictly(beginning(url, raw.name) + program) == [str([0] * 10)]

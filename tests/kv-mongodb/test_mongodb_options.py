@@ -1,4 +1,4 @@
-"""Where the server is, who asks, and what a wrong option or a refusal says."""
+"""Addresses, credentials, and errors for invalid options and refusals."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ BAD_URLS = {
     "another scheme": "redis://user:hunter2@localhost",
     "no host": "mongodb://user:hunter2@",
     "a password that is not escaped": "mongodb://user:hunter2@x/y@localhost",
-    "a port that is none": "mongodb://user:hunter2@localhost:many",
-    "an option that nobody knows": "mongodb://user:hunter2@localhost/?colour=red",
+    "a port that is not a number": "mongodb://user:hunter2@localhost:many",
+    "an unknown option": "mongodb://user:hunter2@localhost/?colour=red",
     "an option of another type": "mongodb://user:hunter2@localhost/?maxPoolSize=hunter2",
-    "two hosts of which one is none": "mongodb://user:hunter2@localhost,:1",
-    "a port beside srv": "mongodb+srv://user:hunter2@localhost:27017",
+    "two hosts, one of them empty": "mongodb://user:hunter2@localhost,:1",
+    "a port with srv": "mongodb+srv://user:hunter2@localhost:27017",
     "nothing acknowledged": "mongodb://user:hunter2@localhost/?w=0",
 }
 
@@ -53,7 +53,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def serves(store: Any) -> bool:
+async def works(store: Any) -> bool:
     async with store:
         await store.put("key", {"n": 1})
         return await store.get("key") == {"n": 1}
@@ -85,7 +85,7 @@ def test_a_constructor_needs_no_event_loop_and_no_server(monkeypatch: pytest.Mon
     assert "host.invalid" in repr(MongoDBStore(url="mongodb+srv://host.invalid"))
 
 
-def test_the_driver_is_imported_when_a_store_is_made() -> None:
+def test_the_driver_is_imported_when_a_store_is_constructed() -> None:
     program = """
 import sys
 from key_value.aio.stores.mongodb import MongoDBStore
@@ -97,13 +97,13 @@ assert "pymongo" in sys.modules
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", "a/b", "a$b", "n" * 64, "a\0b"])
-def test_a_database_name_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_database_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="db_name"):
         MongoDBStore(db_name=name)
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
-def test_a_limit_that_is_none_is_refused(limit: float) -> None:
+def test_an_invalid_timeout_is_refused(limit: float) -> None:
     with pytest.raises(ValueError, match="above zero"):
         MongoDBStore(timeout=limit)
 
@@ -120,9 +120,9 @@ async def test_another_kind_of_client_is_refused() -> None:
 
 async def test_a_url_opens_a_store_in_the_database_of_its_path(url: str, raw: Any) -> None:
     base = url.rstrip("/")
-    assert await serves(open_store(f"{base}/{raw.name}?timeout=70&default_collection=users&appName=opened"))
+    assert await works(open_store(f"{base}/{raw.name}?timeout=70&default_collection=users&appName=opened"))
     assert raw["users"].count_documents({"key": "key"}) == 1
-    assert await serves(open_store(f"{base}/?db_name={raw.name}&maxPoolSize=3"))
+    assert await works(open_store(f"{base}/?db_name={raw.name}&maxPoolSize=3"))
     assert raw["default_collection"].count_documents({"key": "key"}) == 1
 
 
@@ -132,12 +132,12 @@ def test_a_url_may_name_several_hosts() -> None:
 
 
 @pytest.mark.parametrize("option", ["timeout=long", "auto_create=perhaps", "colour=red"])
-def test_an_option_that_cannot_be_is_refused(option: str) -> None:
+def test_an_invalid_option_in_a_url_is_refused(option: str) -> None:
     with pytest.raises(ValueError, match=r"timeout|auto_create|pymongo does not know colour"):
         open_store(f"mongodb://user:hunter2@localhost/app?{option}")
 
 
-async def test_a_collection_that_may_not_be_created_is_a_setup_error(url: str, raw: Any) -> None:
+async def test_a_missing_collection_without_auto_create_is_a_setup_error(url: str, raw: Any) -> None:
     async with MongoDBStore(url=url, db_name=raw.name, auto_create=False, timeout=30) as store:
         assert await store.get("a", collection="users") is None
         with pytest.raises(StoreSetupError, match="'users' does not exist"):
@@ -147,13 +147,13 @@ async def test_a_collection_that_may_not_be_created_is_a_setup_error(url: str, r
         assert "key_unique" not in raw["users"].index_information()
 
 
-# What a server refuses
+# Refusals of the server
 
 
-async def test_a_server_that_refuses_an_index_still_works_and_the_log_says_so_once(
+async def test_a_server_that_refuses_an_index_works_and_the_log_says_so_once(
     url: str, raw: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # As those do that are compatible in parts.
+    # As servers do that are only partly compatible with MongoDB.
     for name in ("_EXPIRY", "_UNIQUE"):
         monkeypatch.setattr(session_module, name, IndexModel([("key", "no such kind")], name=f"refused{name}"))
     async with MongoDBStore(url=url, db_name=raw.name, timeout=30) as store:
@@ -172,7 +172,7 @@ async def test_a_server_that_refuses_an_index_still_works_and_the_log_says_so_on
 @pytest.mark.parametrize(
     ("place", "reason"), [("host.invalid", "unknown host"), ("127.0.0.1:{port}", "connection refused")]
 )
-async def test_a_server_that_is_not_there_is_a_connection_error(unused_port: int, place: str, reason: str) -> None:
+async def test_a_missing_server_is_a_connection_error(unused_port: int, place: str, reason: str) -> None:
     url = f"mongodb://user:hunter2@{place.format(port=unused_port)}/"
     store = MongoDBStore(url=url, timeout=4)
     for call in (store.setup(), store.get("key"), store.put_many(["key"], [{"n": 1}])):
@@ -184,7 +184,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error(unused_port: int
 
 @pytest.fixture(scope="module")
 def guarded(run_server: RunServer) -> Iterator[MongoDBServer]:
-    """A server with the users `app:user`, who may read and write, and `reader`, who may read."""
+    """Yield a server with the users `app:user`, who may read and write, and `reader`, who may read."""
     with run_server(MongoDBServer(private=True)) as server:
         with MongoClient[Any](server.url) as client:
             for name, role in (("app:user", "readWriteAnyDatabase"), ("reader", "readAnyDatabase")):
@@ -199,12 +199,12 @@ def url_of(server: MongoDBServer, user: str = "app:user", password: str = PASSWO
     return f"mongodb://{credentials}@{server.host}:{server.port}/?authSource=admin"
 
 
-async def test_a_url_carries_percent_encoded_credentials(guarded: MongoDBServer) -> None:
-    assert await serves(MongoDBStore(url=url_of(guarded), timeout=30))
+async def test_credentials_in_a_url_may_be_percent_encoded(guarded: MongoDBServer) -> None:
+    assert await works(MongoDBStore(url=url_of(guarded), timeout=30))
 
 
 @pytest.mark.parametrize("credentials", [("app:user", SECRET), ("nobody", SECRET)])
-async def test_a_wrong_password_is_told_at_once(guarded: MongoDBServer, credentials: tuple[str, str]) -> None:
+async def test_a_wrong_password_is_reported_at_once(guarded: MongoDBServer, credentials: tuple[str, str]) -> None:
     store = MongoDBStore(url=url_of(guarded, *credentials), timeout=30)
     start = time.monotonic()
     for call in (store.setup(), store.get("key"), store.put_many(["key"], [{"n": 1}])):
@@ -212,19 +212,19 @@ async def test_a_wrong_password_is_told_at_once(guarded: MongoDBServer, credenti
             await call
         assert not isinstance(refusal.value, StoreConnectionError)
         assert SECRET not in text_of(refusal.value)
-    # Three times the limit, where it is waited for.
+    # Waiting for the timeout would take three times 30 seconds.
     assert time.monotonic() - start < 60
     await store.close()
 
 
-async def test_a_server_that_wants_credentials_says_so(guarded: MongoDBServer) -> None:
+async def test_missing_credentials_are_reported(guarded: MongoDBServer) -> None:
     store = MongoDBStore(url=guarded.url, timeout=30)
     with pytest.raises(StoreSetupError, match=r"lacks a right|none where one is required"):
         await store.setup()
     await store.close()
 
 
-async def test_a_user_who_may_only_read_reads_and_setup_tells_what_is_missing(guarded: MongoDBServer) -> None:
+async def test_a_read_only_user_can_read_and_setup_reports_the_missing_permission(guarded: MongoDBServer) -> None:
     async with MongoDBStore(url=url_of(guarded), timeout=30) as store:
         await store.put("read", {"n": 1})
     reader = MongoDBStore(url=url_of(guarded, "reader"), timeout=30)
@@ -236,7 +236,7 @@ async def test_a_user_who_may_only_read_reads_and_setup_tells_what_is_missing(gu
     await reader.close()
 
 
-async def test_a_frozen_server_is_a_timeout_that_names_the_limit(private_mongodb: MongoDBServer) -> None:
+async def test_a_frozen_server_is_a_timeout_that_names_the_option(private_mongodb: MongoDBServer) -> None:
     async with MongoDBStore(url=private_mongodb.url, timeout=5) as store:
         await store.put("key", {"n": 1})
         private_mongodb.pause()
@@ -258,7 +258,7 @@ subjectAltName = DNS:localhost
 
 
 class TlsServer(MongoDBServer):
-    """With a certificate of `localhost`, which signed itself."""
+    """A server with a self-signed certificate for `localhost`."""
 
     def prepare(self) -> None:
         (self.directory / "openssl.cnf").write_text(OPENSSL_CONFIG)
@@ -282,12 +282,12 @@ def tls(run_server: RunServer) -> Iterator[TlsServer]:
         yield server
 
 
-async def test_tls_is_asked_for_by_url(tls: TlsServer) -> None:
+async def test_tls_is_enabled_by_url(tls: TlsServer) -> None:
     options = f"tls=true&tlsCAFile={quote(str(tls.certificate), safe='')}"
-    assert await serves(MongoDBStore(url=f"mongodb://localhost:{tls.port}/?{options}", timeout=30))
+    assert await works(MongoDBStore(url=f"mongodb://localhost:{tls.port}/?{options}", timeout=30))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: TlsServer) -> None:
+async def test_an_untrusted_certificate_is_refused(tls: TlsServer) -> None:
     store = MongoDBStore(url=f"mongodb://localhost:{tls.port}/?tls=true", timeout=10)
     with pytest.raises(StoreSetupError, match="the certificate was refused"):
         await store.setup()

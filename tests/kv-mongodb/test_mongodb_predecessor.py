@@ -1,4 +1,4 @@
-"""Data that py-key-value-aio 0.5.0 and this store write for each other, on one server."""
+"""Exchange of data with py-key-value-aio 0.5.0, on one server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from predecessor import Predecessor
 
 VALUES = {**exchange.VALUES, **exchange.named("höme/é 🌍", "a::b", "k" * 1000)}
-# What the predecessor puts as BSON too, and this store as JSON text, in which both find it.
+# The predecessor stores these values as BSON, this store as JSON text. Both read both.
 NAMES_WITH_SIGNS: dict[str, dict[str, Any]] = {"signs": {"$set": {"a.b": [1]}}}
-# What the predecessor cannot put.
+# Values that the predecessor cannot store.
 LARGE: dict[str, dict[str, Any]] = {"large": {"n": 2**70, "a\0b": 1}}
 
 

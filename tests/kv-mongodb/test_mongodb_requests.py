@@ -29,7 +29,7 @@ class Requests(CommandListener):
     def failed(self, event: Any) -> None: ...
 
     def taken(self) -> dict[str, int]:
-        """Since the last call."""
+        """Return the commands since the last call."""
         commands, self.commands = self.commands, Counter()
         return dict(commands)
 
@@ -69,7 +69,7 @@ CALLS: dict[str, tuple[Callable[[MongoDBStore], Awaitable[object]], dict[str, in
     "put_many of 300": (lambda store: store.put_many(KEYS, VALUES), {"update": 1}),
     "delete_many of 300": (lambda store: store.delete_many(KEYS), {"delete": 1}),
     "put_if_absent of a new key": (lambda store: store.put_if_absent("new", {"n": 2}), {"update": 1}),
-    "put_if_absent of one that is there": (
+    "put_if_absent of an existing key": (
         lambda store: store.put_if_absent("first", {"n": 2}),
         {"update": 1, "find": 1},
     ),
@@ -85,13 +85,13 @@ CALLS: dict[str, tuple[Callable[[MongoDBStore], Awaitable[object]], dict[str, in
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_call_takes_as_few_requests_as_can_be(store: MongoDBStore, requests: Requests, name: str) -> None:
+async def test_a_call_takes_the_fewest_possible_requests(store: MongoDBStore, requests: Requests, name: str) -> None:
     call, expected = CALLS[name]
     await call(store)
     assert requests.taken() == expected
 
 
-async def test_a_batch_is_read_in_one_request_however_many_there_are(store: MongoDBStore, requests: Requests) -> None:
+async def test_a_batch_of_any_size_is_read_in_one_request(store: MongoDBStore, requests: Requests) -> None:
     await store.put_many(KEYS, VALUES)
     requests.taken()
     assert await store.get_many(KEYS) == VALUES
@@ -100,21 +100,23 @@ async def test_a_batch_is_read_in_one_request_however_many_there_are(store: Mong
     assert requests.taken() == {"find": 1}
 
 
-async def test_keys_that_are_too_long_for_one_command_go_in_several(store: MongoDBStore, requests: Requests) -> None:
+async def test_keys_that_exceed_one_command_are_sent_in_several(store: MongoDBStore, requests: Requests) -> None:
     keys = [f"{number:03}" + "x" * 65_000 for number in range(200)]
     assert await store.get_many(keys) == [None] * 200
     assert await store.delete_many(keys) == 0
     assert requests.taken() == {"find": 4, "delete": 4}
 
 
-async def test_the_first_write_to_a_collection_makes_its_indexes_once(store: MongoDBStore, requests: Requests) -> None:
+async def test_the_first_write_to_a_collection_creates_its_indexes_once(
+    store: MongoDBStore, requests: Requests
+) -> None:
     for number in range(3):
         await store.put("a", {"n": number}, collection="new")
     assert requests.taken() == {"createIndexes": 2, "update": 3}
 
 
 class Writer(CommandListener):
-    """Another that puts a new entry after each deletion, up to a hundred of them."""
+    """A concurrent writer that puts a new entry after each deletion, up to a hundred."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -137,7 +139,7 @@ class Writer(CommandListener):
 
 
 @pytest.mark.parametrize("call", ["destroy", "destroy_collection"])
-async def test_destroying_ends_though_others_never_stop_writing(url: str, raw: Any, call: str) -> None:
+async def test_destroying_ends_while_others_keep_writing(url: str, raw: Any, call: str) -> None:
     writer = Writer(raw)
     async with AsyncMongoClient[Any](url, event_listeners=[writer]) as client:
         store = MongoDBStore(client=client, db_name=raw.name, timeout=60)
@@ -147,7 +149,7 @@ async def test_destroying_ends_though_others_never_stop_writing(url: str, raw: A
         assert await store.keys("shelf") == ["new 1"]
 
 
-async def test_all_of_several_pages_is_destroyed(store: MongoDBStore, raw: Any) -> None:
+async def test_destroying_removes_several_pages(store: MongoDBStore, raw: Any) -> None:
     keys = [f"key {number}" for number in range(2 * 999)]
     await store.put_many(keys, [{"n": 1}] * len(keys), collection="shelf")
     assert await store.destroy_collection("shelf") is True

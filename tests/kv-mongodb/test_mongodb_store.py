@@ -1,4 +1,4 @@
-"""The contracts of a store, on MongoDB, with options and with a client of the caller's."""
+"""The contracts of a store, on MongoDB, through faults, and at random."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class MongoDBContract(StoreContract[MongoDBStore]):
-    # SecantusDB takes a millisecond for a write, and several on a busy machine.
+    # A write takes SecantusDB 1 ms, and several on a busy machine.
     time_limit = 280.0
     stores_envelopes = False
     ttl_granularity = 0.001
-    # MongoDB's own looks once a minute.
+    # MongoDB itself removes expired documents once a minute.
     native_expiry_wait = 90.0
     raw: Any
     url: str
-    """What the fixture `store` sets."""
+    """Set by the fixture `store`."""
 
     @pytest.fixture
     def store(self, url: str, raw: Any) -> MongoDBStore:
@@ -79,7 +79,7 @@ class MongoDBContract(StoreContract[MongoDBStore]):
 
 
 class TestMongoDBStore(MongoDBContract, StoreTests[MongoDBStore]):
-    # Some pages. SecantusDB sorts what is left of a collection for each; 25 000 keys have a test of their own.
+    # Several pages. For each, SecantusDB sorts the rest of the collection; 25 000 keys have a separate test.
     many_keys = 2500
 
 
@@ -97,7 +97,7 @@ class TestMongoDBStoreUnderFaults(FaultTests[MongoDBStore]):
     @override
     def killable_server(self, private_mongodb: MongoDBServer) -> MongoDBServer:
         self.database = "killed"
-        # All users at once take a server that has just started seconds.
+        # A server that has just started needs seconds for all users at once.
         self.timeout = 10.0
         return private_mongodb
 

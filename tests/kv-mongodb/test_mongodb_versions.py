@@ -1,4 +1,4 @@
-"""Conditional writes against what others write, and against each other."""
+"""Conditional writes against foreign writes, and against each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRITES: dict[str, dict[str, Any]] = {
     "the value": {"$set": {"value": {"object": {"n": 1}}}},
     "the expiry": {"$set": {"expires_at": datetime(2100, 1, 1, tzinfo=timezone.utc)}},
     "the date": {"$set": {"created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)}},
-    "a number in it": {"$inc": {"value.object.n": 1}},
+    "a number in the value": {"$inc": {"value.object.n": 1}},
 }
 
 
@@ -40,7 +40,7 @@ async def version_of(store: MongoDBStore) -> str:
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-async def test_what_others_write_in_between_is_noticed(store: MongoDBStore, raw: Any, write: dict[str, Any]) -> None:
+async def test_a_foreign_write_in_between_is_noticed(store: MongoDBStore, raw: Any, write: dict[str, Any]) -> None:
     await store.put("a", {"n": 1})
     version = await version_of(store)
     raw["default_collection"].update_one({"key": "a"}, write)
@@ -61,7 +61,7 @@ async def test_a_document_without_a_revision_has_a_version(store: MongoDBStore, 
     assert await store.get("a") == {"n": 2}
 
 
-async def test_an_equal_value_that_is_stored_again_has_another_version(store: MongoDBStore) -> None:
+async def test_storing_an_equal_value_again_changes_the_version(store: MongoDBStore) -> None:
     versions: set[str] = set()
     for _ in range(20):
         await store.put("a", {"n": 1})
@@ -69,9 +69,9 @@ async def test_an_equal_value_that_is_stored_again_has_another_version(store: Mo
     assert len(versions) == 20
 
 
-async def test_what_has_expired_is_replaced_by_one(url: str, store: MongoDBStore, raw: Any) -> None:
+async def test_an_expired_entry_is_replaced_by_exactly_one_call(url: str, store: MongoDBStore, raw: Any) -> None:
     past = datetime(2020, 1, 1, tzinfo=timezone.utc)
-    # Without the indexes, so that the server does not remove it first.
+    # Without indexes, so that the server does not remove it first.
     raw["default_collection"].insert_one({"_id": 7, "key": "a", "value": {"object": {"n": 0}}, "expires_at": past})
     others = [MongoDBStore(url=url, db_name=raw.name, timeout=30) for _ in range(6)]
     won = await asyncio.gather(*(other.put_if_absent("a", {"n": n}) for n, other in enumerate(others)))
@@ -82,7 +82,7 @@ async def test_what_has_expired_is_replaced_by_one(url: str, store: MongoDBStore
 
 
 @pytest.mark.parametrize("what", RACES)
-async def test_one_of_those_that_race_wins(url: str, store: MongoDBStore, raw: Any, what: str) -> None:
+async def test_exactly_one_racing_call_wins(url: str, store: MongoDBStore, raw: Any, what: str) -> None:
     if what != "put_if_absent":
         await store.put("a", {"n": 1})
     version = (await store.get_versioned("a")).version or ""
@@ -92,9 +92,7 @@ async def test_one_of_those_that_race_wins(url: str, store: MongoDBStore, raw: A
     assert len(documents(raw)) == what.startswith("put")
 
 
-async def test_first_puts_of_a_key_at_the_same_moment_leave_one_document(
-    url: str, store: MongoDBStore, raw: Any
-) -> None:
+async def test_concurrent_first_puts_of_a_key_leave_one_document(url: str, store: MongoDBStore, raw: Any) -> None:
     others = [MongoDBStore(url=url, db_name=raw.name, timeout=30) for _ in range(8)]
     puts = [other.put("a", {"n": number}) for number, other in enumerate(others)]
     batches = [other.put_many(["a", "b"], [{"n": number}] * 2) for number, other in enumerate(others)]
