@@ -1,4 +1,4 @@
-"""What is stored, what the predecessor wrote and reads, and what of others' data is left alone."""
+"""Stored entries, exchange with the predecessor, and foreign data that is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = {**exchange.VALUES, **exchange.OF_FILES, **NAMES}
 
 
 class Recorded:
-    """What leaves a trace when it is unpickled."""
+    """An object that leaves a trace when it is unpickled."""
 
     loaded = 0
 
@@ -73,7 +73,7 @@ async def test_an_envelope_in_a_str_is_read(store: RocksDBStore, raw: Rdict) -> 
 
 
 @pytest.mark.parametrize("stored", [5, 1.5, True, {"version": 1, "value": {"n": 1}}], ids=repr)
-async def test_what_is_no_text_is_corrupt(store: RocksDBStore, raw: Rdict, stored: Any) -> None:
+async def test_a_value_that_is_not_text_is_corrupt(store: RocksDBStore, raw: Rdict, stored: Any) -> None:
     raw["users::alice"] = stored
     await store.put("bob", {"n": 1}, collection="users")
     with pytest.raises(DeserializationError, match="'alice', collection 'users'"):
@@ -108,7 +108,7 @@ async def test_expired_entries_are_not_listed_nor_counted(store: RocksDBStore) -
         assert await store.delete("e", collection="two") is False
 
 
-async def test_enumeration_goes_on_after_pages_of_expired_entries(store: RocksDBStore) -> None:
+async def test_enumeration_continues_after_pages_of_expired_entries(store: RocksDBStore) -> None:
     keys = [f"k{number:05}" for number in range(1200)]
     with FakeClock() as clock:
         await store.put_many(keys, [{"n": 1}] * 1200, collection="a", ttl=10)
@@ -133,10 +133,10 @@ async def test_culling_removes_expired_entries_and_no_others(store: RocksDBStore
     assert list(raw.keys()) == [f"default_collection::{key}" for key in left]
 
 
-# Others' data
+# Foreign data
 
 
-async def test_destroying_leaves_what_lies_between_the_entries(store: RocksDBStore, raw: Rdict) -> None:
+async def test_destroying_keeps_foreign_data_between_the_entries(store: RocksDBStore, raw: Rdict) -> None:
     await store.put_many([f"k{number:04}" for number in range(1200)], [{"n": 1}] * 1200, collection="users")
     await store.put("a", {"n": 1}, collection="other")
     foreign: dict[Any, Any] = {
@@ -157,7 +157,7 @@ async def test_destroying_leaves_what_lies_between_the_entries(store: RocksDBSto
     assert await store.destroy_collection("users") is False
 
 
-async def test_what_the_owner_writes_is_read_and_the_other_way_round(store: RocksDBStore, raw: Rdict) -> None:
+async def test_the_store_and_the_owner_read_each_others_writes(store: RocksDBStore, raw: Rdict) -> None:
     await store.put("alice", {"n": 1}, collection="users")
     stored: Any = raw["users::alice"]
     raw["users::bob"] = stored.replace(b'"alice"', b'"bob"')
@@ -171,7 +171,7 @@ async def test_what_the_owner_writes_is_read_and_the_other_way_round(store: Rock
 
 @pytest.fixture
 def predecessor(predecessor_of: Callable[[str], Predecessor], path: Path) -> Callable[..., list[Any]]:
-    """Makes calls on the predecessor's RocksDBStore over the same directory, in a process of its own."""
+    """Return a function that calls the predecessor's RocksDBStore on the same directory, in another process."""
     return partial(predecessor_of("rocksdb").call, f"RocksDBStore(path={str(path)!r})")
 
 

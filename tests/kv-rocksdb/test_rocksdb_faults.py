@@ -1,4 +1,4 @@
-"""Directories that are held, damaged, full or removed, and who may read them."""
+"""Directories that are in use, damaged, full or removed, and their permissions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OPENING = "from rocksdict import Rdict; client = Rdict(sys.argv[1])"
 
-# Has its database removed, and another process make one there; ends with and without closing the store.
+# Removes the store's database and creates another in a second process, then ends with or without closing the store.
 REPLACED = """
 import asyncio, shutil, subprocess, sys
 from key_value.aio.errors import StoreConnectionError, StoreSetupError
@@ -49,7 +49,7 @@ async def main():
 asyncio.run(main())
 """
 
-# For the programs that other embedded stores run too.
+# For the programs shared with other embedded stores.
 BEGINNING = """
 from key_value.aio.stores.rocksdb import RocksDBStore as Store
 from rocksdict import Rdict
@@ -70,13 +70,13 @@ def path(tmp_path: Path) -> Path:
 # Directories
 
 
-def test_a_path_held_by_another_process_is_a_setup_error(path: Path) -> None:
+def test_a_path_open_in_another_process_is_a_setup_error(path: Path) -> None:
     check_held_elsewhere(
         RocksDBStore(path=path), OPENING, path, r"another process has the RocksDB database .*entries open"
     )
 
 
-async def test_a_path_that_is_open_in_this_process_is_a_setup_error(path: Path) -> None:
+async def test_a_path_open_in_this_process_is_a_setup_error(path: Path) -> None:
     async with RocksDBStore(path=path) as store:
         other = RocksDBStore(path=path)
         with pytest.raises(StoreSetupError, match="open in this process already"):
@@ -100,7 +100,7 @@ def test_a_damaged_manifest_is_a_setup_error(path: Path) -> None:
         asyncio.run(RocksDBStore(path=path).get("a"))
 
 
-def test_a_damaged_page_is_a_deserialization_error_and_the_others_are_read(path: Path) -> None:
+def test_a_damaged_page_is_a_deserialization_error_and_other_pages_are_read(path: Path) -> None:
     _fill(path)
     (table,) = path.glob("*.sst")
     octets = bytearray(table.read_bytes())
@@ -127,17 +127,17 @@ async def test_a_database_in_raw_mode_is_refused(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited by setrlimit")
-def test_a_full_disk_loses_nothing_and_the_store_serves_when_there_is_room(path: Path) -> None:
+def test_a_full_disk_loses_nothing_and_the_store_recovers_when_there_is_space(path: Path) -> None:
     ended = run(BEGINNING + FILLING, path, 300_000, "IO error")
     assert ended.stdout == "all there\n", ended.stderr
 
 
-# Files that are removed, and who may read them
+# Removed files, and file permissions
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_database_removed_while_it_was_open_is_told_once_and_made_again(path: Path, call: str) -> None:
+async def test_a_database_removed_while_open_is_reported_once_and_recreated(path: Path, call: str) -> None:
     await check_removal(RocksDBStore(path=path / "below"), path, call, "below")
     with Rdict(str(path / "below")) as client:
         assert list(client.keys()) == ["default_collection::c"]
@@ -145,7 +145,7 @@ async def test_a_database_removed_while_it_was_open_is_told_once_and_made_again(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
 @pytest.mark.parametrize("ending", ["used", "closed", "left"])
-def test_a_database_that_others_put_in_the_place_of_a_removed_one_is_left_alone(path: Path, ending: str) -> None:
+def test_a_foreign_database_in_place_of_a_removed_one_is_left_alone(path: Path, ending: str) -> None:
     ended = run(REPLACED, path, ending)
     assert (ended.returncode, ended.stderr) == (0, "")
     with Rdict(str(path)) as client:
@@ -153,7 +153,7 @@ def test_a_database_that_others_put_in_the_place_of_a_removed_one_is_left_alone(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed")
-async def test_a_removed_database_is_not_made_again_when_it_may_not(path: Path) -> None:
+async def test_a_removed_database_is_not_recreated_without_auto_create(path: Path) -> None:
     async with RocksDBStore(path=path) as creator:
         await creator.put("a", {"n": 1})
     store = RocksDBStore(path=path, auto_create=False)
@@ -176,14 +176,14 @@ def usual_umask() -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
 @pytest.mark.usefixtures("usual_umask")
 @pytest.mark.parametrize("directory", ["of the store", "of the user"])
-async def test_nobody_else_may_read_the_files(path: Path, directory: str) -> None:
+async def test_the_files_are_private_to_the_user(path: Path, directory: str) -> None:
     if directory == "of the user":
         make(path, 0o755)
     store = RocksDBStore(path=path)
     for turn in range(3):
         await store.put("token", {"turn": turn})
         assert modes(path) == {0o600}
-        # Opened again, RocksDB begins a file of each kind.
+        # When it is reopened, RocksDB creates a new file of each kind.
         await store.close()
         assert modes(path) == {0o600}
     assert modes(path.parent) == ({0o755} if directory == "of the user" else {0o700})
@@ -191,13 +191,13 @@ async def test_nobody_else_may_read_the_files(path: Path, directory: str) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
 @pytest.mark.usefixtures("usual_umask")
-async def test_files_that_rocksdb_makes_later_are_private_after_the_next_write(path: Path) -> None:
+async def test_files_that_rocksdb_creates_later_are_private_after_the_next_write(path: Path) -> None:
     with Rdict(str(path)) as client:
         client["mine"] = "x"
     assert 0o644 in modes(path)
     async with RocksDBStore(path=path) as store:
         before = names(path)
-        # More than the 64 MB that RocksDB collects in memory before it writes a table.
+        # More than the 64 MB that RocksDB buffers in memory before it writes a table.
         for number in range(70):
             await store.put(f"k{number}", {"text": os.urandom(500_000).hex()})
         assert any(name.endswith(".log") for name in names(path) - before)
@@ -226,12 +226,12 @@ def modes(path: Path) -> set[int]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(("kind", "code"), [("path", 2), ("other store", 2), ("given", 2), ("closed", 2)])
-def test_a_child_is_refused_what_its_parent_has_used(path: Path, kind: str, code: int) -> None:
+def test_a_forked_child_refuses_databases_used_by_its_parent(path: Path, kind: str, code: int) -> None:
     assert run(BEGINNING + FORKING, kind, path).returncode == code
 
 
 def _fill(path: Path) -> None:
-    """A database whose entries are in a table, which RocksDB makes when it closes."""
+    """Create a database with its entries in a table, which RocksDB writes on closing."""
 
     async def fill() -> None:
         async with RocksDBStore(path=path) as store:

@@ -38,7 +38,7 @@ def test_a_url_may_name_the_durability() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"path": ""}], ids=["none", "empty path"])
-def test_a_database_or_a_path_is_needed(options: dict[str, Any]) -> None:
+def test_a_database_or_a_path_is_required(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"pass either db=, .* or path="):
         RocksDBStore(**options)
 
@@ -53,7 +53,7 @@ def test_a_constructor_opens_nothing(path: Path) -> None:
     assert not path.exists()
 
 
-async def test_a_missing_database_is_not_created_when_it_may_not(path: Path) -> None:
+async def test_a_missing_database_is_not_created_without_auto_create(path: Path) -> None:
     store = RocksDBStore(path=path, auto_create=False)
     with pytest.raises(StoreSetupError, match=r"no RocksDB database in .*entries; create it, or pass auto_create=True"):
         await store.get("a")
@@ -63,7 +63,7 @@ async def test_a_missing_database_is_not_created_when_it_may_not(path: Path) -> 
     await store.close()
 
 
-async def test_every_write_waits_for_the_medium_on_request(path: Path) -> None:
+async def test_durability_full_waits_for_every_write(path: Path) -> None:
     async with RocksDBStore(path=path, durability="full") as store:
         await store.put("a", {"n": 1})
         await store.put_many(["b", "c"], [{"n": 2}, {"n": 3}])
@@ -73,7 +73,7 @@ async def test_every_write_waits_for_the_medium_on_request(path: Path) -> None:
     assert "Options.use_fsync: 0" in synced
 
 
-# Files that are removed, and who may read them
+# Home directory
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no home of this name")

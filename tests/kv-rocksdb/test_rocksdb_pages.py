@@ -1,4 +1,4 @@
-"""What a page of keys reads, and what it holds while others write."""
+"""What a page of keys reads, and returns during concurrent writes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def steps(options: Options) -> int:
-    """How many names RocksDB has gone over, by its own count."""
+    """Return how many names RocksDB has iterated over, by its own statistics."""
     (line,) = (line for line in (options.get_statistics() or "").splitlines() if "number.db.next COUNT" in line)
     return int(line.rpartition(" ")[2])
 
 
-async def test_a_scan_by_prefix_reads_the_names_that_begin_with_it_and_no_other(tmp_path: Path) -> None:
+async def test_a_scan_by_prefix_reads_only_names_with_that_prefix(tmp_path: Path) -> None:
     options = Options()
     options.enable_statistics()
     with Rdict(str(tmp_path), options=options) as client:
@@ -33,14 +33,14 @@ async def test_a_scan_by_prefix_reads_the_names_that_begin_with_it_and_no_other(
         assert 100 <= steps(options) - before <= 120
 
 
-async def test_pages_have_every_key_that_stays_while_others_come_and_go(tmp_path: Path) -> None:
+async def test_pages_have_every_lasting_key_while_others_are_put_and_deleted(tmp_path: Path) -> None:
     with Rdict(str(tmp_path)) as client:
         store = RocksDBStore(db=client)
         await check_pages_under_writes(store, RocksDBStore(db=client), 600)
         await store.close()
 
 
-async def test_a_cursor_goes_on_in_a_database_that_was_opened_again(tmp_path: Path) -> None:
+async def test_a_cursor_continues_in_a_reopened_database(tmp_path: Path) -> None:
     async with RocksDBStore(path=tmp_path) as store:
         await store.put_many(["a", "b", "c"], [{"n": 1}] * 3)
         first = await store.scan(limit=2)

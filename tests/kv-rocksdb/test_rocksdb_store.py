@@ -1,4 +1,4 @@
-"""The contracts of a store, on a RocksDB database of its own and on one that its owner uses at the same time."""
+"""The contracts of a store, on its own RocksDB database and on one shared with its owner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TestRocksDBStore(StoreTests[RocksDBStore]):
-    """On a database that is passed in, so that the raw client is the owner's."""
+    """On a database that is passed in, with the owner's client as the raw client."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[RocksDBStore]:
