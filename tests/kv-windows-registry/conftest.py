@@ -1,4 +1,4 @@
-"""The registry, or where there is none a fake of it."""
+"""The registry, or a fake on systems without one."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def _load_fake() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name.
+    # Dataclasses look up their module by name.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
 def _import_store() -> tuple[Any, bool]:
-    """Import the store on the real winreg, or on the fake one; and which, and whether it is a fake."""
+    """Import the store on the real winreg or a fake; return the winreg module and whether it is the fake."""
     try:
         return importlib.import_module("winreg"), False
     except ImportError:
         fake = _load_fake()
-    # Only for this import: elsewhere the standard library takes the module for a sign of Windows.
+    # Only for this import: the standard library takes the presence of this module to mean Windows.
     sys.modules["winreg"] = fake
     try:
         importlib.import_module("key_value.aio.stores.windows_registry")
@@ -46,7 +46,7 @@ _WINREG, _IS_FAKE = _import_store()
 
 
 class RawRegistry:
-    """The values below the key of the tests, past the store."""
+    """The values below the registry key of the tests, accessed without the store."""
 
     def __init__(self, winreg: Any) -> None:
         self.winreg = winreg

@@ -1,6 +1,6 @@
-"""A fake winreg in memory, for where there is no registry: what Microsoft documents of names, values and limits.
+"""A fake winreg in memory, for systems without a registry, with the names, values and limits Microsoft documents.
 
-https://learn.microsoft.com/windows/win32/sysinfo/registry-element-size-limits and the pages of the functions it calls.
+https://learn.microsoft.com/windows/win32/sysinfo/registry-element-size-limits and the pages of each function.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _hives: dict[int, _Node] = {}
 
 
 def clear() -> None:
-    """Not part of winreg: an empty registry."""
+    """Empty the registry. Not part of winreg."""
     _hives.clear()
     _hives.update({HKEY_CURRENT_USER: _Node("HKEY_CURRENT_USER"), HKEY_LOCAL_MACHINE: _Node("HKEY_LOCAL_MACHINE")})
     _hives[HKEY_LOCAL_MACHINE].read_only = True
@@ -115,9 +115,9 @@ def SetValueEx(key: int | _Handle, name: str, reserved: int, type: int, value: A
     if _length(name) > _MAX_VALUE_NAME:
         raise _error(_ERROR_INVALID_PARAMETER)
     if type == REG_SZ:
-        # What follows a NUL is stored and not read.
+        # Text after a NUL is stored but not read.
         value = value.encode("utf-16-le").decode("utf-16-le").partition("\0")[0]
-    # The name that a value was created with stays.
+    # A value keeps the spelling of the name it was created with.
     spelled = node.values.get(_folded(name), (name,))[0]
     node.values[_folded(name)] = spelled, value, type
 
@@ -156,7 +156,7 @@ def _at(items: list[Any], index: int) -> Any:
 
 
 def _folded(name: str) -> str:
-    """Letter by letter: a name keeps its length."""
+    """Fold letter by letter, so that a name keeps its length."""
     return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in name)
 
 
@@ -165,7 +165,7 @@ def _length(name: str) -> int:
 
 
 def _refuse_nul(name: str) -> None:
-    # CPython itself does, before Windows could take it for the end.
+    # As CPython does, before Windows could treat NUL as the end of the name.
     if "\0" in name:
         message = "embedded null character"
         raise ValueError(message)
@@ -173,7 +173,7 @@ def _refuse_nul(name: str) -> None:
 
 def _error(number: int) -> OSError:
     error = OSError(_ERRNO.get(number, errno.EINVAL), f"fake registry error {number}")
-    error.winerror = number  # pyright: ignore[reportAttributeAccessIssue] — which Python sets on Windows
+    error.winerror = number  # pyright: ignore[reportAttributeAccessIssue] — Python sets it on Windows
     return error
 
 

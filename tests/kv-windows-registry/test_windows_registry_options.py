@@ -17,7 +17,7 @@ from key_value.aio.testing import AsyncTests, FakeClock
 
 
 def envelope(collection: str, key: str, number: int, **fields: str) -> str:
-    """As the predecessor writes it."""
+    """Return an envelope as the predecessor writes it."""
     return json.dumps({"collection": collection, "key": key, "value": {"n": number}, "version": 1, **fields})
 
 
@@ -41,7 +41,7 @@ class TestOnAFakeRegistry(AsyncTests):
         await store.put(name, {"n": 1}, collection="users")
         assert raw.names("users") == [name]
 
-    async def test_what_the_registry_confuses_or_refuses_is_escaped(
+    async def test_names_that_the_registry_confuses_or_refuses_are_escaped(
         self, store: WindowsRegistryStore, raw: Any
     ) -> None:
         await store.put_many(["Alice", "é", "a\0", "%41"], [{"n": 1}] * 4, collection="a\\b")
@@ -63,7 +63,7 @@ class TestOnAFakeRegistry(AsyncTests):
         ("collection", "key"),
         [("users", "Alice"), ("Users", "alice"), ("Üser", "é 🌍"), ("a\\b", "c"), ("users", "%41")],
     )
-    async def test_what_the_predecessor_wrote_is_found_listed_and_deleted(
+    async def test_an_entry_of_the_predecessor_is_found_listed_and_deleted(
         self, store: WindowsRegistryStore, raw: Any, collection: str, key: str
     ) -> None:
         raw.write(collection, key, envelope(collection, key, 1))
@@ -99,7 +99,7 @@ class TestOnAFakeRegistry(AsyncTests):
             await store.keys("users")
         assert await store.delete_many(["plain", "a/b"], collection="users") == 2
 
-    async def test_a_corrupt_entry_is_named_listed_and_left_by_destroy(
+    async def test_a_corrupt_entry_is_named_and_listed_and_kept_by_destroy(
         self, store: WindowsRegistryStore, raw: Any
     ) -> None:
         await store.put("good", {"n": 1}, collection="users")
@@ -116,9 +116,7 @@ class TestOnAFakeRegistry(AsyncTests):
         await store.destroy()
         assert raw.names("users") == ["bad", "number"]
 
-    async def test_a_value_elsewhere_than_its_envelope_says_is_no_entry(
-        self, store: WindowsRegistryStore, raw: Any
-    ) -> None:
+    async def test_a_value_that_states_other_names_is_not_an_entry(self, store: WindowsRegistryStore, raw: Any) -> None:
         raw.write("users", "copy", envelope("users", "alice", 1))
         raw.write("others", "alice", envelope("users", "alice", 1))
         assert await store.get("copy", collection="users") is None
@@ -132,7 +130,7 @@ class TestOnAFakeRegistry(AsyncTests):
         assert await store.get("large", collection="users") == {"text": "é" * 1_000_000}
         assert raw.names("users") == ["large"]
 
-    async def test_culling_leaves_an_entry_that_was_replaced_meanwhile(
+    async def test_culling_keeps_an_entry_replaced_in_the_meantime(
         self, store: WindowsRegistryStore, raw: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         raw.write("users", "a", envelope("users", "a", 1, expires_at="2001-01-01T00:00:00+00:00"))
@@ -147,7 +145,7 @@ class TestOnAFakeRegistry(AsyncTests):
         await store.cull()
         assert await store.get("a", collection="users") == {"n": 2}
 
-    async def test_removing_the_key_under_a_store_loses_its_entries_and_no_more(
+    async def test_a_store_keeps_working_when_its_registry_key_is_removed(
         self, store: WindowsRegistryStore, raw: Any
     ) -> None:
         await store.put("a", {"n": 1})
@@ -161,7 +159,7 @@ class TestOnAFakeRegistry(AsyncTests):
         assert await store.get("a") == {"n": 2}
 
     @pytest.mark.usefixtures("fake_only")
-    async def test_a_key_that_may_not_be_written_is_a_setup_error(self) -> None:
+    async def test_a_read_only_key_is_a_setup_error(self) -> None:
         store = WindowsRegistryStore(hive="HKEY_LOCAL_MACHINE")
         with pytest.raises(
             StoreSetupError, match=r"HKEY_LOCAL_MACHINE\\Software\\py-key-value cannot be opened"
@@ -172,7 +170,7 @@ class TestOnAFakeRegistry(AsyncTests):
     @pytest.mark.parametrize(
         ("raised", "expected"), [(PermissionError(13, "no"), StoreSetupError), (OSError(22, "no"), KeyValueStoreError)]
     )
-    async def test_an_error_of_the_registry_is_one_of_ours(
+    async def test_a_registry_error_is_raised_as_a_store_error(
         self,
         store: WindowsRegistryStore,
         raw: Any,
@@ -192,12 +190,12 @@ class TestOnAFakeRegistry(AsyncTests):
 
 
 @pytest.mark.parametrize("path", ["", "\\", "Software\\", "\\Software", "a\\\\b", "a\0b", f"Software\\{'x' * 256}"])
-def test_a_path_that_is_no_path_of_a_key_is_a_value_error(path: str) -> None:
+def test_an_invalid_registry_path_is_a_value_error(path: str) -> None:
     with pytest.raises(ValueError, match="registry_path must be the names of keys"):
         WindowsRegistryStore(registry_path=path)
 
 
-def test_a_hive_that_is_none_is_a_value_error() -> None:
+def test_an_unknown_hive_is_a_value_error() -> None:
     wrong: Any = "HKEY_USERS"
     with (
         pytest.warns(TypeViolationWarning, match="hive"),
@@ -206,13 +204,13 @@ def test_a_hive_that_is_none_is_a_value_error() -> None:
         WindowsRegistryStore(hive=wrong)
 
 
-def test_the_default_place_is_that_of_the_current_user() -> None:
+def test_the_default_key_belongs_to_the_current_user() -> None:
     assert repr(WindowsRegistryStore()) == "WindowsRegistryStore(HKEY_CURRENT_USER\\Software\\py-key-value)"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="importing works on Windows")
 @pytest.mark.parametrize("module", ["windows_registry", "windows_registry.store"])
-def test_importing_elsewhere_says_that_it_needs_windows(module: str) -> None:
+def test_importing_on_other_systems_says_that_it_needs_windows(module: str) -> None:
     program = f"import key_value.aio.stores.{module}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 — ours
     assert "ImportError: key_value.aio.stores.windows_registry needs Windows" in done.stderr
@@ -244,6 +242,6 @@ def test_a_url_names_the_hive_and_the_key(url: str, shown: str) -> None:
         ("windows-registry://?timeout=1", "no options"),
     ],
 )
-def test_a_url_that_means_nothing_is_refused(url: str, why: str) -> None:
+def test_an_invalid_url_is_refused(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         WindowsRegistryStore.from_url(url)

@@ -45,7 +45,7 @@ class TestWindowsRegistryStoreOnAFakeRegistry(StoreTests[WindowsRegistryStore]):
         )
 
 
-def test_any_sequence_of_calls_on_a_fake_registry_does_what_a_dict_does(raw: Any, registry_path: str) -> None:
+def test_a_windows_registry_store_behaves_like_a_dict(raw: Any, registry_path: str) -> None:
     def make() -> WindowsRegistryStore:
         raw.remove()
         return WindowsRegistryStore(registry_path=registry_path)
