@@ -1,4 +1,4 @@
-"""What applications import from the private modules of earlier versions."""
+"""Aliases for names that applications import from private modules of earlier versions."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def imported(name: str) -> object:
         return importlib.import_module(name)
 
 
-def test_the_strategies_are_those_of_core() -> None:
+def test_the_strategies_are_the_same_objects_as_in_core() -> None:
     module = imported("key_value.aio._utils.sanitization")
     names = ("PassthroughStrategy", "SanitizationStrategy", "HybridSanitizationStrategy", "AlwaysHashStrategy")
     for name in (*names, "HashExcessLengthStrategy", "HashFragmentMode"):
         assert getattr(module, name) is getattr(sanitization, name)
 
 
-def test_entries_and_json_are_those_of_core() -> None:
+def test_entries_and_json_functions_come_from_core() -> None:
     module = imported("key_value.aio._utils.managed_entry")
-    assert getattr(module, "ManagedEntry") is ManagedEntry  # noqa: B009 — what it has is not known before
+    assert getattr(module, "ManagedEntry") is ManagedEntry  # noqa: B009 — unknown to the type checker
     dump, load = getattr(module, "dump_to_json"), getattr(module, "load_from_json")  # noqa: B009
     assert load(dump({"é": [1, 2**70, None]})) == {"é": [1, 2**70, None]}
     with pytest.raises(SerializationError):
