@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def forks(test: Callable[..., None]) -> Callable[..., None]:
-    # From Python 3.12 on, a fork of a process with threads is warned of.
+    # Since Python 3.12, forking a process with threads raises a warning.
     test = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")(test)
     return pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")(test)
 
 
 def forked(function: Callable[[], bool]) -> int:
-    """How a child that calls the function ends: 0 when it returns True, "hangs" after a minute."""
+    """Call the function in a child; return the child's exit code: 0 if it returns True, "hangs" after a minute."""
     child = os.fork()
     if not child:
         status = 1
@@ -39,5 +39,5 @@ def forked(function: Callable[[], bool]) -> int:
 
 
 def in_child(function: Callable[[], bool]) -> bool:
-    """Whether the function returns True in a child."""
+    """Return whether the function returns True in a child."""
     return forked(function) == 0

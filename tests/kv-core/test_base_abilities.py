@@ -1,4 +1,4 @@
-"""What the bases of scanning and versioned stores do around their hooks."""
+"""The base classes of scanning and versioned stores: behaviour around their hooks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def filled(**options: Any) -> DictStore:
     return store
 
 
-async def test_a_scan_goes_on_from_its_cursor() -> None:
+async def test_a_scan_continues_from_its_cursor() -> None:
     store = await filled()
     first = await store.scan("shelf", limit=1)
     second = await store.scan("shelf", cursor=first.cursor, limit=1)
@@ -54,12 +54,12 @@ async def test_a_scan_goes_on_from_its_cursor() -> None:
     assert third.cursor is None
 
 
-async def test_a_cursor_goes_on_in_another_store_object() -> None:
+async def test_a_cursor_continues_in_another_store_object() -> None:
     cursor = (await (await filled()).scan("shelf")).cursor
     assert (await (await filled()).scan("shelf", cursor=cursor)).keys == ["a 2"]
 
 
-async def test_keys_are_those_of_all_pages() -> None:
+async def test_keys_returns_the_keys_of_all_pages() -> None:
     store = await filled()
     assert await store.keys("shelf") == ["a 1", "a 2", "b"]
     assert await store.keys("shelf", limit=2) == ["a 1", "a 2"]
@@ -100,7 +100,7 @@ async def test_wrong_arguments_of_a_scan_are_refused(options: Any, error: type[E
     assert store.prefixes == []
 
 
-async def test_where_names_are_stored_otherwise_a_prefix_is_not_pushed_down() -> None:
+async def test_a_prefix_is_not_pushed_down_if_names_are_stored_encoded() -> None:
     class Escaping(HybridSanitizationStrategy):
         def try_unsanitize(self, value: str) -> str | None:
             return re.sub(r"^S_(a)_(\d)-\w+$", r"\1 \2", value)
@@ -111,13 +111,13 @@ async def test_where_names_are_stored_otherwise_a_prefix_is_not_pushed_down() ->
     assert (page.keys, set(store.prefixes)) == (["a 1"], {""})
 
 
-async def test_names_that_nothing_tells_cannot_be_scanned() -> None:
+async def test_names_that_cannot_be_restored_cannot_be_scanned() -> None:
     store = await filled(key_sanitization_strategy=AlwaysHashStrategy())
     with pytest.raises(KeyValueStoreError, match="AlwaysHashStrategy cannot restore the names"):
         await store.scan("shelf")
 
 
-async def test_a_store_with_the_hook_of_earlier_versions_scans_in_one_page() -> None:
+async def test_a_store_with_the_listing_hook_of_earlier_versions_scans_in_one_page() -> None:
     class Earlier(PlainStore, BaseEnumerateKeysStore):
         async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
             return [key for owner, key in self.entries if owner == collection][:limit]
@@ -129,7 +129,7 @@ async def test_a_store_with_the_hook_of_earlier_versions_scans_in_one_page() -> 
     assert await store.keys(limit=1) == ["a"]
 
 
-async def test_pages_that_repeat_keys_give_each_key_once() -> None:
+async def test_keys_repeated_between_pages_are_returned_once() -> None:
     class Repeating(DictStore):
         scan_repeats = True
 
@@ -181,7 +181,7 @@ async def test_a_version_of_another_entry_is_refused(store: Any) -> None:
     await store.destroy()
 
 
-def test_a_text_is_known_by_its_mark() -> None:
+def test_a_marked_text_is_recognized_only_for_its_own_entry() -> None:
     text = marked("5", "users", "alice")
     assert unmarked(text, "users", "alice") == "5"
     assert [unmarked(text, "users", "bob"), unmarked("5", "users", "alice"), unmarked("", "a")] == [None] * 3

@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-async def cut(things: Sequence[int], size: int, heaviest: int = 1000) -> list[list[int]]:
+async def batches_of(things: Sequence[int], size: int, max_weight: int = 1000) -> list[list[int]]:
     async def handle(some: Sequence[int]) -> list[int]:
         return list(some)
 
-    return sorted(await in_batches(things, size, handle, lambda thing: thing, heaviest))
+    return sorted(await in_batches(things, size, handle, lambda thing: thing, max_weight))
 
 
-async def test_a_batch_has_so_many_things_at_the_most() -> None:
-    assert await cut([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
-    assert await cut([], 2) == []
+async def test_a_batch_has_at_most_the_given_number_of_items() -> None:
+    assert await batches_of([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
+    assert await batches_of([], 2) == []
 
 
-async def test_a_batch_weighs_so_much_at_the_most_unless_one_thing_does() -> None:
-    assert await cut([1, 2, 3, 9, 1], 100, heaviest=5) == [[1], [1, 2], [3], [9]]
+async def test_a_batch_is_within_the_weight_limit_unless_a_single_item_exceeds_it() -> None:
+    assert await batches_of([1, 2, 3, 9, 1], 100, max_weight=5) == [[1], [1, 2], [3], [9]]
 
 
-async def test_ten_batches_are_under_way_at_the_most() -> None:
+async def test_at_most_ten_batches_are_in_flight() -> None:
     in_flight = most = 0
 
     async def handle(_some: Sequence[int]) -> None:
@@ -40,7 +40,7 @@ async def test_ten_batches_are_under_way_at_the_most() -> None:
     assert most == 10
 
 
-async def test_the_first_error_ends_the_others() -> None:
+async def test_the_first_error_cancels_the_other_batches() -> None:
     handled: list[int] = []
 
     async def handle(some: Sequence[int]) -> None:

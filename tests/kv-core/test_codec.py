@@ -1,4 +1,4 @@
-"""Values to JSON and back, by orjson and by the standard library."""
+"""The codec: values to JSON and back, with orjson and with the standard library."""
 
 import copy
 import json
@@ -105,21 +105,21 @@ def test_a_float_comes_back_to_the_last_bit(number: float) -> None:
 
 @either_library
 @pytest.mark.parametrize("culprit", REFUSED.values(), ids=REFUSED.keys())
-def test_what_json_cannot_hold_is_refused_where_it_is(culprit: Any) -> None:
+def test_a_part_that_json_cannot_hold_is_refused_with_its_path(culprit: Any) -> None:
     with pytest.raises(SerializationError, match=r"value\.items\[1\]\.when"):
         encode_value({"items": [None, {"when": culprit}]})
 
 
 @either_library
 @pytest.mark.parametrize("other", [None, 127, 255, -1, 1.5, "ÿ\x7f"])
-def test_nan_is_found_beside_none_and_whatever_its_bytes_resemble(other: Any) -> None:
+def test_nan_is_found_beside_none_and_beside_bytes_that_resemble_it(other: Any) -> None:
     assert decode_value(encode_value({"a": None, "b": other})) == {"a": None, "b": other}
     with pytest.raises(SerializationError, match=r"value\.n"):
         encode_value({"a": None, "b": other, "n": math.nan})
 
 
 @given(OBJECTS, st.sampled_from(list(REFUSED.values())))
-def test_a_culprit_is_found_among_anything(value: dict[str, Any], culprit: Any) -> None:
+def test_an_invalid_part_is_found_in_any_value(value: dict[str, Any], culprit: Any) -> None:
     with pytest.raises(SerializationError):
         encode_value({**value, "culprit": [culprit]})
 
@@ -140,20 +140,20 @@ def test_a_cycle_is_refused() -> None:
 
 
 @either_library
-def test_one_object_in_two_places_is_no_cycle() -> None:
+def test_the_same_object_in_two_places_is_not_a_cycle() -> None:
     shared = [1]
     assert decode_value(encode_value({"a": shared, "b": shared})) == {"a": [1], "b": [1]}
 
 
 @either_library
-def test_nesting_is_limited_alike_everywhere() -> None:
+def test_the_nesting_limit_is_the_same_everywhere() -> None:
     assert decode_value(encode_value(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
     with pytest.raises(SerializationError, match="levels deep"):
         encode_value(nested(MAX_DEPTH + 1))
 
 
 @either_library
-def test_an_integer_that_python_will_not_print_is_refused() -> None:
+def test_an_integer_too_long_for_python_to_print_is_refused() -> None:
     with pytest.raises(SerializationError, match=r"value\.n: it is an integer with more digits"):
         encode_value({"n": 10**5000})
 
@@ -166,7 +166,7 @@ def test_a_tuple_becomes_a_list(value: dict[str, Any]) -> None:
 
 @either_library
 @pytest.mark.parametrize("value", SUBCLASSES, ids=lambda value: type(value).__name__)
-def test_subclasses_are_reduced_to_what_they_are(value: Any) -> None:
+def test_subclasses_become_their_base_types(value: Any) -> None:
     decoded = decode_value(encode_value(value))
     assert decoded == {"a": 1}
     assert [type(key) for key in decoded] == [str]
@@ -174,7 +174,7 @@ def test_subclasses_are_reduced_to_what_they_are(value: Any) -> None:
 
 @either_library
 @pytest.mark.parametrize("value", [None, [1], "text", 5], ids=repr)
-def test_a_value_that_is_no_mapping_is_a_type_error(value: Any) -> None:
+def test_a_value_that_is_not_a_mapping_raises_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError, match="value must be a mapping"):
         encode_value(value)
 
@@ -188,12 +188,12 @@ def test_old_data_with_nan_and_infinity_is_read() -> None:
 
 @either_library
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'"text"', b"null", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_object_is_corrupt(text: bytes) -> None:
+def test_text_that_is_not_a_json_object_is_corrupt(text: bytes) -> None:
     with pytest.raises(DeserializationError, match="not"):
         load_object(text)
 
 
-def test_both_libraries_read_what_the_other_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_library_reads_the_output_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     value = {"text": "höme ✓", "n": [1, 2.5, None, True], "big": 2**70}
     by_orjson = encode_value(value)
     monkeypatch.setattr(codec, "orjson", None)
@@ -203,7 +203,7 @@ def test_both_libraries_read_what_the_other_wrote(monkeypatch: pytest.MonkeyPatc
     assert decode_value(by_json) == value
 
 
-def test_a_value_that_carries_its_text_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_with_its_encoded_text_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     value, encoded = EncodedDict.of({"a": [1, {"b": 2}]})
     monkeypatch.setattr(codec, "orjson", None)
     monkeypatch.setattr(codec, "plain_object", None)
@@ -212,7 +212,7 @@ def test_a_value_that_carries_its_text_is_not_encoded_again(monkeypatch: pytest.
     assert EncodedDict.of(value)[0] is value
 
 
-def test_a_value_that_carries_its_text_is_a_dict_to_others() -> None:
+def test_a_value_with_its_encoded_text_behaves_like_a_plain_dict() -> None:
     value, _ = EncodedDict.of({"a": 1, "b": [2]})
     assert value == {"a": 1, "b": [2]}
     assert json.loads(json.dumps(value)) == value
@@ -221,7 +221,7 @@ def test_a_value_that_carries_its_text_is_a_dict_to_others() -> None:
         assert same == value
 
 
-def test_of_a_value_that_is_not_json_there_is_no_text() -> None:
+def test_a_value_that_is_not_json_has_no_encoded_text() -> None:
     with pytest.raises(SerializationError, match=r"value\.a"):
         EncodedDict.of({"a": {1, 2}})
 
@@ -239,7 +239,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_value_that_is_changed_is_encoded_anew(change: Callable[[dict[str, Any]], object]) -> None:
+def test_a_modified_value_is_encoded_again(change: Callable[[dict[str, Any]], object]) -> None:
     value, _ = EncodedDict.of({"a": 1, "b": 2})
     plain = {"a": 1, "b": 2}
     change(value)
@@ -249,7 +249,7 @@ def test_a_value_that_is_changed_is_encoded_anew(change: Callable[[dict[str, Any
 
 @pytest.mark.parametrize("offset", range(20))
 @pytest.mark.parametrize("size", [0, 100_000])
-def test_long_integers_are_exact_wherever_they_stand(offset: int, size: int) -> None:
+def test_long_integers_are_exact_at_any_offset(offset: int, size: int) -> None:
     value = {"a": "x" * (size + offset), "n": 2**64 + 1, "b": "y" * size}
     assert load_object(json.dumps(value)) == value
     assert load_object(json.dumps({**value, "n": 10**18 + 1})) == {**value, "n": 10**18 + 1}
@@ -259,17 +259,17 @@ class Number(int):
     pass
 
 
-def test_what_json_is_loaded_to_is_plain() -> None:
+def test_the_types_that_json_loads_are_plain() -> None:
     assert is_plain([{"n": [1, 0.5, float("nan"), "é", True, None]}])
 
 
 @pytest.mark.parametrize(
     "part", [b"a", Number(1), datetime(2020, 1, 1, tzinfo=timezone.utc), object(), {1: 2}], ids=repr
 )
-def test_what_another_decoder_has_beside_that_is_not_plain(part: Any) -> None:
+def test_other_types_are_not_plain(part: Any) -> None:
     assert not is_plain([{"n": [part]}])
 
 
-def test_nothing_is_known_to_be_plain_without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_plain_without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "orjson", None)
     assert not is_plain([])

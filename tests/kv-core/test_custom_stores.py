@@ -1,4 +1,4 @@
-"""Stores as their authors write them, for this version and for earlier ones."""
+"""Stores as third-party authors write them, for this version and for earlier ones."""
 
 import asyncio
 import sys
@@ -16,11 +16,11 @@ from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.testing import FakeClock
 from key_value.aio.testing.inner_stores import PlainStore
 
-MOST_FRAMES = 8
+MAX_FRAMES_PER_OPERATION = 8
 
 
 class DictStore(BaseStore):
-    """The three hooks, as one wrote them for py-key-value-aio."""
+    """The three hooks, as written for py-key-value-aio."""
 
     def __init__(self, **options: Any) -> None:
         self.entries: dict[tuple[str, str], ManagedEntry] = {}
@@ -69,7 +69,7 @@ class PreparedStore(DictStore):
         self.setups.append(collection)
 
 
-async def test_three_hooks_are_a_store() -> None:
+async def test_three_hooks_make_a_store() -> None:
     store = DictStore()
     await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}], ttl=60)
     assert await store.get_many(["b", "c", "a"]) == [{"n": 2}, None, {"n": 1}]
@@ -88,7 +88,7 @@ async def test_a_store_may_inherit_the_context_manager_beside_its_base() -> None
     assert (store.closed, list(store.entries)) == (True, [("c", "a")])
 
 
-async def test_entries_that_a_store_keeps_share_nothing_with_its_callers() -> None:
+async def test_entries_kept_by_a_store_share_no_objects_with_its_callers() -> None:
     store, value = DictStore(), {"list": [1]}
     await store.put("a", value)
     value["list"].append(2)
@@ -96,7 +96,7 @@ async def test_entries_that_a_store_keeps_share_nothing_with_its_callers() -> No
     assert await store.get("a") == {"list": [1]}
 
 
-async def test_results_of_one_batch_share_nothing() -> None:
+async def test_results_of_one_batch_share_no_objects() -> None:
     class DecodingStore(DictStore):
         async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
             return load_entry(dump_entry(self.entries[collection, key]))
@@ -108,7 +108,7 @@ async def test_results_of_one_batch_share_nothing() -> None:
     assert second == {"list": [1]}
 
 
-async def test_a_batch_hook_with_times_beside_the_entries_gets_them() -> None:
+async def test_a_batch_hook_with_ttl_and_time_parameters_receives_them() -> None:
     store = BatchStore()
     with FakeClock():
         await store.put_many(["a"], [{}], ttl=60)
@@ -129,7 +129,7 @@ async def test_a_failed_setup_is_tried_again() -> None:
     assert await store.get("a") is None
 
 
-async def test_an_unexpected_failure_of_a_setup_is_a_setup_error() -> None:
+async def test_an_unexpected_exception_in_setup_becomes_a_setup_error() -> None:
     class BrokenStore(DictStore):
         async def _setup(self) -> None:
             raise ZeroDivisionError
@@ -138,7 +138,7 @@ async def test_an_unexpected_failure_of_a_setup_is_a_setup_error() -> None:
         await BrokenStore().get("a")
 
 
-async def test_hooks_get_stored_names_and_entries_the_names_behind_them() -> None:
+async def test_hooks_receive_stored_names_and_entries_the_original_names() -> None:
     store = DictStore(key_sanitization_strategy=HashExcessLengthStrategy(max_length=20))
     await store.put("k" * 30, {"n": 1})
     ((collection, key),) = store.entries
@@ -161,7 +161,7 @@ async def test_a_seed_is_stored_when_the_store_is_first_opened() -> None:
 
 
 class HalfOpenStore(PreparedStore):
-    """Has something open when it learns that it cannot be used."""
+    """Fails its setup after it has opened a resource."""
 
     is_open = False
 
@@ -173,7 +173,7 @@ class HalfOpenStore(PreparedStore):
         self.is_open = False
 
 
-async def test_what_a_store_opens_after_it_was_closed_while_it_opened_is_closed_by_the_next_close() -> None:
+async def test_a_resource_opened_during_a_concurrent_close_is_closed_by_the_next_close() -> None:
     opening, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(PlainStore):
@@ -191,7 +191,7 @@ async def test_what_a_store_opens_after_it_was_closed_while_it_opened_is_closed_
     assert store.closed == 2
 
 
-async def test_a_store_whose_setup_failed_is_closed_by_close_and_by_its_context() -> None:
+async def test_after_a_failed_setup_close_and_the_context_manager_close_the_store() -> None:
     store = HalfOpenStore(failures=2)
     with pytest.raises(StoreConnectionError):
         await store.setup()
@@ -205,7 +205,7 @@ async def test_a_store_whose_setup_failed_is_closed_by_close_and_by_its_context(
     assert store.is_open is False
 
 
-async def test_a_seed_outlives_an_opening_that_failed() -> None:
+async def test_a_seed_is_stored_by_the_next_setup_after_a_failed_one() -> None:
     class FailingAtFirst(DictStore):
         failures = 1
 
@@ -222,7 +222,7 @@ async def test_a_seed_outlives_an_opening_that_failed() -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "put"])
-async def test_a_warm_operation_runs_in_few_frames_of_ours(operation: str) -> None:
+async def test_a_warm_operation_makes_few_calls_within_our_packages(operation: str) -> None:
     store = MemoryStore()
     await store.put("a", {"n": 1}, collection="c")
     frames: list[str] = []
@@ -235,7 +235,7 @@ async def test_a_warm_operation_runs_in_few_frames_of_ours(operation: str) -> No
     sys.setprofile(count)
     await call
     sys.setprofile(None)
-    assert len(frames) <= MOST_FRAMES, frames
+    assert len(frames) <= MAX_FRAMES_PER_OPERATION, frames
 
 
 class ForgetfulStore(DictStore):
@@ -244,7 +244,7 @@ class ForgetfulStore(DictStore):
         self.colour = getattr(self, "colour", "red")
 
 
-async def test_a_store_that_has_not_called_its_base_says_so() -> None:
+async def test_a_store_that_does_not_call_its_base_constructor_raises_a_clear_error() -> None:
     forgetful = ForgetfulStore()
     assert forgetful.colour == "red"
     with pytest.raises(AttributeError, match=r"ForgetfulStore\.__init__ did not call super\(\)\.__init__\(\)"):

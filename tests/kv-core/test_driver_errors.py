@@ -1,4 +1,4 @@
-"""What a driver's exception becomes, and the reason that is told."""
+"""Translation of driver exceptions, and the reason in the message."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ TABLE: DriverErrors = {
 }
 
 
-def told(error: Exception, table: DriverErrors = TABLE, otherwise: type[BaseKeyValueError] | None = None) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 — whatever it becomes
+def raised_for(
+    error: Exception, table: DriverErrors = TABLE, otherwise: type[BaseKeyValueError] | None = None
+) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 — the type is the result
         reraise(error, table, "Store(host)", otherwise=otherwise)
     return caught.value
 
@@ -62,7 +64,7 @@ def failed_tls() -> ssl.SSLError:
 
 
 def around(cause: ssl.SSLError) -> ssl.SSLError:
-    """As aiohttp has it: of the same class, with the number, and without what the library says."""
+    """Wrap the error as aiohttp does: the same class and number, without the library's message."""
 
     class AiohttpError(type(cause)):
         def __init__(self) -> None:
@@ -111,10 +113,8 @@ def caused_by(cause: Exception) -> ConnectionError:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_says_the_reason_and_nothing_that_may_be_secret(
-    error: Exception, kind: type[Exception], message: str
-) -> None:
-    raised = told(error)
+def test_an_error_gives_the_reason_and_no_secret(error: Exception, kind: type[Exception], message: str) -> None:
+    raised = raised_for(error)
     assert type(raised) is kind
     assert raised.__cause__ is error
     assert str(raised).startswith("Store(host) ")
@@ -122,23 +122,23 @@ def test_an_error_says_the_reason_and_nothing_that_may_be_secret(
     assert SECRET not in str(raised)
 
 
-def test_our_own_errors_and_bugs_are_raised_as_they_are() -> None:
+def test_our_own_errors_and_bugs_are_raised_unchanged() -> None:
     for error in (StoreSetupError("ours"), ZeroDivisionError(), AttributeError()):
-        assert told(error) is error
+        assert raised_for(error) is error
 
 
-def test_a_failure_that_the_table_does_not_name_is_what_the_caller_says() -> None:
-    raised = told(ZeroDivisionError(SECRET), otherwise=StoreSetupError)
+def test_an_error_missing_from_the_table_becomes_the_callers_default_type() -> None:
+    raised = raised_for(ZeroDivisionError(SECRET), otherwise=StoreSetupError)
     assert (type(raised), str(raised)) == (StoreSetupError, "Store(host) cannot be used: ZeroDivisionError")
 
 
-def test_a_chain_of_causes_that_never_ends_is_cut() -> None:
+def test_a_cyclic_chain_of_causes_is_cut() -> None:
     first, second = ValueError(), ValueError()
     first.__cause__, second.__cause__ = second, first
     assert reason_of(first) == "ValueError"
 
 
-async def test_a_host_with_several_addresses_that_refuse_has_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_host_with_several_refusing_addresses_reports_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket() as bound:  # it does not listen
         bound.bind(("127.0.0.1", 0))

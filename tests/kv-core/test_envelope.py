@@ -36,11 +36,11 @@ def test_an_entry_is_one_json_object() -> None:
     }
 
 
-def test_without_a_ttl_there_is_no_expires_at() -> None:
+def test_an_entry_without_a_ttl_has_no_expires_at() -> None:
     assert "expires_at" not in json.loads(dump_entry(entry({})))
 
 
-def test_names_are_left_out_when_the_backend_has_them_elsewhere() -> None:
+def test_names_are_left_out_if_the_backend_stores_them_elsewhere() -> None:
     assert json.loads(dump_entry(entry({}), names=False)).keys() == {"version", "created_at", "value"}
 
 
@@ -54,16 +54,16 @@ def test_a_value_stored_as_a_string_of_json_is_read() -> None:
     assert load_entry(json.dumps({"version": 1, "value": '{"a": 1}'})).value == {"a": 1}
 
 
-def test_a_missing_version_is_the_first() -> None:
+def test_a_missing_version_means_version_1() -> None:
     assert load_entry('{"value": {}}').value == {}
 
 
-def test_text_and_bytes_read_alike() -> None:
+def test_text_and_bytes_are_read_the_same() -> None:
     assert load_entry('{"value": {"a": "ö"}}') == load_entry('{"value": {"a": "ö"}}'.encode())
 
 
 @pytest.mark.parametrize("suffix", ["Z", "+00:00"])
-def test_a_date_in_utc_is_read_however_it_says_so(suffix: str) -> None:
+def test_a_date_is_read_with_either_utc_suffix(suffix: str) -> None:
     text = json.dumps({"value": {}, "created_at": "2026-11-23T09:03:14.464348" + suffix})
     assert load_entry(text).created_at == CREATED
 
@@ -86,12 +86,12 @@ def test_a_date_in_utc_is_read_however_it_says_so(suffix: str) -> None:
     ],
     ids=json.dumps,
 )
-def test_what_is_no_entry_is_corrupt(envelope: object) -> None:
+def test_an_invalid_envelope_is_corrupt(envelope: object) -> None:
     with pytest.raises(DeserializationError):
         load_entry(json.dumps(envelope))
 
 
-def test_several_entries_are_read_as_each_alone() -> None:
+def test_several_entries_are_read_as_if_each_were_read_alone() -> None:
     texts = [
         *(dump_entry(entry({"n": number}, EXPIRES)) for number in range(3)),
         dump_entry(entry({"n": 2**70})),
@@ -108,7 +108,7 @@ def test_several_entries_are_read_as_each_alone() -> None:
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b"", b'{"value": 1}', b'{"value": {}, "created_at": []}'])
-def test_one_corrupt_entry_among_several_is_told(text: bytes) -> None:
+def test_one_corrupt_entry_among_several_is_reported(text: bytes) -> None:
     with pytest.raises(DeserializationError):
         load_entries([b'{"value": {}}', text, b'{"value": {}}'])
 

@@ -1,4 +1,4 @@
-"""What is raised, and what a driver's error becomes."""
+"""The exception classes, and the translation of driver errors."""
 
 import asyncio
 import pickle
@@ -42,12 +42,12 @@ TABLE: DriverErrors = {DriverError: KeyValueStoreError, DriverTimeoutError: Stor
         (MissingKeyError, KeyError),
     ],
 )
-def test_errors_are_also_what_python_calls_them(error: type[Exception], builtin: type[Exception]) -> None:
+def test_errors_are_subclasses_of_the_matching_builtins(error: type[Exception], builtin: type[Exception]) -> None:
     assert issubclass(error, builtin)
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "ExtraInfoType"])
-def test_every_error_has_the_one_root(name: str) -> None:
+def test_every_error_derives_from_the_base_class(name: str) -> None:
     assert issubclass(getattr(errors, name), BaseKeyValueError)
 
 
@@ -61,8 +61,8 @@ def test_every_error_has_the_one_root(name: str) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_crosses_processes(error: BaseKeyValueError) -> None:
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 — what was just pickled
+def test_an_error_can_be_pickled(error: BaseKeyValueError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 — pickled on this line
     assert (type(copy), str(copy), copy.extra_info) == (type(error), str(error), error.extra_info)
 
 
@@ -72,7 +72,7 @@ def test_a_message_ends_with_its_facts() -> None:
     )
 
 
-def test_the_text_of_a_missing_key_is_not_quoted_as_that_of_a_key_error() -> None:
+def test_the_message_of_a_missing_key_is_not_quoted_like_a_key_error() -> None:
     assert str(MissingKeyError("get")).startswith("There is no entry")
 
 
@@ -88,27 +88,27 @@ def test_the_text_of_a_missing_key_is_not_quoted_as_that_of_a_key_error() -> Non
     ],
     ids=repr,
 )
-def test_a_drivers_error_becomes_ours_by_its_closest_class(error: Exception, expected: type[Exception]) -> None:
+def test_a_drivers_error_is_translated_by_its_closest_class(error: Exception, expected: type[Exception]) -> None:
     with pytest.raises(BaseKeyValueError) as caught:
         reraise(error, TABLE, "Store(host)")
     assert type(caught.value) is expected
     assert caught.value.__cause__ is error
 
 
-def test_the_message_names_the_backend_and_not_what_the_driver_says() -> None:
+def test_the_message_names_the_backend_without_the_drivers_message() -> None:
     with pytest.raises(StoreTimeoutError) as caught:
         reraise(DriverTimeoutError("password=hunter2"), TABLE, "Store(host)")
     assert str(caught.value) == "Store(host) did not answer in time: DriverTimeoutError"
 
 
 @pytest.mark.parametrize("error", [SerializationError("x"), ZeroDivisionError()], ids=repr)
-def test_our_errors_and_unknown_ones_are_raised_as_they_are(error: Exception) -> None:
+def test_our_errors_and_unknown_errors_are_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         reraise(error, TABLE, "Store(host)")
     assert caught.value is error
 
 
-def test_an_unknown_error_of_a_setup_is_a_setup_error() -> None:
+def test_an_unknown_error_in_setup_becomes_a_setup_error() -> None:
     with pytest.raises(StoreSetupError) as caught:
         reraise(ZeroDivisionError(), TABLE, "Store(host)", otherwise=StoreSetupError)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -1,4 +1,4 @@
-"""Going through keys and entries, from any store that scans or lists."""
+"""Iteration over keys and entries of any store that scans or lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from key_value.aio.testing.inner_stores import ForeignStore
 
 
 class PagedStore(BaseScanStore):
-    """Pages in the order of the keys, and a note of what was asked."""
+    """Returns pages in key order and records the requests."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -55,7 +55,7 @@ async def test_keys_come_page_by_page() -> None:
     assert store.pages == [("", None, 4), ("", "003", 4), ("", "007", 4)]
 
 
-async def test_entries_are_read_a_page_at_a_time_with_what_remains_of_their_ttl() -> None:
+async def test_entries_are_read_a_page_at_a_time_with_their_remaining_ttl() -> None:
     with FakeClock() as clock:
         store = await filled(5)
         await store.put("002", {"n": "two"}, ttl=10)
@@ -65,13 +65,13 @@ async def test_entries_are_read_a_page_at_a_time_with_what_remains_of_their_ttl(
     assert (len(entries), store.reads) == (5, [2, 2, 1])
 
 
-async def test_a_prefix_is_pushed_down_where_names_are_stored_as_they_are() -> None:
+async def test_a_prefix_is_pushed_down_if_names_are_stored_unchanged() -> None:
     store = await filled(120)
     assert [key async for key in iterate_keys(store, prefix="01")] == [f"01{number}" for number in range(10)]
     assert store.pages == [("01", None, 1000)]
 
 
-async def test_a_store_that_only_lists_is_asked_once_and_read_in_batches() -> None:
+async def test_a_store_that_only_lists_is_listed_once_and_read_in_batches() -> None:
     class Listing(ForeignStore):
         def __init__(self) -> None:
             super().__init__()
@@ -99,7 +99,7 @@ async def test_a_store_that_holds_all_names_in_memory_is_still_read_in_batches()
     assert len([entry async for entry in iterate_entries(store, page_size=3)]) == 10
 
 
-async def test_an_entry_that_is_gone_meanwhile_is_left_out() -> None:
+async def test_an_entry_deleted_meanwhile_is_left_out() -> None:
     store = await filled(3)
     found: list[str] = []
     async for key, _, _ in iterate_entries(store, page_size=1):
@@ -124,7 +124,7 @@ async def test_a_store_that_cannot_list_says_which_protocols_are_missing() -> No
     ],
     ids=str,
 )
-async def test_wrong_arguments_are_refused_before_anything_is_asked(options: Any, error: type[Exception]) -> None:
+async def test_wrong_arguments_are_refused_before_any_request(options: Any, error: type[Exception]) -> None:
     store = await filled(1)
     with pytest.raises(error):
         await anext(iterate_entries(store, **options))

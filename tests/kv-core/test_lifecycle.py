@@ -1,4 +1,4 @@
-"""Once: a function that runs once, whoever waits for it, and again after a fork."""
+"""Once: a function runs once for all its callers, and again after a fork."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .forking import forks, in_child
 
 
 class Opening:
-    """A function to run once, which waits until it may go on and fails as often as it is told."""
+    """A function that waits for an event and raises in its first `failures` runs."""
 
     def __init__(self, failures: int = 0) -> None:
         self.runs = 0
@@ -37,7 +37,7 @@ async def test_many_callers_run_it_once() -> None:
     assert opening.runs == 1
 
 
-async def test_those_who_wait_share_a_failure_and_the_next_tries_again() -> None:
+async def test_waiting_callers_share_a_failure_and_the_next_call_tries_again() -> None:
     once, opening = Once(), Opening(failures=1)
     callers = [asyncio.create_task(once.run(opening)) for _ in range(10)]
     await opening.started.wait()
@@ -48,7 +48,7 @@ async def test_those_who_wait_share_a_failure_and_the_next_tries_again() -> None
     assert (opening.runs, once.done) == (2, True)
 
 
-async def test_one_who_waits_takes_over_from_one_who_is_cancelled() -> None:
+async def test_a_waiting_caller_takes_over_from_a_cancelled_one() -> None:
     once, opening = Once(), Opening()
     first = asyncio.create_task(once.run(opening))
     await opening.started.wait()
@@ -60,7 +60,7 @@ async def test_one_who_waits_takes_over_from_one_who_is_cancelled() -> None:
     assert (opening.runs, first.cancelled(), once.done) == (2, True, True)
 
 
-async def test_one_who_waits_can_be_cancelled_alone() -> None:
+async def test_a_waiting_caller_can_be_cancelled_alone() -> None:
     once, opening = Once(), Opening()
     first = asyncio.create_task(once.run(opening))
     await opening.started.wait()
@@ -102,7 +102,7 @@ async def test_it_runs_again_after_a_reset() -> None:
 
 
 @pytest.mark.parametrize("others_wait_already", [False, True])
-def test_one_who_waits_takes_over_from_a_loop_that_stopped(*, others_wait_already: bool) -> None:
+def test_a_waiting_caller_takes_over_from_a_stopped_loop(*, others_wait_already: bool) -> None:
     once, opening, runs = Once(), Opening(), list[int]()
     first = asyncio.new_event_loop()
 
@@ -145,7 +145,7 @@ def test_one_who_waits_takes_over_from_a_loop_that_stopped(*, others_wait_alread
 
 
 @forks
-def test_a_child_does_not_wait_for_what_its_parent_runs() -> None:
+def test_a_forked_child_does_not_wait_for_its_parents_run() -> None:
     once, begun, stop = Once(), threading.Event(), threading.Event()
 
     async def stay() -> None:
@@ -164,12 +164,12 @@ def test_a_child_does_not_wait_for_what_its_parent_runs() -> None:
 
 
 async def nothing() -> None:
-    """Nothing to open."""
+    """Open nothing."""
 
 
 @forks
 @pytest.mark.parametrize("in_each_process", [False, True])
-def test_a_child_runs_again_what_each_process_needs(*, in_each_process: bool) -> None:
+def test_a_forked_child_repeats_a_run_required_in_each_process(*, in_each_process: bool) -> None:
     once = Once(in_each_process=in_each_process)
     asyncio.run(once.run(nothing))
     assert in_child(lambda: once.done is not in_each_process)
@@ -177,7 +177,7 @@ def test_a_child_runs_again_what_each_process_needs(*, in_each_process: bool) ->
 
 
 @forks
-def test_a_lock_that_another_thread_holds_too_long_is_free_in_the_child() -> None:
+def test_a_lock_held_too_long_by_another_thread_is_free_in_the_child() -> None:
     lock, held, stop = new_lock(), threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -29,7 +29,7 @@ async def test_a_loop_keeps_its_resource(per_loop: PerLoop[Resource]) -> None:
     await per_loop.close()
 
 
-def test_each_loop_has_its_own_and_closes_it_at_its_end(per_loop: PerLoop[Resource]) -> None:
+def test_each_loop_has_its_own_resource_and_closes_it_when_it_ends(per_loop: PerLoop[Resource]) -> None:
     async def use() -> tuple[Resource, asyncio.AbstractEventLoop]:
         return per_loop.get(), asyncio.get_running_loop()
 
@@ -38,7 +38,7 @@ def test_each_loop_has_its_own_and_closes_it_at_its_end(per_loop: PerLoop[Resour
     assert (first[0].closed_in, second[0].closed_in) == (first[1], second[1])
 
 
-async def test_after_closing_there_is_a_new_one(per_loop: PerLoop[Resource]) -> None:
+async def test_a_new_resource_is_created_after_closing(per_loop: PerLoop[Resource]) -> None:
     first = per_loop.get()
     await per_loop.close()
     assert first.closed_in is asyncio.get_running_loop()
@@ -46,7 +46,7 @@ async def test_after_closing_there_is_a_new_one(per_loop: PerLoop[Resource]) -> 
     await per_loop.close()
 
 
-async def test_closing_closes_each_in_its_own_loop(per_loop: PerLoop[Resource]) -> None:
+async def test_closing_closes_each_resource_in_its_own_loop(per_loop: PerLoop[Resource]) -> None:
     opened, go_on = threading.Event(), threading.Event()
     others: list[Resource] = []
 
@@ -68,7 +68,7 @@ async def get_from(per_loop: PerLoop[Resource]) -> Resource:
     return per_loop.get()
 
 
-def test_what_a_closed_loop_has_left_is_released_when_another_gets_its_own() -> None:
+def test_the_resource_of_a_closed_loop_is_released_when_another_loop_gets_its_own() -> None:
     released: list[Resource] = []
     per_loop = PerLoop(Resource, Resource.close, released.append)
     closed, other = asyncio.new_event_loop(), asyncio.new_event_loop()
@@ -81,7 +81,7 @@ def test_what_a_closed_loop_has_left_is_released_when_another_gets_its_own() -> 
 
 
 @pytest.mark.parametrize("is_idle", [True, False])
-def test_what_a_stopped_loop_has_left_is_released_only_when_nothing_is_under_way(*, is_idle: bool) -> None:
+def test_the_resource_of_a_stopped_loop_is_released_only_if_it_is_idle(*, is_idle: bool) -> None:
     released: list[Resource] = []
     per_loop = PerLoop(Resource, Resource.close, released.append, lambda _: is_idle)
     stopped, other = asyncio.new_event_loop(), asyncio.new_event_loop()
@@ -94,7 +94,7 @@ def test_what_a_stopped_loop_has_left_is_released_only_when_nothing_is_under_way
         loop.close()
 
 
-def test_closing_releases_what_closed_and_stopped_loops_have_left() -> None:
+def test_closing_releases_the_resources_of_closed_and_stopped_loops() -> None:
     released: list[Resource] = []
     per_loop = PerLoop(Resource, Resource.close, released.append)
     closed, stopped = asyncio.new_event_loop(), asyncio.new_event_loop()
@@ -108,7 +108,7 @@ def test_closing_releases_what_closed_and_stopped_loops_have_left() -> None:
 
 
 @forks
-def test_a_child_that_goes_on_with_its_parents_loop_has_a_resource_of_its_own(per_loop: PerLoop[Resource]) -> None:
+def test_a_child_that_uses_its_parents_loop_has_its_own_resource(per_loop: PerLoop[Resource]) -> None:
     loop = asyncio.new_event_loop()
 
     async def get() -> Resource:
@@ -129,8 +129,8 @@ def test_a_child_that_goes_on_with_its_parents_loop_has_a_resource_of_its_own(pe
 
 
 @forks
-def test_a_child_that_goes_on_with_its_parents_loop_resolves_host_names(per_loop: PerLoop[Resource]) -> None:
-    """The threads that asyncio resolves them with are the parent's."""
+def test_a_child_that_uses_its_parents_loop_resolves_host_names(per_loop: PerLoop[Resource]) -> None:
+    """asyncio resolves names in executor threads, which exist only in the parent."""
 
     async def use() -> bool:
         per_loop.get()
@@ -138,7 +138,7 @@ def test_a_child_that_goes_on_with_its_parents_loop_resolves_host_names(per_loop
 
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(use())
-    loop.run_until_complete(asyncio.sleep(0.1))  # until the thread waits for more
+    loop.run_until_complete(asyncio.sleep(0.1))  # until the executor thread is idle
     assert in_child(lambda: loop.run_until_complete(use()))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

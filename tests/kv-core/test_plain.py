@@ -1,4 +1,4 @@
-"""The exact way through a value: the path of the culprit, and plain copies."""
+"""The exact traversal of a value: the path of an invalid part, and plain copies."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def nested(levels: int) -> dict[str, Any]:
         ({"good": 1, "first": Shown(), "second": Shown()}, "value.first"),
     ],
 )
-def test_the_path_leads_to_the_first_culprit(value: dict[str, Any], path: str) -> None:
+def test_the_path_leads_to_the_first_invalid_part(value: dict[str, Any], path: str) -> None:
     with pytest.raises(SerializationError) as refusal:
         plain_object(value)
     assert str(refusal.value).startswith(f"cannot serialize {path}: it ")
@@ -54,14 +54,14 @@ def test_an_object_that_contains_itself_is_refused() -> None:
         plain_object(cycle)
 
 
-def test_an_object_may_stand_in_two_places() -> None:
+def test_an_object_may_occur_in_two_places() -> None:
     shared = {"items": [1]}
     plain = plain_object({"a": shared, "b": [shared, shared]})
     assert plain == {"a": {"items": [1]}, "b": [{"items": [1]}, {"items": [1]}]}
     assert plain["a"] is not plain["b"][0] is not plain["b"][1]
 
 
-def test_the_copy_shares_no_container() -> None:
+def test_the_copy_shares_no_containers() -> None:
     value = {"a": [{"b": 1}]}
     plain = plain_object(value)
     value["a"][0]["b"] = 2

@@ -1,4 +1,4 @@
-"""Requests to a service: what is repeated, and how many are under way at once."""
+"""Requests to a service: retries and the limit on requests in flight."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LostError(Exception):
 
 
 class Service:
-    """Raises these errors, and then answers."""
+    """Raises the errors in turn, then answers."""
 
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
@@ -53,13 +53,13 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
-async def test_what_was_surely_not_done_is_asked_for_again(sender: Sender, *, repeatable: bool) -> None:
+async def test_a_request_known_not_to_have_run_is_retried(sender: Sender, *, repeatable: bool) -> None:
     service = Service(RefusalError(done=False), RefusalError(done=False))
     assert await sender.send(service.ask, None, repeatable=repeatable) == "answer"
     assert service.asked == 3
 
 
-async def test_what_nobody_knows_of_is_asked_for_again_only_if_it_is_repeatable(sender: Sender) -> None:
+async def test_a_request_with_an_unknown_outcome_is_retried_only_if_repeatable(sender: Sender) -> None:
     for error in (RefusalError(done=True, fails=True), LostError()):
         service = Service(error)
         assert await sender.send(service.ask, None, repeatable=True) == "answer"
@@ -83,7 +83,7 @@ async def test_any_other_answer_is_raised_at_once(sender: Sender) -> None:
     assert service.asked == 1
 
 
-async def test_attempts_end(sender: Sender) -> None:
+async def test_the_number_of_attempts_is_limited(sender: Sender) -> None:
     service = Service(*(RefusalError(done=False) for _ in range(100)))
     with pytest.raises(RefusalError):
         await sender.send(service.ask, None, repeatable=True)
@@ -94,7 +94,7 @@ async def test_there_is_no_wait_beyond_the_deadline() -> None:
     assert await waited(5, asyncio.get_running_loop().time() - 1) is False
 
 
-async def test_no_more_are_under_way_than_allowed() -> None:
+async def test_no_more_requests_are_in_flight_than_allowed() -> None:
     in_flight: list[int] = []
     most = 0
 
@@ -110,7 +110,7 @@ async def test_no_more_are_under_way_than_allowed() -> None:
     assert most == 3
 
 
-async def test_the_first_error_ends_the_others() -> None:
+async def test_the_first_error_cancels_the_other_requests() -> None:
     ended: list[bool] = []
 
     async def handle(number: int) -> None:
@@ -126,7 +126,7 @@ async def test_the_first_error_ends_the_others() -> None:
     assert ended == [True]
 
 
-async def test_work_is_shared() -> None:
+async def test_workers_share_the_items() -> None:
     things = iter(range(10))
     done: list[int] = []
 
@@ -152,7 +152,7 @@ class Client:
         self.exited += 1
 
 
-async def test_a_client_is_made_once_by_a_thread_and_entered_in_the_loop() -> None:
+async def test_a_client_is_created_once_in_a_thread_and_entered_in_the_loop() -> None:
     holder = LoopClient(Client)
     clients = await asyncio.gather(*(holder.get() for _ in range(5)))
     assert len(set(map(id, clients))) == 1
@@ -164,7 +164,7 @@ async def test_a_client_is_made_once_by_a_thread_and_entered_in_the_loop() -> No
         await holder.get()
 
 
-async def test_making_a_client_is_tried_again_after_a_failure() -> None:
+async def test_creating_a_client_is_tried_again_after_a_failure() -> None:
     made: list[int] = []
 
     def make() -> Client:
@@ -180,7 +180,7 @@ async def test_making_a_client_is_tried_again_after_a_failure() -> None:
     await holder.close()
 
 
-async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
+async def test_a_function_in_a_thread_returns_its_result_or_raises_its_error() -> None:
     assert await in_thread(threading.get_ident) != threading.get_ident()
 
     def fail() -> None:
@@ -190,7 +190,7 @@ async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
         await in_thread(fail)
 
 
-async def test_closing_waits_for_every_call_under_way_and_no_longer_than_it_is_told() -> None:
+async def test_waiting_for_calls_in_flight_ends_with_the_last_call_or_the_timeout() -> None:
     in_flight = InFlightCalls()
     await in_flight.wait(0)
     in_flight.begin()

@@ -1,4 +1,4 @@
-"""What stores on servers of the Redis family share."""
+"""Functions shared by the stores on servers of the Redis family."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_names_of_other_applications_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["users::", "a*", "[a]", "a?", "\\", "^-"])
-def test_a_glob_has_nothing_special_of_the_prefix(prefix: str) -> None:
+def test_special_characters_of_a_prefix_are_escaped_in_its_glob(prefix: str) -> None:
     glob = glob_of_prefix(prefix)
     assert glob.endswith("*")
     assert glob[:-1].replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") == prefix
@@ -29,12 +29,12 @@ def test_a_glob_has_nothing_special_of_the_prefix(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.0", "a", "٣"])
-def test_a_text_that_no_scan_has_given_is_refused(text: str) -> None:
+def test_a_cursor_that_no_scan_returned_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="does not come from a scan"):
         cursor_of(text)
 
 
-def test_a_scan_of_a_cluster_goes_from_primary_to_primary() -> None:
+def test_a_cluster_scan_visits_one_primary_after_another() -> None:
     seen: list[tuple[str, int]] = []
     text: str | None = None
     for cursor in (7, 0, 0, 0):
@@ -45,19 +45,19 @@ def test_a_scan_of_a_cluster_goes_from_primary_to_primary() -> None:
     assert text is None
 
 
-def test_a_node_that_took_over_is_scanned_from_its_start() -> None:
+def test_a_node_that_took_over_is_scanned_from_the_start() -> None:
     text = ClusterPosition(OWNERS, "1@@0").following(7)
     assert ClusterPosition(OWNERS, text).cursor == 7
     assert ClusterPosition({**OWNERS, 1: "d:1"}, text).cursor == 0
 
 
 @pytest.mark.parametrize("text", ["", "0", "0@a:1", "x@a:1@0", "16384@a:1@0", "1@a:1@x"])
-def test_a_position_that_cannot_be_is_refused(text: str) -> None:
+def test_an_impossible_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="does not come from a scan"):
         ClusterPosition(OWNERS, text)
 
 
 @pytest.mark.parametrize("owners", [{}, {1: "b:1"}], ids=["none", "others"])
-def test_a_slot_that_nobody_serves_is_told(owners: dict[int, str]) -> None:
+def test_an_unserved_slot_is_reported(owners: dict[int, str]) -> None:
     with pytest.raises(UnservedSlotError):
         ClusterPosition(owners, "0@a:1@0")

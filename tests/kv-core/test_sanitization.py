@@ -1,4 +1,4 @@
-"""Stored names of format v1, as measured on what it wrote."""
+"""Stored names of format v1, as observed in data it wrote."""
 
 from hashlib import sha256
 
@@ -30,12 +30,12 @@ LETTERS = HybridSanitizationStrategy(max_length=20, allowed_characters="abc")
         ("a" * 20, "a" * 20),
     ],
 )
-def test_a_hybrid_name_is_that_of_the_first_format(name: str, stored: str) -> None:
+def test_a_hybrid_name_matches_the_first_format(name: str, stored: str) -> None:
     assert LETTERS.sanitize(name) == stored
 
 
 @pytest.mark.parametrize(("name", "stored"), [("abc", "S_abc-ba7816bf"), ("a" * 21, "S_aaaaaaaaa-7df8e299")])
-def test_a_hybrid_name_can_always_carry_its_hash(name: str, stored: str) -> None:
+def test_a_hybrid_name_can_always_include_its_hash(name: str, stored: str) -> None:
     strategy = HybridSanitizationStrategy(20, "abc", hash_fragment_mode=HashFragmentMode.ALWAYS)
     assert strategy.sanitize(name) == stored
 
@@ -43,7 +43,7 @@ def test_a_hybrid_name_can_always_carry_its_hash(name: str, stored: str) -> None
 @pytest.mark.parametrize(
     ("name", "stored"), [("a" * 20, "a" * 20), ("a" * 21, "H_7df8e299c834de198e"), ("é" * 20, "é" * 20)]
 )
-def test_a_name_of_excess_length_is_hashed(name: str, stored: str) -> None:
+def test_a_name_over_the_length_limit_is_hashed(name: str, stored: str) -> None:
     assert HashExcessLengthStrategy(max_length=20).sanitize(name) == stored
 
 
@@ -58,13 +58,13 @@ def test_no_two_names_share_a_stored_name(names: list[str]) -> None:
 
 
 @given(st.text("abcS_H/", min_size=1, max_size=30))
-def test_a_stored_name_tells_its_name_or_nothing(name: str) -> None:
+def test_a_stored_name_is_restored_exactly_or_not_at_all(name: str) -> None:
     for strategy in (LETTERS, HashExcessLengthStrategy(20), AlwaysHashStrategy(), PassthroughStrategy()):
         assert strategy.try_unsanitize(strategy.sanitize(name)) in (None, name)
 
 
 @pytest.mark.parametrize("options", [{"hash_fragment_length": 0}, {"max_length": 10}, {"hash_fragment_length": 65}])
-def test_limits_that_leave_no_room_are_refused(options: dict[str, int]) -> None:
+def test_limits_that_leave_no_room_for_the_name_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         HybridSanitizationStrategy(**options)  # pyright: ignore[reportArgumentType]
 
@@ -92,7 +92,7 @@ def test_an_escaped_name_stays_readable(name: str, stored: str) -> None:
     assert ESCAPING.try_unsanitize(stored) == name
 
 
-def test_escapes_are_bytes_of_utf_8() -> None:
+def test_escapes_are_utf_8_bytes() -> None:
     strategy = EscapingStrategy("[^a-z]", max_bytes=100)
     assert strategy.sanitize("h\u00f6me \N{EARTH GLOBE EUROPE-AFRICA}") == "h%C3%B6me%20%F0%9F%8C%8D"
 
@@ -106,12 +106,12 @@ def test_an_escaped_name_that_is_too_long_ends_in_its_hash() -> None:
 
 
 @pytest.mark.parametrize("stored", ["a/b", "%61", "%FF", "A", "n" * 101])
-def test_what_is_no_escaped_name_has_no_name_behind_it(stored: str) -> None:
+def test_a_text_that_escaping_never_produces_cannot_be_unescaped(stored: str) -> None:
     assert ESCAPING.try_unsanitize(stored) is None
 
 
 @given(st.text(st.sampled_from("%~4/A:ab\u00e9"), max_size=12))
-def test_every_escaped_name_can_be_undone(name: str) -> None:
+def test_every_escaped_name_can_be_unescaped(name: str) -> None:
     stored = ESCAPING.sanitize(name)
     assert ESCAPING.try_unsanitize(stored) == name
     assert not set(stored.replace("%2F", "").replace("%41", "").replace("%3A", "")) & set("/:A")

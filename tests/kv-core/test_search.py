@@ -1,4 +1,4 @@
-"""What the stores on Elasticsearch and OpenSearch share, without a server: names, documents, versions, meanings."""
+"""Code shared by the Elasticsearch and OpenSearch stores, without a server: names, documents, versions, errors."""
 
 import json
 from datetime import datetime, timezone
@@ -55,11 +55,11 @@ def document(value: dict[str, Any], *, collection: str = "users", key: str = "ad
         ("a\nb\0", "kv-a%0ab%00"),
     ],
 )
-def test_an_index_has_the_name_of_its_collection_with_what_is_refused_escaped(collection: str, index: str) -> None:
+def test_an_index_is_named_after_its_collection_with_forbidden_characters_escaped(collection: str, index: str) -> None:
     assert index_name("kv", collection) == index
 
 
-def test_no_two_collections_share_an_index_and_all_fit() -> None:
+def test_index_names_are_unique_lower_case_and_within_the_limit() -> None:
     long = [text * 300 for text in ("x", "X", "é", "🌍", "%", "%~")]
     names = ["A", "a", "%41", "%61", "%2541", "a%", "a%~", *long, *(f"{name}y" for name in long)]
     indices = {index_name("kv", name) for name in names}
@@ -67,14 +67,14 @@ def test_no_two_collections_share_an_index_and_all_fit() -> None:
     assert all(len(index.encode()) <= 255 and index == index.lower() for index in indices)
 
 
-def test_a_name_like_a_shortened_one_is_shortened_too() -> None:
+def test_a_name_that_looks_shortened_is_shortened_too() -> None:
     shortened = document_id("k" * 600)
     assert len(shortened.encode()) == 512
     assert document_id(shortened) not in (shortened, document_id("k" * 600))
 
 
-def test_the_strategies_of_earlier_versions_give_their_names() -> None:
-    # As py-key-value-aio 0.5.0 gives them.
+def test_the_strategies_of_earlier_versions_return_the_same_names() -> None:
+    # As in py-key-value-aio 0.5.0.
     collections, keys = V1CollectionStrategy(), V1KeyStrategy()
     assert collections.sanitize("users") == "S_users-7dfb4cf6"
     assert collections.sanitize("höme/é 🌍") == "S_h_me_-960c5b71"
@@ -82,7 +82,7 @@ def test_the_strategies_of_earlier_versions_give_their_names() -> None:
     assert keys.sanitize("alice") == "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"
 
 
-def test_a_prefix_is_in_lower_case() -> None:
+def test_a_prefix_is_lower_cased() -> None:
     assert checked_index_prefix("Sessions-1") == "sessions-1"
 
 
@@ -106,18 +106,18 @@ UNFIT: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("value", FITTING)
-def test_a_value_that_fits_is_in_the_field(value: dict[str, Any]) -> None:
+def test_a_value_that_fits_is_stored_in_the_field(value: dict[str, Any]) -> None:
     assert document(value)["value"] == {"flat": value}
 
 
 @pytest.mark.parametrize("value", UNFIT)
-def test_a_value_that_does_not_fit_is_text(value: dict[str, Any]) -> None:
+def test_a_value_that_does_not_fit_is_stored_as_text(value: dict[str, Any]) -> None:
     stored = document(value)["value"]
     assert json.loads(stored.pop("json")) == value
     assert stored == {}
 
 
-def test_what_is_written_is_read() -> None:
+def test_a_written_document_is_read() -> None:
     for value in ({"n": 1}, {"n": 2**70}):
         found = entry_of(document(value, collection="c" * 40_000, key="k" * 40_000), FIELD)
         assert (found.value, found.collection, found.key) == (value, "c" * 40_000, "k" * 40_000)
@@ -138,7 +138,7 @@ def test_a_document_that_is_too_large_is_refused() -> None:
 # Versions
 
 
-def test_a_version_tells_the_place_until_the_entry_expires() -> None:
+def test_a_version_holds_the_sequence_number_until_the_entry_expires() -> None:
     seq_no = SequenceNumber(12, 3)
     entry = ManagedEntry(value={})
     assert sequence_number_of(version_of(seq_no, entry, "kv-a"), "kv-a") == seq_no
@@ -149,7 +149,7 @@ def test_a_version_tells_the_place_until_the_entry_expires() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "1", "1.", "a.b", "1.2@", "1.2@x", "-1.2", "1.2.3", "1" * 30 + ".1"])
-def test_a_version_that_is_none_is_refused(version: str) -> None:
+def test_a_malformed_version_is_refused(version: str) -> None:
     with pytest.raises(ValueError, match="version"):
         sequence_number_of(marked(version, "kv-a"), "kv-a")
 
@@ -175,7 +175,7 @@ def test_a_version_of_another_index_is_refused(version: str) -> None:
         (Refusal(400, "hunter2 is not JSON"), KeyValueStoreError),
     ],
 )
-def test_a_refusal_means_what_can_be_done_about_it(refusal: Refusal, error: type[Exception]) -> None:
+def test_a_refusal_is_translated_by_its_remedy(refusal: Refusal, error: type[Exception]) -> None:
     meaning: Any = meaning_of(refusal)
     assert meaning[0] is error
     assert "hunter2" not in meaning[1]
@@ -189,13 +189,13 @@ def test_a_refused_batch_names_the_first_keys_and_counts_the_rest() -> None:
     assert len(error.keys) == 12
 
 
-def test_a_late_table_is_read_from_its_module_when_it_is_used() -> None:
+def test_a_lazy_table_is_read_from_its_module_when_it_is_used() -> None:
     table = LazyDriverErrors("key_value.aio.absent")
     with pytest.raises(ModuleNotFoundError):
         dict(table)
 
 
-def test_the_text_of_a_value_is_that_of_the_codec() -> None:
+def test_a_document_holds_the_value_as_encoded_by_the_codec() -> None:
     value = {"a": [1, {"b": "é"}]}
     encoded = encode_value(value)
     assert (encoded if isinstance(encoded, bytes) else encoded.encode()) in document_of(

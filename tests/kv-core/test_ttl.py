@@ -1,4 +1,4 @@
-"""From seconds to the moment of expiry."""
+"""Conversion of a ttl in seconds to a time of expiry."""
 
 import math
 from datetime import datetime, timedelta, timezone
@@ -18,11 +18,11 @@ class Seconds:
 
 
 @pytest.mark.parametrize("ttl", [1.5, Decimal("1.5"), Fraction(3, 2), Seconds()], ids=repr)
-def test_anything_with_a_float_is_a_number_of_seconds(ttl: float) -> None:
+def test_any_number_convertible_to_float_is_a_number_of_seconds(ttl: float) -> None:
     assert expiry(NOW, ttl) == NOW + timedelta(seconds=1.5)
 
 
-def test_a_part_of_a_second_is_kept() -> None:
+def test_fractions_of_a_second_are_kept() -> None:
     assert expiry(NOW, 1.9) == NOW + timedelta(seconds=1, milliseconds=900)
 
 
@@ -35,6 +35,6 @@ def test_other_numbers_are_invalid(ttl: float) -> None:
 
 
 @pytest.mark.parametrize("ttl", ["5", b"5", 1j, [1], object()], ids=repr)
-def test_what_is_no_number_is_a_type_error(ttl: float) -> None:
+def test_a_ttl_that_is_not_a_number_raises_a_type_error(ttl: float) -> None:
     with pytest.raises(TypeError, match="ttl must be a number of seconds or None"):
         expiry(NOW, ttl)

@@ -1,4 +1,4 @@
-"""Runtime types: who checks what, and when beartype is imported."""
+"""Runtime type checks, and when beartype is imported."""
 
 import os
 import subprocess
@@ -39,13 +39,13 @@ asyncio.run(MemoryStore(max_entries_per_collection=5.5).put("a", {"b": 1}, ttl="
 
 def run(program: str, **environment: str) -> str:
     command = [sys.executable, "-W", "always", "-c", program]
-    completed = subprocess.run(  # noqa: S603 — ours
+    completed = subprocess.run(  # noqa: S603 — our own program
         command, env=os.environ | environment, capture_output=True, text=True, check=False
     )
     return completed.stdout + completed.stderr
 
 
-def test_a_program_that_passes_what_it_should_never_imports_beartype() -> None:
+def test_a_program_that_passes_correct_types_never_imports_beartype() -> None:
     assert run(WELL_TYPED) == "False\n"
 
 
@@ -63,7 +63,7 @@ def test_an_environment_variable_turns_all_checks_off() -> None:
     assert "TypeViolationWarning" not in output
 
 
-def test_a_constructor_warns_and_goes_on() -> None:
+def test_a_constructor_warns_and_continues() -> None:
     with pytest.warns(TypeViolationWarning, match="max_entries_per_collection should be") as caught:
         MemoryStore(max_entries_per_collection=5.5)  # pyright: ignore[reportArgumentType]
     assert caught[0].filename == __file__

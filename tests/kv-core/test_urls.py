@@ -1,4 +1,4 @@
-"""Opening a store by its URL, and what a URL shows."""
+"""Opening a store by its URL, and redacted URLs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class HostsStore(DriverStore):
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The packages of these tests, in place of those that are installed."""
+    """Replace the installed packages with those of these tests."""
     stores: dict[str, type[Any]] = {
         "sample": SampleStore,
         "driver": DriverStore,
@@ -96,11 +96,11 @@ def options_of(url: str, **options: Any) -> tuple[Any, ...]:
     return store.options
 
 
-def test_the_scheme_chooses_the_store() -> None:
+def test_the_scheme_selects_the_store() -> None:
     assert [type(open_store(url)) for url in ("memory://", "null://")] == [MemoryStore, NullStore]
 
 
-def test_options_become_what_the_constructor_has_by_their_types() -> None:
+def test_options_are_converted_to_the_types_of_the_constructor() -> None:
     url = "sample:///tmp/kv?timeout=1.5&connections=7&ssl=yes&durability=full&password=p%26w&path=/x"
     assert options_of(url) == ("/tmp/kv", 1.5, 7, True, "full", "p&w", Path("/x"), None)  # noqa: S108 — not used
 
@@ -125,12 +125,12 @@ def test_further_options_may_be_of_any_type() -> None:
     assert options_of("sample://kv", client=client)[-1] is client
 
 
-def test_options_that_are_the_drivers_stay_in_the_url() -> None:
+def test_options_of_the_driver_stay_in_the_url() -> None:
     store: Any = open_store("driver://host:1/0?timeout=2&socket_keepalive=1")
     assert (store.url, store.timeout) == ("driver://host:1/0?socket_keepalive=1", 2)
 
 
-def test_several_hosts_are_for_a_driver_that_takes_them() -> None:
+def test_several_hosts_are_accepted_only_if_the_driver_accepts_them() -> None:
     url = f"driver://user:{SECRET}@a:1,b:2/path?timeout=2"
     store = HostsStore.from_url(url)
     assert (store.url, store.timeout) == (f"driver://user:{SECRET}@a:1,b:2/path", 2)
@@ -140,7 +140,7 @@ def test_several_hosts_are_for_a_driver_that_takes_them() -> None:
     assert SECRET not in str(refusal.value)
 
 
-def test_what_stands_for_a_url_may_be_passed() -> None:
+def test_url_and_secret_objects_may_be_passed() -> None:
     class Secret:
         def get_secret_value(self) -> str:
             return "driver://:pw@host"
@@ -179,7 +179,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_url_that_is_wrong_says_what_is_allowed_and_shows_no_secret(name: str) -> None:
+def test_the_error_for_an_invalid_url_says_what_is_allowed_and_shows_no_secret(name: str) -> None:
     url, message = WRONG[name]
     with pytest.raises(ValueError, match=message) as caught:
         open_store(url)
@@ -188,7 +188,7 @@ def test_a_url_that_is_wrong_says_what_is_allowed_and_shows_no_secret(name: str)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_an_option_that_is_given_in_the_url_and_beside_it_is_refused() -> None:
+def test_an_option_passed_both_in_the_url_and_as_an_argument_is_refused() -> None:
     with pytest.raises(ValueError, match=r"the options give \['timeout'\] twice"):
         open_store("sample://kv?timeout=1", timeout=2)
     with pytest.raises(ValueError, match=r"\['directory'\] twice"):
@@ -200,7 +200,7 @@ def test_an_option_that_the_constructor_does_not_have_is_refused() -> None:
         open_store("sample://kv", color=1)
 
 
-def test_what_is_required_is_promised_or_refused() -> None:
+def test_a_store_without_a_required_capability_is_refused() -> None:
     store = open_store("memory://", require={"native_expiry", "scan", "put_if_version", "get"})
     assert isinstance(store, AsyncScanProtocol)
     with pytest.raises(ValueError, match=r"NullStore\(\) does not promise \['scan'\]"):
@@ -209,7 +209,7 @@ def test_what_is_required_is_promised_or_refused() -> None:
         open_store("memory://", require={"durable"})
 
 
-def test_a_requirement_that_nobody_knows_is_refused_before_anything_else() -> None:
+def test_an_unknown_requirement_is_refused_before_anything_else() -> None:
     with pytest.raises(ValueError, match=r"require has unknown names \['durabel'\]; known names are .*'durable'"):
         open_store("sample://", require={"durabel"})
     with pytest.raises(TypeError, match="not a str"):
@@ -239,24 +239,24 @@ def test_two_packages_for_a_scheme_are_refused(monkeypatch: pytest.MonkeyPatch) 
         (SECRET, "***"),
     ],
 )
-def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
+def test_a_url_is_shown_without_secrets(url: str, shown: str) -> None:
     assert redacted(url) == shown
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://host", "host:1", "http://", "http://host:0", "http://host:99999", "http://[::1", "https://host:port"]
 )
-def test_http_requests_go_to_no_other_url(url: str) -> None:
+def test_a_url_without_a_valid_http_host_is_refused(url: str) -> None:
     assert http_parts(url) is None
 
 
 @pytest.mark.parametrize(
     "url", ["http://ho st", "http://host\n", "\thttp://host", "http://host/a\rb", "http://host\\path"]
 )
-def test_a_url_that_parsers_read_differently_is_none(url: str) -> None:
+def test_a_url_that_parsers_read_differently_is_refused(url: str) -> None:
     assert http_parts(url) is None
 
 
-def test_the_parts_of_a_url_have_their_escapes_undone() -> None:
+def test_the_parts_of_a_url_are_unescaped() -> None:
     url = parse_url("redis://a%40b:p%2Fw@host:6/x%20y?a=b%20c")
     assert url[1:] == ("redis", "a@b", "p/w", "host", 6, "/x y", {"a": "b c"})

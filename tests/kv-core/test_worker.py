@@ -1,4 +1,4 @@
-"""Worker: calls in one other thread, in their order, until it is closed or dropped."""
+"""Worker: calls run in one thread, in order, until the worker is closed or dropped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def worker(resources: Resources) -> Worker[Resource]:
     return Worker(resources.open, Resource.close)
 
 
-async def test_calls_are_made_in_one_other_thread(worker: Worker[Resource], resources: Resources) -> None:
+async def test_calls_run_in_one_other_thread(worker: Worker[Resource], resources: Resources) -> None:
     assert await worker.run(identity, 1, "a") == (1, "a")
     assert await asyncio.gather(*(worker.run(identity, number) for number in range(2500))) == [
         (number,) for number in range(2500)
@@ -44,7 +44,7 @@ async def test_nothing_is_opened_before_the_first_call(worker: Worker[Resource],
     assert resources.opened == []
 
 
-async def test_calls_are_made_in_their_order(worker: Worker[Resource]) -> None:
+async def test_calls_run_in_order(worker: Worker[Resource]) -> None:
     made: list[int] = []
 
     def note(_: Resource, number: int) -> None:
@@ -55,14 +55,14 @@ async def test_calls_are_made_in_their_order(worker: Worker[Resource]) -> None:
     await worker.close()
 
 
-async def test_what_a_call_raises_its_caller_gets_and_no_other(worker: Worker[Resource]) -> None:
+async def test_an_exception_in_a_call_reaches_its_caller_only(worker: Worker[Resource]) -> None:
     calls = [worker.run(fail, KeyError("one")), worker.run(identity, 2), worker.run(fail, OSError(3))]
     outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
     assert [repr(outcome) for outcome in outcomes] == ["KeyError('one')", "(2,)", "OSError(3)"]
     await worker.close()
 
 
-async def test_an_open_that_fails_is_tried_again_by_the_next_call() -> None:
+async def test_a_failed_open_is_tried_again_by_the_next_call() -> None:
     resources = Resources(OSError("first"))
     worker = Worker(resources.open, Resource.close)
     with pytest.raises(OSError, match="first"):
@@ -71,7 +71,7 @@ async def test_an_open_that_fails_is_tried_again_by_the_next_call() -> None:
     await worker.close()
 
 
-async def test_calls_that_wait_together_are_made_together(resources: Resources) -> None:
+async def test_waiting_calls_are_passed_on_together(resources: Resources) -> None:
     sizes: list[int] = []
     begun = threading.Event()
 
@@ -93,7 +93,7 @@ async def test_calls_that_wait_together_are_made_together(resources: Resources) 
     await worker.close()
 
 
-async def test_calls_may_be_made_a_few_at_a_time_and_no_caller_waits_for_the_others(
+async def test_waiting_calls_may_run_a_few_at_a_time_and_each_caller_is_answered_at_once(
     resources: Resources,
 ) -> None:
     def make_first(resource: Resource, calls: Sequence[Job[Resource]]) -> Sequence[Job[Resource]]:
@@ -116,7 +116,7 @@ async def test_calls_may_be_made_a_few_at_a_time_and_no_caller_waits_for_the_oth
     await worker.close()
 
 
-async def test_callers_do_not_wait_for_all_calls_that_come_after(worker: Worker[Resource]) -> None:
+async def test_callers_do_not_wait_for_later_calls(worker: Worker[Resource]) -> None:
     event = threading.Event()
     calls = [asyncio.ensure_future(worker.run(sleep, 0.002)) for _ in range(3)]
     last = asyncio.ensure_future(worker.run(wait, event))
@@ -127,7 +127,7 @@ async def test_callers_do_not_wait_for_all_calls_that_come_after(worker: Worker[
     await worker.close()
 
 
-async def test_what_is_raised_around_the_calls_all_callers_get(resources: Resources) -> None:
+async def test_an_exception_around_the_calls_reaches_all_callers(resources: Resources) -> None:
     def make_all(resource: Resource, calls: Sequence[Job[Resource]]) -> None:
         for call in calls:
             call.make(resource)
@@ -140,7 +140,7 @@ async def test_what_is_raised_around_the_calls_all_callers_get(resources: Resour
     await worker.close()
 
 
-async def test_a_cancelled_call_that_has_not_begun_is_not_made(worker: Worker[Resource]) -> None:
+async def test_a_call_cancelled_before_it_starts_does_not_run(worker: Worker[Resource]) -> None:
     made: list[str] = []
 
     def note(_: Resource, what: str) -> None:
@@ -159,7 +159,7 @@ async def test_a_cancelled_call_that_has_not_begun_is_not_made(worker: Worker[Re
     await worker.close()
 
 
-async def test_a_cancelled_call_that_has_begun_is_completed(worker: Worker[Resource]) -> None:
+async def test_a_call_cancelled_after_it_starts_is_completed(worker: Worker[Resource]) -> None:
     begun, event, completed = threading.Event(), threading.Event(), threading.Event()
 
     def work(_: Resource) -> None:
@@ -177,7 +177,7 @@ async def test_a_cancelled_call_that_has_begun_is_completed(worker: Worker[Resou
     assert completed.is_set()
 
 
-async def test_close_waits_for_the_calls_that_came_before(worker: Worker[Resource], resources: Resources) -> None:
+async def test_close_waits_for_earlier_calls(worker: Worker[Resource], resources: Resources) -> None:
     calls = asyncio.gather(*(worker.run(identity, number) for number in range(10)))
     await asyncio.sleep(0)
     await worker.close()
@@ -194,7 +194,7 @@ async def test_a_closed_worker_opens_again(worker: Worker[Resource], resources: 
     assert [resource.closed.is_set() for resource in resources.opened] == [True, True]
 
 
-async def test_what_closing_raises_reaches_the_one_who_closes(resources: Resources) -> None:
+async def test_an_exception_while_closing_reaches_the_caller_of_close(resources: Resources) -> None:
     def close(_: Resource) -> None:
         message = "closing"
         raise OSError(message)
@@ -215,12 +215,12 @@ async def test_a_worker_that_is_dropped_ends_its_thread(resources: Resources) ->
     assert resources.opened[0].closed.wait(60)
 
 
-async def test_nothing_of_a_call_is_kept(worker: Worker[Resource]) -> None:
+async def test_no_reference_to_a_call_is_kept(worker: Worker[Resource]) -> None:
     argument = Resource()
     reference = weakref.ref(argument)
     await worker.run(identity, argument)
     del argument
-    # The thread lets go of it after it has answered.
+    # The thread drops its reference after it has answered.
     await worker.run(identity)
     assert reference() is None
     await worker.close()
@@ -241,7 +241,7 @@ def test_event_loops_and_threads_share_a_worker(worker: Worker[Resource], resour
     assert resources.opened[0].closed.is_set()
 
 
-def test_a_call_whose_loop_has_ended_disturbs_no_other(worker: Worker[Resource]) -> None:
+def test_a_call_from_an_ended_loop_does_not_disturb_others(worker: Worker[Resource]) -> None:
     event = threading.Event()
 
     async def leave() -> None:
@@ -255,7 +255,7 @@ def test_a_call_whose_loop_has_ended_disturbs_no_other(worker: Worker[Resource])
     asyncio.run(worker.close())
 
 
-def test_the_end_of_the_program_closes_what_is_open() -> None:
+def test_open_resources_are_closed_at_the_end_of_the_program() -> None:
     program = """
 import asyncio, time
 from key_value.aio.core.worker import Worker

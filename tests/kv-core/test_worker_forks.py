@@ -1,4 +1,4 @@
-"""A Worker in processes that fork: the child's own thread, and the calls that a fork waits for."""
+"""Worker in forking processes: the child's own thread, and the calls that a fork waits for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def worker(resources: Resources) -> Worker[Resource]:
 
 
 @forks
-def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resources: Resources) -> None:
+def test_a_forked_child_has_its_own_thread(worker: Worker[Resource], resources: Resources) -> None:
     asyncio.run(worker.run(identity))
     child = os.fork()
     if not child:
@@ -47,7 +47,7 @@ def test_a_forked_child_has_a_thread_of_its_own(worker: Worker[Resource], resour
 
 @pytest.fixture
 def patient_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait longer than any machine stalls."""
+    """Let forks wait longer than any machine stalls."""
     monkeypatch.setattr("key_value.aio.core.forks._LOCK_WAIT_SECONDS", 60)
 
 
@@ -57,7 +57,7 @@ def use(worker: Worker[Any]) -> Callable[[], bool]:
 
 @forks
 @pytest.mark.usefixtures("patient_forks")
-def test_a_fork_waits_for_the_call_under_way_and_what_it_holds(resources: Resources) -> None:
+def test_a_fork_waits_for_the_running_call_and_the_lock_it_holds(resources: Resources) -> None:
     driver, worker = threading.Lock(), Worker(resources.open, Resource.close)
     begun = threading.Event()
 
@@ -78,7 +78,7 @@ def test_a_fork_waits_for_the_call_under_way_and_what_it_holds(resources: Resour
 
 
 @forks
-def test_a_fork_does_not_wait_for_calls_for_ever(worker: Worker[Resource]) -> None:
+def test_a_fork_does_not_wait_for_a_call_forever(worker: Worker[Resource]) -> None:
     begun, event = threading.Event(), threading.Event()
 
     def stay(_: Resource) -> None:
@@ -96,7 +96,7 @@ def test_a_fork_does_not_wait_for_calls_for_ever(worker: Worker[Resource]) -> No
 
 @forks
 @pytest.mark.usefixtures("patient_forks")
-def test_a_fork_has_its_turn_while_calls_follow_each_other(worker: Worker[Resource]) -> None:
+def test_a_fork_is_not_starved_by_continuous_calls(worker: Worker[Resource]) -> None:
     stop = threading.Event()
 
     async def call_on() -> None:
@@ -121,7 +121,7 @@ def test_a_call_may_fork(worker: Worker[Resource], resources: Resources) -> None
 
 
 @forks
-def test_what_must_not_be_open_in_a_child_is_closed_before_the_fork_and_opened_again() -> None:
+def test_a_resource_that_must_not_be_inherited_is_closed_before_the_fork_and_reopened() -> None:
     resources = Resources()
 
     def close(resource: Resource) -> None:
@@ -136,7 +136,7 @@ def test_what_must_not_be_open_in_a_child_is_closed_before_the_fork_and_opened_a
 
 
 @forks
-def test_a_child_does_not_close_what_its_parent_has_open(worker: Worker[Resource], resources: Resources) -> None:
+def test_a_child_does_not_close_its_parents_resource(worker: Worker[Resource], resources: Resources) -> None:
     asyncio.run(worker.run(identity))
 
     def close() -> bool:
@@ -148,13 +148,13 @@ def test_a_child_does_not_close_what_its_parent_has_open(worker: Worker[Resource
 
 
 @pytest.mark.parametrize("message", ["can't create new thread at interpreter shutdown", "can't start new thread"])
-def test_a_call_is_made_at_once_when_the_interpreter_starts_no_thread_because_it_ends(
+def test_a_call_at_interpreter_shutdown_runs_in_the_calling_thread(
     worker: Worker[Resource], resources: Resources, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError(message)
 
-    # Python 3.12 and later say so as soon as the main thread has ended.
+    # Python 3.12 and later raise this as soon as the main thread has ended.
     monkeypatch.setattr(threading.Thread, "start", refuse)
     if "shutdown" in message:
         assert asyncio.run(worker.run(identity, 1)) == (1,)

@@ -68,7 +68,7 @@ def pool_of(resources: Resources) -> Callable[[int], WorkerPool[Resource]]:
     return lambda threads: WorkerPool(shared, threads)
 
 
-async def test_calls_are_made_at_once_by_as_many_threads(
+async def test_concurrent_calls_run_in_as_many_threads(
     pool_of: Callable[[int], WorkerPool[Resource]], resources: Resources
 ) -> None:
     pool, barrier = pool_of(4), threading.Barrier(4)
@@ -78,22 +78,22 @@ async def test_calls_are_made_at_once_by_as_many_threads(
     await pool.close()
 
 
-async def test_calls_one_after_another_need_one_thread(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
+async def test_sequential_calls_need_one_thread(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
     pool = pool_of(4)
     resource = await pool.run(use)
     for _ in range(50):
         await pool.run(use)
-    assert len(resource.threads) <= 2  # a thread may still be telling the answer
+    assert len(resource.threads) <= 2  # a thread may still be returning its answer
     await pool.close()
 
 
-async def test_a_call_does_not_wait_behind_a_cancelled_one_that_hangs(
+async def test_a_call_does_not_wait_for_a_cancelled_call_that_hangs(
     pool_of: Callable[[int], WorkerPool[Resource]],
 ) -> None:
     pool, begun, end = pool_of(2), threading.Event(), threading.Event()
     hanging = asyncio.ensure_future(pool.run(hang, begun, end))
     assert await asyncio.to_thread(begun.wait, 60)
-    # Nobody waits for it any more, and its thread is busy all the same.
+    # Its thread stays busy although nobody waits for the call any more.
     hanging.cancel()
     for _ in range(20):
         await asyncio.wait_for(pool.run(use), 60)
@@ -101,7 +101,7 @@ async def test_a_call_does_not_wait_behind_a_cancelled_one_that_hangs(
     await pool.close()
 
 
-async def test_more_calls_than_threads_are_all_made(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
+async def test_more_calls_than_threads_all_run(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
     pool = pool_of(3)
     found = await asyncio.gather(*(pool.run(use) for _ in range(1000)))
     assert len(set(map(id, found))) == 1
@@ -123,7 +123,7 @@ async def test_the_last_thread_closes_the_resource_and_a_later_call_opens_anothe
     assert resources.opened[1].closed.is_set()
 
 
-async def test_closing_waits_for_the_calls_under_way(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
+async def test_closing_waits_for_calls_in_flight(pool_of: Callable[[int], WorkerPool[Resource]]) -> None:
     pool, event = pool_of(2), threading.Event()
     calls = [asyncio.ensure_future(pool.run(wait, event)) for _ in range(6)]
     await asyncio.sleep(0)
@@ -135,7 +135,7 @@ async def test_closing_waits_for_the_calls_under_way(pool_of: Callable[[int], Wo
     assert all(call.done() for call in calls)
 
 
-async def test_a_resource_that_does_not_open_is_the_error_of_the_call_and_opens_at_the_next() -> None:
+async def test_a_failure_to_open_fails_the_call_and_the_next_call_opens_again() -> None:
     resources = Resources(OSError("not yet"))
     pool = WorkerPool(SharedResource(resources.open, resources.close), 2)
     with pytest.raises(OSError, match="not yet"):
@@ -153,7 +153,7 @@ async def test_a_pool_that_is_dropped_closes_the_resource(resources: Resources) 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_opens_a_resource_of_its_own_and_closes_none_of_the_parents(resources: Resources) -> None:
+def test_a_forked_child_opens_its_own_resource_and_does_not_close_the_parents(resources: Resources) -> None:
     pool = WorkerPool(SharedResource(resources.open, resources.close), 2)
     asyncio.run(pool.run(use))
     child = os.fork()

@@ -1,4 +1,4 @@
-"""What a wrapper shows of the store inside it, and what it hides."""
+"""Operations of the inner store that a wrapper exposes or hides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class RenameProtocol(Protocol):
-    """An ability that no wrapper has heard of."""
+    """A protocol unknown to all wrappers."""
 
     async def rename(self, key: str, new_key: str, *, collection: str | None = None) -> bool: ...
 
@@ -48,7 +48,7 @@ class RenamingStore(MemoryStore):
 
 
 class Around(BaseCallWrapper):
-    """Notes the calls that go through it."""
+    """Records the calls that pass through it."""
 
     def __init__(self, key_value: Any) -> None:
         super().__init__(key_value)
@@ -60,7 +60,7 @@ class Around(BaseCallWrapper):
 
 
 class Renaming(BaseNameWrapper):
-    def _inner_key(self, key: str, collection: str | None) -> str:  # noqa: ARG002 — the same in all
+    def _inner_key(self, key: str, collection: str | None) -> str:  # noqa: ARG002 — the same in all collections
         return f"inner-{key}"
 
     async def _rename(self, key: str, new_key: str, *, collection: str | None = None) -> bool:
@@ -93,14 +93,14 @@ def known(**row: bool) -> Generator[None]:
         (BaseNameWrapper, {"names": False, "values": True}, True),
     ],
 )
-def test_an_operation_that_carries_what_a_wrapper_changes_is_hidden(
+def test_an_operation_with_names_or_values_that_a_wrapper_changes_is_hidden(
     wrapper: type[BaseWrapper], row: dict[str, bool], is_shown: object
 ) -> None:
     with known(**row):
         assert isinstance(wrapper(RenamingStore()), RenameProtocol) is is_shown
 
 
-async def test_an_operation_that_a_wrapper_maps_is_shown_and_mapped() -> None:
+async def test_an_operation_that_a_wrapper_maps_is_exposed_and_mapped() -> None:
     inner = RenamingStore()
     with known():
         store = Renaming(inner)
@@ -110,7 +110,7 @@ async def test_an_operation_that_a_wrapper_maps_is_shown_and_mapped() -> None:
     assert await inner.keys() == ["inner-new"]
 
 
-async def test_an_operation_that_is_passed_through_goes_around_like_the_others() -> None:
+async def test_an_operation_that_is_passed_through_goes_through_around() -> None:
     with known():
         store: Any = Around(RenamingStore())
         await store.put("old", {"n": 1}, collection="shelf")
@@ -119,12 +119,12 @@ async def test_an_operation_that_is_passed_through_goes_around_like_the_others()
     assert (call.name, call.collection) == ("rename", "shelf")
 
 
-def test_an_operation_that_the_store_does_not_have_is_not_shown() -> None:
+def test_an_operation_that_the_store_does_not_have_is_not_exposed() -> None:
     with known():
         assert not isinstance(BaseWrapper(MemoryStore()), RenameProtocol)
 
 
-def test_no_operation_is_added_twice_and_none_of_ours_is_removed() -> None:
+def test_adding_an_operation_twice_and_removing_a_built_in_one_are_refused() -> None:
     with known(), pytest.raises(ValueError, match="rename is already registered"):
         add_operation(Operation("rename", RenameProtocol))
     with pytest.raises(KeyError):
@@ -137,19 +137,19 @@ def test_the_operations_of_a_store_are_those_of_its_protocols() -> None:
     assert names(SimpleStore()) == OPERATIONS.keys() - {"destroy_collection", "cull"} - set(dir(AsyncKeyValue))
 
 
-def test_a_method_of_one_object_is_not_taken_for_one_of_its_class() -> None:
+def test_a_method_of_one_instance_is_not_attributed_to_its_class() -> None:
     class Plain(NullStore):
         pass
 
     async def cull() -> None:
-        """Nothing."""
+        """Do nothing."""
 
     with_method: Any = Plain()
     with_method.cull = cull
     assert [names(store) for store in (with_method, Plain(), with_method)] == [{"cull"}, set(), {"cull"}]
 
 
-def test_what_an_object_makes_up_when_it_is_asked_is_found_for_each_object() -> None:
+def test_operations_set_on_instances_are_found_for_each_instance() -> None:
     class Proxy:
         def __init__(self, store: Any) -> None:
             for name in ("get", "ttl", "put", "delete", "get_many", "ttl_many", "put_many", "delete_many"):
@@ -170,7 +170,7 @@ def test_a_wrapper_has_the_protocols_of_its_store(wrapper: type[BaseWrapper]) ->
     assert isinstance(wrapper(NullStore()), CapabilitiesProtocol)
 
 
-def test_another_inner_store_changes_what_is_shown() -> None:
+def test_replacing_the_inner_store_changes_the_exposed_operations() -> None:
     store = BaseWrapper(MemoryStore())
     store.key_value = NullStore()
     assert not isinstance(store, AsyncScanProtocol)
@@ -178,7 +178,7 @@ def test_another_inner_store_changes_what_is_shown() -> None:
     assert isinstance(store, AsyncScanProtocol)
 
 
-def test_a_wrapper_looks_like_the_class_it_was_written_as() -> None:
+def test_a_wrapper_looks_like_its_declared_class() -> None:
     store = Renaming(MemoryStore())
     assert isinstance(store, Renaming)
     assert (type(store).__name__, type(store).__doc__) == ("Renaming", Renaming.__doc__)
@@ -197,7 +197,7 @@ def test_a_dropped_wrapper_is_freed_at_once() -> None:
         gc.enable()
 
 
-async def test_a_copy_has_an_inner_store_of_its_own_where_that_is_copied() -> None:
+async def test_a_deep_copy_has_its_own_inner_store_if_that_is_copied() -> None:
     class Held(SimpleStore):
         def __deepcopy__(self, memo: dict[int, Any]) -> Held:
             return Held()
@@ -220,7 +220,7 @@ class PickledWrapper(BaseNameWrapper):
     kind: ClassVar[str] = "a class that pickle can find"
 
 
-def test_a_wrapper_can_be_pickled_when_its_store_can() -> None:
+def test_a_wrapper_can_be_pickled_if_its_store_can() -> None:
     loaded: Any = pickle.loads(pickle.dumps(PickledWrapper(PickledStore())))  # noqa: S301 — our own
     assert isinstance(loaded, PickledWrapper)
     assert isinstance(loaded.key_value, PickledStore)
@@ -232,12 +232,12 @@ async def test_a_call_can_be_made_on_any_store_and_any_number_of_times() -> None
     assert [await call.on(store) for store in (first, second, first)] == [True, True, False]
 
 
-async def test_a_call_that_a_store_does_not_have_says_which_protocol_is_missing() -> None:
+async def test_calling_a_missing_operation_names_the_missing_protocol() -> None:
     with pytest.raises(KeyValueStoreError, match=r"NullStore\(\) does not satisfy AsyncScanProtocol"):
         await Call("scan").on(NullStore())
 
 
-def test_a_call_tells_its_arguments_however_they_were_passed() -> None:
+def test_a_call_returns_its_arguments_whether_positional_or_keyword() -> None:
     by_position: Call[Any] = Call("keys", "shelf", limit=5)
     by_name: Call[Any] = Call("keys", limit=5, collection="shelf")
     assert [call.collection for call in (by_position, by_name)] == ["shelf", "shelf"]
@@ -249,12 +249,12 @@ def test_a_call_tells_its_arguments_however_they_were_passed() -> None:
     assert "secret" not in repr(put)
 
 
-async def test_the_default_collection_is_told_through_wrappers() -> None:
+async def test_the_default_collection_is_visible_through_wrappers() -> None:
     assert BaseNameWrapper(BaseWrapper(MemoryStore(default_collection="shelf"))).default_collection == "shelf"
-    assert BaseWrapper(object()).default_collection is None  # pyright: ignore[reportArgumentType] — tells nothing
+    assert BaseWrapper(object()).default_collection is None  # pyright: ignore[reportArgumentType] — it has none
 
 
-async def test_a_name_wrapper_lists_pages_of_its_own_keys_alone() -> None:
+async def test_a_name_wrapper_lists_only_its_own_keys() -> None:
     inner = MemoryStore()
     await inner.put_many(["inner-a", "inner-b", "other"], [{"n": 1}] * 3)
 

@@ -1,4 +1,4 @@
-"""Resources for workers that note who opens, uses and closes them, and calls to make on them."""
+"""Resources for workers that record their use, and functions to call on them."""
 
 from __future__ import annotations
 
