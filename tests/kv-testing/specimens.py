@@ -55,7 +55,7 @@ StoreClass = TypeVar("StoreClass", bound="TextStore")
 class TextStore(
     BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDestroyStore, BaseDestroyCollectionStore, BaseCullStore
 ):
-    """Format v1 under joined names, in a dict that outlives the store as a server would."""
+    """Stores format v1 under joined names, in a dict that outlives the store like a server."""
 
     capabilities = Capabilities(durable=True, max_value_bytes=1_000_000, atomic_delete=True)
 
@@ -124,7 +124,7 @@ def expired(stored: bytes) -> bool:
 
 
 class Author(StoreContract[TextStore]):
-    """What the author of each of these stores gives the kit."""
+    """The hooks that these stores implement for the kit."""
 
     secrets = ("hunter2",)
     native_expiry_wait = 0.1
@@ -155,7 +155,7 @@ class TestTextStore(Author, StoreTests[TextStore]):
 
 
 class ExpiringTextStore(TextStore):
-    """Removes what has expired by itself, rounded up to hundredths of a second."""
+    """Removes expired entries by itself; rounds expiry up to hundredths of a second."""
 
     capabilities = Capabilities(durable=True, native_expiry=True, expiry_resolution=0.01)
 
@@ -205,7 +205,7 @@ class TestClosingStore(ClosingAuthor, LifecycleTests[TextStore]):
 remembered = functools.cache(load_entry)
 
 BROKEN: dict[str, str] = {}
-"""Class of a broken store → the test that must notice."""
+"""Class of a broken store → the test that must fail."""
 
 
 def breaks(

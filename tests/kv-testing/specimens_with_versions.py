@@ -38,7 +38,7 @@ class DriverError(Exception):
 
 
 class VersionedTextStore(TextStore, BaseVersionedStore):
-    """Keyset pages, and a digest of what is stored as its version."""
+    """Keyset pages, and a digest of the stored data as the version."""
 
     capabilities = Capabilities(
         durable=True, max_value_bytes=1_000_000, atomic_put_many=True, atomic_delete=True, conditional_writes=True
@@ -107,7 +107,7 @@ class VersionedTextStore(TextStore, BaseVersionedStore):
         position = json.loads(cursor)
         if not isinstance(position, str):
             message = "cursor is none"
-            raise ValueError(message)  # noqa: TRY004 — of a wrong value
+            raise ValueError(message)  # noqa: TRY004 — the value is wrong, not the type
         return position
 
     async def _get_versioned_entry(self, *, collection: str, key: str) -> VersionedEntry | None:
@@ -168,7 +168,7 @@ class TestExpiringVersionedStore(Author, ScanTests[TextStore], PutIfAbsentTests[
 
 
 class RefusingStore(VersionedTextStore):
-    """Its server does not hold to conditions, and it says so."""
+    """Reports that its server does not enforce conditions."""
 
     capabilities = Capabilities(durable=True, atomic_delete=True)
 
@@ -193,7 +193,7 @@ def fails(contract: type[StoreContract[Any]], test: str) -> Callable[[type[Store
     return breaks(contract, test, VersionedAuthor)
 
 
-# Lies
+# Batches, errors and probes
 
 
 @fails(BatchTests, "test_a_batch_cancelled_in_the_middle_is_stored_as_a_whole_or_not_at_all")

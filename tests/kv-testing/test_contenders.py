@@ -1,4 +1,4 @@
-"""The tests of several processes, on a store that holds conditions against them and on one that does not."""
+"""The multi-process tests, on a store that enforces conditions between processes and on a broken one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestDiskStore(ConditionalWriteTests[DiskStore], ConcurrencyTests[DiskStore
 @pytest.mark.parametrize(
     "test", ["test_increments_of_several_processes_add_up", "test_one_of_several_processes_stores"]
 )
-def test_a_store_that_compares_and_then_writes_is_found(
+def test_a_store_that_compares_and_then_writes_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str
 ) -> None:
     (tmp_path / "broken_disk.py").write_text(dedent(BROKEN))

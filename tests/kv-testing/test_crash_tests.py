@@ -1,4 +1,4 @@
-"""The tests of crashes, on a store that keeps what it acknowledges and on one that does not."""
+"""The crash tests, on a store that keeps acknowledged writes and on one that loses them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class JournalCrashes(CrashTests):
     def _module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "journal.py").write_text(dedent(JOURNAL))
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        # Nothing slows a journal down: half a second is thousands of calls.
+        # The journal is fast: half a second is thousands of calls.
         monkeypatch.setenv("KV_TEST_SOAK_SECONDS", "0.5")
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 

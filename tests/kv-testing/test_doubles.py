@@ -1,4 +1,4 @@
-"""The stores that a framework is tested with: one that shows its races, one that fails or hangs on demand."""
+"""Test doubles for frameworks: YieldingStore exposes races, FaultyStore fails or hangs on demand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestFaultyStore(WrapperTests):
 class TestContractsOfYieldingStore(StoreTests[YieldingStore]):
     example = YieldingStore(MemoryStore())
 
-    # What it is for: an empty batch yields as well.
+    # On purpose: an empty batch yields too.
     test_an_empty_batch_does_no_io = None  # pyright: ignore[reportAssignmentType]
 
     @pytest.fixture
@@ -46,7 +46,7 @@ async def count_to_100(store: AsyncKeyValue) -> int:
     return (await store.get("visits") or {})["n"]
 
 
-async def test_a_race_that_memory_hides_shows() -> None:
+async def test_a_race_hidden_by_memory_store_is_exposed() -> None:
     assert await count_to_100(MemoryStore()) == 100
     assert await count_to_100(YieldingStore(MemoryStore())) < 100
 
@@ -68,22 +68,22 @@ async def test_every_call_fails_until_it_recovers(faulty: FaultyStore) -> None:
     assert await faulty.get("key") == {"n": 1}
 
 
-async def test_as_many_calls_fail_as_were_asked_for(faulty: FaultyStore) -> None:
+async def test_the_requested_number_of_calls_fail(faulty: FaultyStore) -> None:
     faulty.fail(DOWN, times=2)
     outcomes = await asyncio.gather(*(faulty.get("key") for _ in range(4)), return_exceptions=True)
     assert outcomes == [DOWN, DOWN, None, None]
 
 
-async def test_the_operations_that_are_named_fail_and_no_others(faulty: FaultyStore) -> None:
+async def test_only_the_named_operations_fail(faulty: FaultyStore) -> None:
     faulty.fail(DOWN, operations=["put", "scan"])
     assert await faulty.get("key") is None
     with pytest.raises(StoreConnectionError):
         await faulty.put("key", {"n": 1})
 
 
-async def test_a_write_whose_answer_is_lost_is_written(faulty: FaultyStore) -> None:
-    late = StoreTimeoutError("the answer was lost")
-    faulty.fail(late, operations=["put"], after=True)
+async def test_a_write_with_a_lost_answer_is_stored(faulty: FaultyStore) -> None:
+    lost = StoreTimeoutError("the answer was lost")
+    faulty.fail(lost, operations=["put"], after=True)
     with pytest.raises(StoreTimeoutError):
         await faulty.put("key", {"n": 1})
     assert await faulty.get("key") == {"n": 1}
@@ -107,7 +107,7 @@ async def test_a_call_that_hangs_can_be_cancelled(faulty: FaultyStore) -> None:
 
 
 @pytest.mark.parametrize("operations", [["got"], "get"])
-def test_an_operation_that_there_is_not_is_refused(faulty: FaultyStore, operations: Any) -> None:
+def test_an_unknown_operation_is_refused(faulty: FaultyStore, operations: Any) -> None:
     with pytest.raises(ValueError, match="operations"):
         faulty.fail(DOWN, operations=operations)
     with pytest.raises(ValueError, match="operations"):

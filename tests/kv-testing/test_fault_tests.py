@@ -1,4 +1,4 @@
-"""The kit passes a small sound store on a server and notices each defect of the broken ones."""
+"""The kit passes a small sound store on a server and detects each defect of the broken ones."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class WaitsForever(SmallStore):
     timeout = None
 
 
-class TakesAnErrorForAbsence(SmallStore):
+class ReportsAnErrorAsAbsence(SmallStore):
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         try:
             return await super().get(key, collection=collection)
@@ -97,7 +97,7 @@ class HidesTheCause(SmallStore):
             raise StoreConnectionError(error.message) from None
 
 
-class TellsTheValue(SmallStore):
+class LeaksTheValue(SmallStore):
     async def put(self, key: str, value: Any, **options: Any) -> None:
         try:
             await super().put(key, value, **options)
@@ -106,7 +106,7 @@ class TellsTheValue(SmallStore):
             raise StoreConnectionError(message) from error.__cause__
 
 
-class NeverConnectsAgain(SmallStore):
+class NeverReconnects(SmallStore):
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         try:
             return await super().get(key, collection=collection)
@@ -130,18 +130,18 @@ AFTERWARDS = "test_the_same_store_serves_when_the_fault_is_over"
 BROKEN: dict[type[SmallStore], tuple[str, str, str]] = {
     LeaksTheDriversErrors: (CALL, "refuse", "get"),
     WaitsForever: (CALL, "black hole", "put"),
-    TakesAnErrorForAbsence: (CALL, "reset", "get"),
+    ReportsAnErrorAsAbsence: (CALL, "reset", "get"),
     ProbesNothing: (SETUP, "reset", ""),
     HidesTheCause: (CALL, "answer cut short", "get"),
-    TellsTheValue: (CALL, "no answer", "put"),
-    NeverConnectsAgain: (AFTERWARDS, "reset", ""),
+    LeaksTheValue: (CALL, "no answer", "put"),
+    NeverReconnects: (AFTERWARDS, "reset", ""),
     BlocksTheEventLoop: ("test_the_event_loop_runs_on_while_the_server_is_slow", "", ""),
 }
-"""Broken store → the test that must notice, its fault, and the row of its table that must be among those that fail."""
+"""Broken store → the test that must fail, its fault, and the row of its table that must be among the failed rows."""
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_store_fails_the_test_of_what_it_breaks(redis_server: RedisServer, broken: type[SmallStore]) -> None:
+def test_a_broken_store_fails_the_test_for_its_defect(redis_server: RedisServer, broken: type[SmallStore]) -> None:
     class Tests(FaultTests[SmallStore]):
         answer_limit = 0.5
 

@@ -70,7 +70,7 @@ class Client:
         return await asyncio.wait_for(self.reader.readexactly(len(request)), 60)
 
     async def is_silent(self) -> bool:
-        """No answer and no end within a while; nothing shorter can show that something never happens."""
+        """Return whether neither data nor the end arrives within 0.1 s; only waiting can show it."""
         done, pending = await asyncio.wait([asyncio.ensure_future(self.reader.read(1))], timeout=0.1)
         for task in pending:
             task.cancel()
@@ -87,13 +87,13 @@ async def connected(proxy: FaultProxy) -> AsyncGenerator[Client]:
         writer.transport.abort()
 
 
-async def test_a_new_proxy_forwards_what_is_sent_and_what_is_answered(proxy: FaultProxy) -> None:
+async def test_a_new_proxy_forwards_requests_and_answers(proxy: FaultProxy) -> None:
     async with connected(proxy) as client:
         assert await client.echoed(b"request") == b"request"
         assert await client.echoed(MEGABYTE) == MEGABYTE
 
 
-async def test_a_client_that_has_sent_everything_still_gets_the_answer(proxy: FaultProxy) -> None:
+async def test_a_client_that_has_closed_its_sending_side_still_gets_the_answer(proxy: FaultProxy) -> None:
     async with connected(proxy) as client:
         client.writer.write(MEGABYTE)
         client.writer.write_eof()
@@ -119,7 +119,7 @@ async def test_a_proxy_that_refused_listens_again_on_the_same_port(proxy: FaultP
     assert proxy.port == port
 
 
-async def test_nobody_else_gets_the_port_that_is_refused(proxy: FaultProxy) -> None:
+async def test_a_refused_port_stays_reserved(proxy: FaultProxy) -> None:
     proxy.refuse()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind((proxy.host, proxy.port))
@@ -150,16 +150,16 @@ async def test_a_delay_holds_back_every_answer(proxy: FaultProxy) -> None:
             assert time.perf_counter() - start >= 0.1
 
 
-async def test_a_long_answer_is_late_once(proxy: FaultProxy) -> None:
+async def test_a_long_answer_is_delayed_once(proxy: FaultProxy) -> None:
     proxy.delay(1)
     async with connected(proxy) as client:
         start = time.perf_counter()
         await client.echoed(MEGABYTE)
-        # Sixteen chunks, each late by itself, would take 16 s.
+        # Sixteen chunks, each delayed separately, would take 16 s.
         assert 1 <= time.perf_counter() - start < 15
 
 
-async def test_the_end_of_a_delay_releases_what_was_held_back(proxy: FaultProxy) -> None:
+async def test_the_end_of_a_delay_releases_held_data(proxy: FaultProxy) -> None:
     async with connected(proxy) as client:
         proxy.delay(60)
         client.writer.write(b"request")
@@ -176,7 +176,7 @@ async def test_a_black_hole_accepts_and_never_answers(proxy: FaultProxy) -> None
         assert await client.is_silent()
 
 
-async def test_a_black_hole_keeps_the_connections_it_caught(proxy: FaultProxy) -> None:
+async def test_a_black_hole_keeps_its_connections_silent(proxy: FaultProxy) -> None:
     async with connected(proxy) as caught, connected(proxy) as opened_inside:
         await caught.echoed(b"request")
         proxy.black_hole()
@@ -196,7 +196,7 @@ async def test_a_black_hole_needs_no_server(unused_address: tuple[str, int]) -> 
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 70_000])
-async def test_each_connection_ends_in_the_middle_of_an_answer(proxy: FaultProxy, n_bytes: int) -> None:
+async def test_each_connection_is_dropped_in_the_middle_of_an_answer(proxy: FaultProxy, n_bytes: int) -> None:
     async with connected(proxy) as opened_before:
         await opened_before.echoed(b"request")
         proxy.drop_after(n_bytes)
@@ -212,7 +212,7 @@ async def received_until_the_end(client: Client) -> bytes:
         while part := await client.reader.read(65536):
             received += part
     except ConnectionResetError:
-        # The kernel says so when the proxy closes before it read the whole request.
+        # The kernel resets the connection if the proxy closes before it has read the whole request.
         pass
     return received
 
@@ -225,15 +225,15 @@ async def test_a_connection_works_again_when_the_mode_ends_before_the_drop(proxy
         assert await client.echoed(MEGABYTE) == MEGABYTE
 
 
-async def test_a_server_that_is_gone_resets_the_connection(unused_address: tuple[str, int]) -> None:
+async def test_an_unreachable_server_resets_the_connection(unused_address: tuple[str, int]) -> None:
     async with FaultProxy(*unused_address) as proxy, connected(proxy) as client:
         with pytest.raises(ConnectionResetError):
             await client.reader.read(1)
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_leaving_the_proxy_ends_every_task(echo_server: tuple[str, int], mode: str) -> None:
-    async with connections_left_behind() as connect:
+async def test_leaving_the_proxy_cancels_every_task(echo_server: tuple[str, int], mode: str) -> None:
+    async with leftover_connections() as connect:
         async with FaultProxy(*echo_server) as proxy:
             client = await connect(proxy)
             await client.echoed(b"request")
@@ -250,7 +250,7 @@ def tasks_of_the_proxy() -> list[asyncio.Task[object]]:
 
 
 @asynccontextmanager
-async def connections_left_behind() -> AsyncGenerator[Callable[[FaultProxy], Awaitable[Client]]]:
+async def leftover_connections() -> AsyncGenerator[Callable[[FaultProxy], Awaitable[Client]]]:
     """Connections that are still open when the proxy ends."""
     async with AsyncExitStack() as stack:
         yield lambda proxy: stack.enter_async_context(connected(proxy))

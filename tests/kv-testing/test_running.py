@@ -39,19 +39,19 @@ class Derived(Example):
         await asyncio.sleep(0)
 
 
-def test_an_async_test_becomes_one_that_needs_no_plugin() -> None:
+def test_an_async_test_needs_no_pytest_plugin() -> None:
     assert not inspect.iscoroutinefunction(Example.test_that_passes)
     assert not inspect.iscoroutinefunction(Derived.test_of_its_own)
     assert list(inspect.signature(Example.test_that_passes).parameters) == ["self", "store"]
 
 
-def test_what_a_test_was_given_is_closed_in_the_event_loop_of_the_test() -> None:
+def test_fixtures_are_closed_in_the_event_loop_of_the_test() -> None:
     store = Resource()
     getattr(Example(), "test_that_passes")(store=store)  # noqa: B009 — its type is no longer the declared one
     assert store.closed_in is LOOPS[-1]
 
 
-def test_each_test_runs_in_an_event_loop_of_its_own() -> None:
+def test_each_test_runs_in_its_own_event_loop() -> None:
     for _ in range(2):
         getattr(Example(), "test_that_passes")(store=Resource())  # noqa: B009
     assert LOOPS[-1] is not LOOPS[-2]
@@ -65,16 +65,16 @@ def test_a_failure_is_raised_after_closing() -> None:
     assert store.closed_in is not None
 
 
-def test_a_skip_skips() -> None:
+def test_a_test_can_skip() -> None:
     with pytest.raises(pytest.skip.Exception, match="not here"):
         getattr(Example(), "test_that_skips")()  # noqa: B009
 
 
-def test_a_test_that_hangs_fails_and_says_where() -> None:
+def test_a_hanging_test_fails_and_shows_where() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"(?s)not done after 0.05 s.*create_future"):
         getattr(Example(), "test_that_hangs")()  # noqa: B009
 
 
-def test_a_timeout_error_of_the_test_is_not_taken_for_lateness() -> None:
+def test_a_timeout_error_raised_by_the_test_is_not_the_time_limit() -> None:
     with pytest.raises(TimeoutError):
         getattr(Example(), "test_that_raises_a_timeout")()  # noqa: B009

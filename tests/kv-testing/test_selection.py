@@ -1,4 +1,4 @@
-"""The tests that pytest collects are those that apply to the store."""
+"""pytest collects exactly the tests that apply to the store."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Helped(StoreContract[Any]):
         return None
 
 
-class WithAHelperOfAnother(Helped, ValueTests[PlainStore]):
+class WithAnInheritedHelper(Helped, ValueTests[PlainStore]):
     pass
 
 
-class WithoutOneOfThem(OfAClass):
-    test_the_last_put_wins = None  # pyright: ignore[reportAssignmentType] — turned off by its author
+class WithADisabledTest(OfAClass):
+    test_the_last_put_wins = None  # pyright: ignore[reportAssignmentType] — disabled by its author
 
 
 def collected(tests: type[Any], name: str) -> bool:
@@ -58,7 +58,7 @@ def collected(tests: type[Any], name: str) -> bool:
 
 
 @pytest.mark.parametrize("tests", [OfAClass, OfAnExample])
-def test_a_test_of_an_ability_that_the_store_does_not_have_is_not_collected(tests: type[Any]) -> None:
+def test_a_test_of_an_ability_that_the_store_lacks_is_not_collected(tests: type[Any]) -> None:
     assert not collected(tests, "test_keys_lists_every_key_of_a_collection")
     assert not collected(tests, "test_increments_of_many_tasks_add_up")
     assert collected(tests, "test_the_last_put_wins")
@@ -70,35 +70,35 @@ def test_a_test_of_a_capability_that_an_example_does_not_declare_is_not_collecte
 
 
 @pytest.mark.parametrize("tests", [OfAnUnknownStore, OfAWrapper])
-def test_where_nothing_tells_what_the_store_implements_every_test_is_collected(tests: type[Any]) -> None:
+def test_every_test_is_collected_if_the_stores_abilities_are_unknown(tests: type[Any]) -> None:
     assert collected(tests, "test_keys_lists_every_key_of_a_collection")
 
 
-def test_a_test_that_needs_a_helper_is_collected_where_the_helper_is_overridden() -> None:
+def test_a_test_that_needs_a_helper_is_collected_if_the_helper_is_overridden() -> None:
     name = "test_the_backend_holds_what_was_put"
-    assert [collected(tests, name) for tests in (OfAClass, WithAHelper, WithAHelperOfAnother)] == [False, True, True]
+    assert [collected(tests, name) for tests in (OfAClass, WithAHelper, WithAnInheritedHelper)] == [False, True, True]
 
 
-def test_a_test_that_its_author_turned_off_stays_off() -> None:
-    class Below(WithoutOneOfThem):
+def test_a_test_disabled_by_its_author_stays_disabled() -> None:
+    class Subclass(WithADisabledTest):
         pass
 
-    assert Below.test_the_last_put_wins is None
+    assert Subclass.test_the_last_put_wins is None
 
 
-def test_a_store_that_does_not_meet_the_needs_of_a_collected_test_skips_it() -> None:
+def test_a_collected_test_is_skipped_if_the_store_lacks_its_requirements() -> None:
     test = OfAnUnknownStore.test_keys_lists_every_key_of_a_collection
     with pytest.raises(pytest.skip.Exception, match="implements AsyncEnumerateKeysProtocol"):
         check_selection(OfAnUnknownStore, test, NullStore())
     check_selection(OfAnUnknownStore, test, MemoryStore())
 
 
-def test_a_store_for_which_tests_are_missing_fails_them_all() -> None:
+def test_a_store_of_another_class_than_selected_for_fails_every_test() -> None:
     with pytest.raises(pytest.fail.Exception, match="OfAClass was selected for another store than MemoryStore"):
         check_selection(OfAClass, OfAClass.test_the_last_put_wins, MemoryStore())
 
 
-def test_a_failure_says_what_was_expected_of_which_contract() -> None:
+def test_a_failure_names_the_contract_and_the_expectation() -> None:
     class Tests(ScanTests[MemoryStore]):
         pass
 

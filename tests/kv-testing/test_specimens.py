@@ -1,4 +1,4 @@
-"""The kit passes sound stores and notices each defect of the broken ones."""
+"""The kit passes sound stores and detects each defect of the broken ones."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ sys.path.append(str(HERE))
 
 specimens, versioned = (import_module(name) for name in ("specimens", "specimens_with_versions"))
 BROKEN: dict[str, str] = specimens.BROKEN
-# Name → the tests that it passes at least; some run a few contracts only.
+# Name → the number of tests it must exceed; some run only a few contracts.
 SOUND = {
     "TextStore": 140,
     "ExpiringTextStore": 140,
@@ -28,14 +28,14 @@ SOUND = {
     "ClosingStore": 20,
 }
 
-pytestmark = pytest.mark.timeout(600)  # one run of all the others takes 60 s, and more where others run too
+pytestmark = pytest.mark.timeout(600)  # one run of all specimens takes 60 s on an idle machine
 
 
 class Outcome(NamedTuple):
     end: str
     """ "passed", "skipped", "failure" or "error"."""
     report: str = ""
-    """How it failed, or what a test printed that passed."""
+    """The failure, or the output of a test that passed."""
 
 
 Outcomes = Mapping[str, Mapping[str, Outcome]]
@@ -43,9 +43,9 @@ Outcomes = Mapping[str, Mapping[str, Outcome]]
 
 class Specimen(NamedTuple):
     test: str
-    """The test that must fail, as pytest names it."""
+    """The name that pytest gives to the test that must fail."""
     row: str = ""
-    """The row of its table that must be among those that fail, in brackets."""
+    """The row of its table that must be among the failed rows, in brackets."""
 
 
 def _specimen(test: str) -> Specimen:
@@ -58,7 +58,7 @@ SPECIMENS = {store_class: _specimen(test) for store_class, test in BROKEN.items(
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """Class of a store → test → how it ended, run without any asyncio plugin."""
+    """Class of a store → test → outcome, run without any asyncio plugin."""
     directory = tmp_path_factory.mktemp("specimens")
     (directory / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\npythonpath = {HERE}\n")
     report = directory / "report.xml"
@@ -77,7 +77,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
         "-p",
         "no:cacheprovider",
     ]
-    subprocess.run(command, cwd=directory, capture_output=True, check=False)  # noqa: S603 — this very repository
+    subprocess.run(command, cwd=directory, capture_output=True, check=False)  # noqa: S603 — our own tests
     found: defaultdict[str, dict[str, Outcome]] = defaultdict(dict)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 — written above
         store_class = case.attrib["classname"].rpartition(".Test")[2]
@@ -100,22 +100,22 @@ def test_a_sound_store_passes_every_test(outcomes: Outcomes, store_class: str) -
     assert [name for name, outcome in outcomes[store_class].items() if "Skipped rows" in outcome.report] == []
 
 
-def test_every_test_applies_to_one_of_the_sound_stores(outcomes: Outcomes) -> None:
+def test_every_test_applies_to_a_sound_store(outcomes: Outcomes) -> None:
     ends = [(name.partition("[")[0], outcome.end) for sound in SOUND for name, outcome in outcomes[sound].items()]
     passed = {name for name, end in ends if end == "passed"}
-    # A dict is in one process: test_contenders.py has those of several.
+    # A dict cannot be shared by processes: test_contenders.py has the multi-process tests.
     tests = {name for name in dir(StoreTests) if name.startswith("test") and "several_processes" not in name}
     assert tests - passed == set()
 
 
-def test_a_test_that_does_not_apply_is_not_even_collected(outcomes: Outcomes) -> None:
+def test_a_test_that_does_not_apply_is_not_collected(outcomes: Outcomes) -> None:
     ends = outcomes["VersionedTextStore"].items()
     assert [name for name, outcome in ends if outcome.end == "skipped"] == []
     assert len(outcomes["TextStore"]) < len(outcomes["VersionedTextStore"])
 
 
 @pytest.mark.parametrize("store_class", SPECIMENS)
-def test_a_broken_store_fails_the_test_of_what_it_breaks(outcomes: Outcomes, store_class: str) -> None:
+def test_a_broken_store_fails_the_test_for_its_defect(outcomes: Outcomes, store_class: str) -> None:
     test, row = SPECIMENS[store_class]
     assert {name: outcome.end for name, outcome in outcomes[store_class].items()} == {test: "failure"}
     assert "passed" in [outcomes[sound][test].end for sound in SOUND if test in outcomes[sound]]
@@ -124,7 +124,7 @@ def test_a_broken_store_fails_the_test_of_what_it_breaks(outcomes: Outcomes, sto
         assert row in next(line for line in lines if "Failed rows, " in line)
 
 
-def test_a_specimen_names_a_row_of_a_table() -> None:
+def test_a_specimen_names_an_existing_row_of_a_table() -> None:
     named = {
         specimen.row: rows_of(getattr(StoreTests, specimen.test)) for specimen in SPECIMENS.values() if specimen.row
     }

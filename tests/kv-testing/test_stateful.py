@@ -64,22 +64,22 @@ def test_a_sound_store_behaves_like_a_dict() -> None:
 @pytest.mark.parametrize(
     "broken", [ForgetsTheOldest, FoldsCase, ExpiresLate, MissesDestroyedKeys, IgnoresVersions, ForgetsAKeyOfAPage]
 )
-def test_a_broken_store_is_told_from_a_dict(broken: type[SimpleStore]) -> None:
+def test_a_broken_store_is_distinguished_from_a_dict(broken: type[SimpleStore]) -> None:
     machine = store_machine(broken)
-    # Not shrunk: that takes longer than all the rest.
+    # Without shrinking, which takes longer than everything else.
     chosen = settings(max_examples=1000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
     with pytest.raises((AssertionError, KeyError)):
         run_state_machine_as_test(machine, settings=chosen)
 
 
-def test_a_fuzzed_test_runs_once_by_default_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fuzzed_test_runs_once_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("key_value.aio.testing.stateful.FUZZ_SECONDS", 0.0)
     runs: list[int] = []
     fuzzed(runs.append)(1)
     assert runs == [1]
 
 
-def test_a_fuzzed_test_repeats_for_as_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fuzzed_test_repeats_for_the_configured_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("key_value.aio.testing.stateful.FUZZ_SECONDS", 0.02)
     runs: list[int] = []
     fuzzed(runs.append)(1)

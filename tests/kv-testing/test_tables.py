@@ -1,4 +1,4 @@
-"""A test with a table runs every row, and says which of them failed."""
+"""A test with a table runs every row and reports which rows failed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class HangingTable(Table):
 
 
 def run(test: Any, **fixtures: Any) -> None:
-    """As pytest does, without the arguments of the table."""
+    """Call the test as pytest does, without the arguments of the table."""
     test(**fixtures)
 
 
@@ -78,7 +78,7 @@ def message_of(test: Any) -> list[str]:
     return str(failure.value).splitlines()
 
 
-def test_a_row_that_fails_hides_no_other() -> None:
+def test_a_failing_row_does_not_hide_others() -> None:
     tests = Table()
     lines = message_of(tests.test_of_odd_numbers)
     assert tests.seen == [1, 2, 3]
@@ -92,47 +92,47 @@ def test_a_test_without_an_event_loop_may_have_a_table() -> None:
     assert tests.seen == [1, 2, 3]
 
 
-def test_tables_multiply_and_the_closest_is_first_in_the_name() -> None:
+def test_tables_multiply_and_the_innermost_varies_fastest() -> None:
     tests = Table()
     run(tests.test_of_a_product)
     assert tests.seen == [(1, 2, "red"), (1, 2, "blue"), (3, 4, "red"), (3, 4, "blue")]
     assert [row.name for row in rows_of(Table.test_of_a_product)] == ["1-2-warm", "1-2-cold", "3-4-warm", "3-4-cold"]
 
 
-def test_a_row_gets_names_that_no_other_has() -> None:
+def test_each_row_gets_unique_names() -> None:
     tests = Table()
     run(tests.test_of_names)
     assert tests.seen == [(1, "key0", "shelf0"), (2, "key1", "shelf1")]
 
 
-def test_pytest_sees_the_fixtures_alone() -> None:
+def test_pytest_sees_only_the_fixtures() -> None:
     assert list(inspect.signature(Table.test_in_one_event_loop).parameters) == ["self", "store"]
     assert list(inspect.signature(Table.test_of_names).parameters) == ["self"]
 
 
-def test_all_rows_have_one_event_loop_and_the_same_fixtures() -> None:
+def test_all_rows_share_one_event_loop_and_the_same_fixtures() -> None:
     store: list[Any] = []
     run(Table().test_in_one_event_loop, store=store)
     assert [color for color, _ in store] == ["red", "blue"]
     assert len({id(loop) for _, loop in store}) == 1
 
 
-def test_a_table_is_skipped_if_all_its_rows_are() -> None:
+def test_a_table_is_skipped_if_all_its_rows_are_skipped() -> None:
     with pytest.raises(pytest.skip.Exception, match="less than 4"):
         run(Table().test_that_skips, least=4)
 
 
-def test_rows_that_are_skipped_among_others_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_rows_among_others_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     run(Table().test_that_skips, least=3)
     assert capsys.readouterr().out == "Skipped rows: [1], [2]: less than 3\n"
 
 
-def test_rows_at_once_run_concurrently_and_fail_by_name() -> None:
+def test_concurrent_rows_run_together_and_fail_by_name() -> None:
     with pytest.raises(AssertionError, match=r"^Failed rows, 1 of 3: \[2\]"):
         run(Table().test_of_rows_that_meet, all_are_there=asyncio.Event())
 
 
-def test_a_row_that_hangs_ends_the_table() -> None:
+def test_a_hanging_row_ends_the_table() -> None:
     tests = HangingTable()
     lines = message_of(tests.test_that_hangs)
     assert tests.seen == [0, 3600]
@@ -140,14 +140,14 @@ def test_a_row_that_hangs_ends_the_table() -> None:
     assert "not done after 2 s" in lines[2]
 
 
-def test_an_error_of_a_row_is_named_and_the_first_is_the_cause() -> None:
+def test_an_error_in_a_row_is_named_and_the_first_is_the_cause() -> None:
     with pytest.raises(AssertionError) as failure:
         run(Table().test_that_raises)
     assert str(failure.value).splitlines()[1:] == ["[KeyError('a')] KeyError: 'a'", "[ValueError('b')] ValueError: b"]
     assert isinstance(failure.value.__cause__, KeyError)
 
 
-def test_two_rows_of_one_name_are_refused() -> None:
+def test_two_rows_with_the_same_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two rows of the same name"):
 
         @for_each("number", [1, 1])

@@ -1,4 +1,4 @@
-"""The kit passes sound wrappers and notices each defect of the broken ones."""
+"""The kit passes sound wrappers and detects each defect of the broken ones."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -94,7 +94,7 @@ def test_a_store_behind_wrappers_behaves_like_a_dict() -> None:
     check_against_dict(lambda: BaseCallWrapper(BaseValueWrapper(Prefixed(MemoryStore()))))
 
 
-class HasKeysInAnyCase(BaseWrapper):
+class AlwaysHasKeys(BaseWrapper):
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         return await self._around(Call("keys", collection, limit=limit))
 
@@ -118,7 +118,7 @@ class EntersWithoutSetup(BaseWrapper):
         return self
 
 
-class NeedsAStoreOfOurs(BaseWrapper):
+class RequiresABaseStore(BaseWrapper):
     async def setup(self) -> None:
         await cast("Any", self.key_value).setup()
 
@@ -149,9 +149,9 @@ class ListsInnerNames(Prefixed):
         return inner_key
 
 
-class ListsCollectionsOfOthers(Prefixed):
+class ListsForeignCollections(Prefixed):
     async def _collections(self, *, limit: int | None = None) -> list[str]:
-        return await BaseNameWrapper._collections(self, limit=limit)  # noqa: SLF001 — past the base
+        return await BaseNameWrapper._collections(self, limit=limit)  # noqa: SLF001 — bypasses Prefixed
 
 
 class ScansBeyondItsPrefix(Prefixed):
@@ -161,7 +161,7 @@ class ScansBeyondItsPrefix(Prefixed):
         return KeyPage([key.removeprefix("prefix__") for key in page.keys], page.cursor)
 
 
-class ReadsTheVersionsOfOthers(Prefixed):
+class ReadsForeignVersions(Prefixed):
     async def _get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
         inner: Any = self.key_value
         return await inner.get_versioned(key, collection=collection)
@@ -179,7 +179,7 @@ class ForgetsTheTtlOfAVersion(Wrapped):
         return await super()._put_if_version(key, value, version, **options)
 
 
-class StoresWhatItRefuses(BaseValueWrapper):
+class StoresRefusedValues(BaseValueWrapper):
     def _inner_value(self, value: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None if value == REFUSED else value
 
@@ -188,7 +188,7 @@ class StoresWhatItRefuses(BaseValueWrapper):
         return await inner.put_if_absent(key, value, **options)
 
 
-class ShowsWhatItHasNeverHeardOf(Wrapped):
+class ExposesUnknownOperations(Wrapped):
     def __getattr__(self, name: str) -> Any:
         return getattr(self.key_value, name)
 
@@ -227,33 +227,33 @@ REACHES = "test_no_operation_reaches_what_others_stored"
 HARMLESS = "test_an_operation_that_nobody_has_heard_of_does_no_harm"
 
 BROKEN: dict[type[BaseWrapper], tuple[str, str]] = {
-    HasKeysInAnyCase: (ABILITIES, "PlainStore-AsyncEnumerateKeysProtocol"),
+    AlwaysHasKeys: (ABILITIES, "PlainStore-AsyncEnumerateKeysProtocol"),
     HidesEveryAbility: (ABILITIES, "FullStore-AsyncEnumerateKeysProtocol"),
     ForgetsCapabilities: ("test_capabilities_are_those_of_the_inner_store", ""),
     DoesNotClose: ("test_setup_and_close_reach_the_inner_store", ""),
     EntersWithoutSetup: ("test_a_context_opens_and_closes_the_inner_store", ""),
-    NeedsAStoreOfOurs: ("test_any_object_with_the_eight_methods_can_be_wrapped", ""),
+    RequiresABaseStore: ("test_any_object_with_the_eight_methods_can_be_wrapped", ""),
     ForgetsTheCollection: ("test_a_collection_is_kept_apart_from_others", ""),
     ForgetsTheTtl: ("test_a_ttl_reaches_the_inner_store", ""),
     ChangesTheCallersValue: ("test_the_values_of_the_caller_are_left_as_they_are", ""),
     ListsInnerNames: ("test_keys_are_listed_as_they_were_put", ""),
     SwallowsErrors: (ERRORS, "get"),
     ReplacesErrors: (ERRORS, "keys"),
-    ListsCollectionsOfOthers: (REACHES, "collections"),
+    ListsForeignCollections: (REACHES, "collections"),
     ScansBeyondItsPrefix: (REACHES, "scan"),
-    ReadsTheVersionsOfOthers: (REACHES, "get_versioned"),
+    ReadsForeignVersions: (REACHES, "get_versioned"),
     StoresInPlainText: (STORES, "put_if_absent"),
     ForgetsTheTtlOfAVersion: (STORES, "put_if_version"),
-    StoresWhatItRefuses: ("test_no_write_stores_what_the_wrapper_refuses", "put_if_absent"),
-    ShowsWhatItHasNeverHeardOf: (HARMLESS, str({"names": False, "values": True, "writes": False})),
+    StoresRefusedValues: ("test_no_write_stores_what_the_wrapper_refuses", "put_if_absent"),
+    ExposesUnknownOperations: (HARMLESS, str({"names": False, "values": True, "writes": False})),
     IsFalse: ("test_a_wrapper_is_a_store", ""),
     ShowsItsSecret: ("test_a_repr_shows_no_secret", ""),
 }
-"""Broken wrapper → the test that must notice, and the row of its table that must be among those that fail."""
+"""Broken wrapper → the test that must fail, and the row of its table that must be among the failed rows."""
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_wrapper_fails_the_test_of_what_it_breaks(broken: type[BaseWrapper]) -> None:
+def test_a_broken_wrapper_fails_the_test_for_its_defect(broken: type[BaseWrapper]) -> None:
     class Tests(WrapperTests):
         secrets = (SECRET,)
         refused_value = REFUSED
