@@ -1,4 +1,4 @@
-"""MemoryStore keeps every contract of a store, bounds itself, and frees what has expired."""
+"""MemoryStore: the store contracts, the entry limit, and freeing of expired entries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestMemoryStore(StoreTests[MemoryStore]):
 
 
 def contents(store: MemoryStore) -> dict[str, dict[str, ManagedEntry]]:
-    """Everything that occupies memory, expired or not."""
+    """Return all entries in memory, expired or not."""
     return vars(store)["_collections"]
 
 
@@ -44,7 +44,7 @@ def held(store: MemoryStore) -> list[str]:
 
 
 def queued(store: MemoryStore) -> int:
-    """How many expiries are remembered."""
+    """Return the number of queued expiries."""
     queue: ExpiryQueue = vars(store)["_expiries"]
     heap: list[object] = vars(queue)["_heap"]
     return len(heap)
@@ -109,14 +109,14 @@ async def test_expired_entries_are_evicted_before_live_ones(clock: FakeClock) ->
     assert sorted(held(store)) == ["newest", "oldest"]
 
 
-async def test_each_collection_has_the_maximum_for_itself() -> None:
+async def test_the_maximum_applies_to_each_collection_separately() -> None:
     store = MemoryStore(max_entries_per_collection=2)
     for collection in ("one", "two"):
         await store.put_many(["a", "b"], [{"n": 1}] * 2, collection=collection)
     assert len(held(store)) == 4
 
 
-async def test_a_batch_larger_than_the_maximum_leaves_its_end() -> None:
+async def test_a_batch_larger_than_the_maximum_keeps_its_last_entries() -> None:
     store = MemoryStore(max_entries_per_collection=3)
     await store.put_many(NUMBERS, [{"n": 1}] * len(NUMBERS))
     assert sorted(held(store)) == NUMBERS[-3:]
@@ -138,24 +138,24 @@ def test_a_maximum_below_one_is_refused(maximum: int) -> None:
 # The seed
 
 
-async def test_the_seed_is_there_from_the_first_use() -> None:
+async def test_the_seed_is_available_from_the_first_use() -> None:
     store = MemoryStore(seed={"one": {"a": {"n": 1}, "b": {"n": 2}}, "two": {"a": {"n": 3}}})
     assert await store.get_many(["a", "b"], collection="one") == [{"n": 1}, {"n": 2}]
     assert await store.ttl("a", collection="two") == ({"n": 3}, None)
 
 
-async def test_a_seed_is_listed_before_anything_was_read() -> None:
+async def test_a_seed_is_listed_before_any_read() -> None:
     assert await MemoryStore(seed={"one": {"a": {"n": 1}}}).collections() == ["one"]
 
 
-async def test_the_seed_does_not_come_back() -> None:
+async def test_a_destroyed_seed_does_not_reappear() -> None:
     store = MemoryStore(seed={"one": {"a": {"n": 1}}})
     await store.destroy()
     await store.close()
     assert await store.get("a", collection="one") is None
 
 
-async def test_changing_the_seed_afterwards_changes_nothing() -> None:
+async def test_changing_the_seed_afterwards_has_no_effect() -> None:
     seed: dict[str, Any] = {"one": {"a": {"items": [1]}}}
     store = MemoryStore(seed=seed)
     seed["one"]["a"]["items"].append(2)
@@ -172,7 +172,7 @@ def test_the_seed_is_checked_by_the_constructor() -> None:
 # Memory
 
 
-async def test_an_expired_entry_is_freed_without_being_used_again() -> None:
+async def test_an_expired_entry_is_freed_without_further_access() -> None:
     store = MemoryStore()
     await store.put_many(NUMBERS, [{"n": 1}] * len(NUMBERS), ttl=0.01)
     await store.put("live", {"n": 1}, ttl=1000)
@@ -180,11 +180,11 @@ async def test_an_expired_entry_is_freed_without_being_used_again() -> None:
     async def freed() -> bool:
         return held(store) == ["live"]
 
-    # The sweep is at most one second late.
+    # The sweep runs at most one second after expiry.
     assert await eventually(freed, within=5)
 
 
-async def test_later_puts_free_what_expired_in_an_event_loop_that_ended(clock: FakeClock) -> None:
+async def test_later_puts_free_entries_that_expired_after_their_event_loop_ended(clock: FakeClock) -> None:
     store = MemoryStore()
     await asyncio.to_thread(asyncio.run, store.put_many(NUMBERS, [{"n": 1}] * len(NUMBERS), ttl=10))
     clock.advance(100)
@@ -199,12 +199,12 @@ async def test_many_puts_with_a_short_ttl_stay_bounded(clock: FakeClock) -> None
         await store.put(f"key {number}", {"n": number}, ttl=1)
         clock.advance(0.001)
         most = max(most, len(held(store)) if number % 1000 == 0 else 0)
-    # A thousand live ones, and those that expired since the last sweep.
+    # A thousand live entries, and those expired since the last sweep.
     assert most <= 5000
     assert queued(store) <= 5000
 
 
-async def test_replacing_an_entry_again_and_again_stays_bounded(clock: FakeClock) -> None:
+async def test_replacing_an_entry_repeatedly_stays_bounded(clock: FakeClock) -> None:
     store = MemoryStore()
     for _ in range(20_000):
         await store.put("key", {"n": 1}, ttl=1000)
@@ -213,7 +213,7 @@ async def test_replacing_an_entry_again_and_again_stays_bounded(clock: FakeClock
     assert queued(store) < 2000
 
 
-async def test_deleted_entries_leave_the_queue_of_what_expires() -> None:
+async def test_deleted_entries_leave_the_expiry_queue() -> None:
     store = MemoryStore()
     for number in range(20_000):
         await store.put(f"key {number}", {"n": 1}, ttl=1000)
@@ -223,22 +223,22 @@ async def test_deleted_entries_leave_the_queue_of_what_expires() -> None:
 
 
 @pytest.mark.parametrize("ttl", [0.5, 1, 1000])
-async def test_many_puts_arrange_few_sweeps(monkeypatch: pytest.MonkeyPatch, ttl: float) -> None:
+async def test_many_puts_schedule_few_sweeps(monkeypatch: pytest.MonkeyPatch, ttl: float) -> None:
     store = MemoryStore()
     loop = asyncio.get_running_loop()
-    arranged: list[float] = []
+    scheduled: list[float] = []
 
     def call_later(delay: float, callback: Callable[..., object], *args: Any, **options: Any) -> asyncio.TimerHandle:
-        arranged.append(delay)
+        scheduled.append(delay)
         return loop.call_at(loop.time() + delay, callback, *args, **options)
 
     monkeypatch.setattr(loop, "call_later", call_later)
     for key in NUMBERS * 10:
         await store.put(key, {"n": 1}, ttl=ttl)
-    assert len(arranged) <= 2
+    assert len(scheduled) <= 2
 
 
-async def test_an_emptied_collection_occupies_nothing() -> None:
+async def test_an_emptied_collection_occupies_no_memory() -> None:
     store = MemoryStore()
     for number in range(100):
         await store.put("key", {"n": 1}, collection=f"collection {number}")
@@ -254,7 +254,7 @@ async def test_culling_frees_every_expired_entry(clock: FakeClock) -> None:
     assert held(store) == []
 
 
-async def test_a_store_that_nobody_uses_is_freed_before_its_entries_expire() -> None:
+async def test_an_unreferenced_store_is_freed_before_its_entries_expire() -> None:
     store = MemoryStore()
     await store.put("key", {"n": 1}, ttl=1000)
     reference = weakref.ref(store)

@@ -18,14 +18,14 @@ async def test_nothing_is_kept() -> None:
         assert await store.ttl_many(["two"]) == [(None, None)]
 
 
-async def test_there_is_nothing_to_delete() -> None:
+async def test_deleting_finds_no_entries() -> None:
     store = NullStore()
     await store.put("key", {"a": 1})
     assert await store.delete("key") is False
     assert await store.delete_many(["key", "other"]) == 0
 
 
-async def test_what_other_stores_refuse_is_refused() -> None:
+async def test_invalid_arguments_are_refused_as_by_other_stores() -> None:
     store = NullStore()
     with pytest.raises(SerializationError):
         await store.put("key", {"when": object()})

@@ -14,7 +14,7 @@ class TestSimpleStore(StoreTests[SimpleStore]):
         return None if entry is None else entry.value_as_json
 
 
-async def test_beyond_the_maximum_the_entry_stored_longest_ago_goes() -> None:
+async def test_the_oldest_entry_is_evicted_beyond_the_maximum() -> None:
     store = SimpleStore(max_entries=2)
     for key in ("a", "b", "c"):
         await store.put(key, {"n": 1})
@@ -40,5 +40,5 @@ async def test_the_default_collection_can_be_chosen() -> None:
     assert await store.collections() == ["shelf"]
 
 
-def test_it_shows_what_a_small_store_need_not_have() -> None:
+def test_it_omits_the_optional_protocols_that_a_small_store_does_not_need() -> None:
     assert not isinstance(SimpleStore(), (AsyncCullProtocol, AsyncDestroyCollectionProtocol))

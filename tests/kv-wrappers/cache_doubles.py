@@ -1,4 +1,4 @@
-"""Stores that wait, fail or hang in front of and behind a cache, and the writes that must leave nothing stale."""
+"""Stores that wait, fail or hang, as primary or cache, and writes that must leave no stale entries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ DOWN = StoreConnectionError("the server is down")
 
 
 class Gated(FullStore):
-    """Notes what is read, and holds each operation until its gate opens: reads have looked by then, writes have not."""
+    """Records reads; holds each operation at a gate: reads after their lookup, writes before they store."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Gated(FullStore):
 
 
 class Faulty(MemoryStore):
-    """Fails, with a message that holds a value, or hangs, as often as it is told to."""
+    """Fails with a message that contains a value, or hangs, while the flag is set."""
 
     def __init__(self, *, failing: bool = False, hanging: bool = False) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Faulty(MemoryStore):
 
 
 async def steps(count: int = 20) -> None:
-    """Let everything that can run do so."""
+    """Let all tasks that are ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -119,7 +119,7 @@ def started(*calls: Awaitable[Any]) -> list["asyncio.Future[Any]"]:
 
 Write = Callable[[Any], Awaitable[object]]
 
-SHELF: dict[str, tuple[Write, Any]] = {
+WRITES_TO_SHELF: dict[str, tuple[Write, Any]] = {
     "put": (lambda store: store.put("key", {"n": 2}, collection="shelf"), {"n": 2}),
     "put_many": (lambda store: store.put_many(["a", "key"], [{"n": 2}] * 2, collection="shelf"), {"n": 2}),
     "delete": (lambda store: store.delete("key", collection="shelf"), None),
@@ -128,4 +128,4 @@ SHELF: dict[str, tuple[Write, Any]] = {
     "destroy_collection": (lambda store: store.destroy_collection("shelf"), None),
 }
 
-each_write = pytest.mark.parametrize(("write", "after"), SHELF.values(), ids=SHELF)
+each_write = pytest.mark.parametrize(("write", "after"), WRITES_TO_SHELF.values(), ids=WRITES_TO_SHELF)

@@ -1,4 +1,4 @@
-"""CompressionWrapper: what it stores, what it reads, and data that is damaged or expands too far."""
+"""CompressionWrapper: stored formats, reading, damaged data and data that expands too far."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TestCompressionWrapper(WrapperTests):
 # Stored formats
 
 
-async def test_what_is_stored_compressed_has_the_first_format() -> None:
+async def test_compressed_values_are_stored_in_the_first_format() -> None:
     inner = MemoryStore()
     await CompressionWrapper(inner, 10).put("key", {"text": "x" * 100})
     await CompressionWrapper(inner, 10).put("small", {"n": 1})
@@ -44,14 +44,14 @@ async def test_what_is_stored_compressed_has_the_first_format() -> None:
     assert await inner.get("small") == {"n": 1}
 
 
-async def test_a_value_that_looks_compressed_comes_back() -> None:
+async def test_a_value_that_looks_compressed_is_returned_unchanged() -> None:
     store = CompressionWrapper(MemoryStore())
     value = {"__compressed_data__": "AAAA", "__compression_algorithm__": "gzip"}
     await store.put("key", value)
     assert await store.get("key") == value
 
 
-async def test_both_algorithms_are_read_by_either() -> None:
+async def test_each_algorithm_is_read_with_either_configured() -> None:
     inner = MemoryStore()
     one, other = CompressionWrapper(inner, 0), CompressionWrapper(inner, 0, algorithm="zstd")
     await one.put("gzip", LARGE)
@@ -63,14 +63,14 @@ async def test_both_algorithms_are_read_by_either() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "zstd"])
-async def test_damaged_compression_is_an_error_and_never_another_value(algorithm: Any) -> None:
+async def test_damaged_compressed_data_is_an_error_and_never_another_value(algorithm: Any) -> None:
     inner = MemoryStore()
     store = CompressionWrapper(inner, 0, algorithm=algorithm)
     value = {"text": "some text", "n": [1, 2, 3]}
     await store.put("key", value)
     stored = await inner.get("key") or {}
     for outcome in await outcomes_of_damage(inner, store, stored, "__compressed_data__"):
-        # Some bits mean nothing: those of a time stamp, of the operating system.
+        # Some header bits have no effect: the time stamp and the operating system.
         assert outcome == value or isinstance(outcome, DeserializationError)
 
 
@@ -81,7 +81,7 @@ ALGORITHMS: list[Any] = ["gzip", "zstd"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_no_more_is_expanded_than_is_allowed(algorithm: Any) -> None:
+async def test_data_is_not_expanded_beyond_the_limit(algorithm: Any) -> None:
     inner = MemoryStore()
     await CompressionWrapper(inner, algorithm=algorithm).put("bomb", {"a": "0" * 10_000_000})
     store = CompressionWrapper(inner, algorithm=algorithm, max_expanded_size=100_000)

@@ -1,4 +1,4 @@
-"""Encryption wrappers: what they store, and values that cannot be encrypted or decrypted."""
+"""Encryption wrappers: stored formats, and values that cannot be encrypted or decrypted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestBaseEncryptionWrapper(WrapperTests):
 # Stored formats
 
 
-async def test_what_is_stored_encrypted_has_the_first_format() -> None:
+async def test_encrypted_values_are_stored_in_the_first_format() -> None:
     inner = MemoryStore()
     await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"text": "é"})
     stored = await inner.get("key")
@@ -54,7 +54,7 @@ async def test_what_is_stored_encrypted_has_the_first_format() -> None:
 # Damage
 
 
-async def test_damaged_encryption_is_an_error_and_never_another_value() -> None:
+async def test_damaged_encrypted_data_is_an_error_and_never_another_value() -> None:
     inner = MemoryStore()
     store = FernetEncryptionWrapper(inner, fernet=FERNET)
     lenient = FernetEncryptionWrapper(inner, fernet=FERNET, raise_on_decryption_error=False)
@@ -77,7 +77,9 @@ async def test_damaged_encryption_is_an_error_and_never_another_value() -> None:
         ({"__encrypted_data__": "AAAA", "__encryption_version__": 7}, CorruptedDataError),
     ],
 )
-async def test_what_cannot_be_decrypted_is_an_error_or_none(stored: dict[str, Any], error: type[Exception]) -> None:
+async def test_a_value_that_cannot_be_decrypted_is_an_error_or_none(
+    stored: dict[str, Any], error: type[Exception]
+) -> None:
     inner = MemoryStore()
     await inner.put("key", stored)
     strict = BaseEncryptionWrapper(inner, reverse, reverse_of, 7)
@@ -98,7 +100,7 @@ async def test_a_wrong_key_is_a_decryption_error() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-async def test_an_encryption_that_fails_stores_nothing() -> None:
+async def test_a_failed_encryption_stores_nothing() -> None:
     def fail(_: bytes) -> bytes:
         message = "no key"
         raise OSError(message)
@@ -109,7 +111,7 @@ async def test_an_encryption_that_fails_stores_nothing() -> None:
     assert await inner.get("key") is None
 
 
-async def test_keys_are_exchanged_with_a_multi_fernet() -> None:
+async def test_keys_are_rotated_with_a_multi_fernet() -> None:
     inner = MemoryStore()
     await FernetEncryptionWrapper(inner, fernet=FERNET).put("key", {"n": 1})
     store = FernetEncryptionWrapper(inner, fernet=MultiFernet([OTHER_FERNET, FERNET]))
@@ -121,7 +123,7 @@ async def test_keys_are_exchanged_with_a_multi_fernet() -> None:
 # Configuration
 
 
-async def test_with_require_encrypted_a_plain_value_is_refused() -> None:
+async def test_a_plain_value_is_refused_with_require_encrypted() -> None:
     shared = MemoryStore()
     await shared.put("user", {"role": "admin"}, collection="users")
     strict = FernetEncryptionWrapper(shared, fernet=FERNET, require_encrypted=True)
@@ -135,7 +137,7 @@ async def test_with_require_encrypted_a_plain_value_is_refused() -> None:
     assert await strict.get("user", collection="users") == {"role": "guest"}
 
 
-async def test_what_cannot_be_decrypted_can_be_replaced_by_its_version() -> None:
+async def test_an_undecryptable_value_can_be_replaced_by_its_version() -> None:
     inner = MemoryStore()
     await FernetEncryptionWrapper(inner, fernet=Fernet(Fernet.generate_key())).put("key", {"a": 1})
     store: Any = FernetEncryptionWrapper(inner, fernet=FERNET, raise_on_decryption_error=False)

@@ -1,4 +1,4 @@
-"""FallbackWrapper: which calls fall back, on what, and what both stores hold afterwards."""
+"""FallbackWrapper: calls and errors that fall back, and the contents of both stores afterwards."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ class TestFailingPrimary(StoreTests[AsyncKeyValue]):
 
 
 class Down(ForeignStore):
-    """Fails whatever it is asked."""
+    """Fails every call."""
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -67,7 +67,7 @@ def test_a_store_with_a_fallback_behaves_like_a_dict() -> None:
 
 
 async def filled(**options: Any) -> tuple[FallbackWrapper, MemoryStore]:
-    """A primary that fails, and a fallback with an entry."""
+    """Return a wrapper of a failing primary and a fallback with one entry."""
     fallback = MemoryStore()
     await fallback.put_many(["key", "other"], [{"n": 1}, {"n": 2}], collection="shelf", ttl=1000)
     return FallbackWrapper(FailingStore(DOWN), fallback, **options), fallback
@@ -99,7 +99,7 @@ async def test_listings_raise_when_the_fallback_cannot_list(listing: ExampleCall
     assert raised.value is DOWN
 
 
-async def test_an_absent_entry_is_not_asked_of_the_fallback() -> None:
+async def test_an_absent_entry_is_not_looked_up_in_the_fallback() -> None:
     fallback = MemoryStore(seed={"shelf": {"key": {"n": 1}}})
     store = FallbackWrapper(MemoryStore(), fallback)
     assert await store.get("key", collection="shelf") is None
@@ -108,7 +108,7 @@ async def test_an_absent_entry_is_not_asked_of_the_fallback() -> None:
 
 
 @pytest.mark.parametrize("write", {**WRITES, **REMOVALS}.values(), ids={**WRITES, **REMOVALS})
-async def test_a_write_raises_unless_asked_for_and_leaves_the_fallback_alone(write: ExampleCall) -> None:
+async def test_a_write_raises_by_default_and_does_not_reach_the_fallback(write: ExampleCall) -> None:
     store, fallback = await filled()
     with pytest.raises(StoreConnectionError) as raised:
         await write(store)
@@ -144,7 +144,7 @@ async def test_a_write_that_succeeds_is_not_repeated_in_the_fallback() -> None:
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_other_errors_come_out_as_they_are(call: ExampleCall) -> None:
+async def test_other_errors_are_raised_unchanged(call: ExampleCall) -> None:
     store, _ = await filled(fallback_on=(StoreTimeoutError, DeserializationError), write_to_fallback=True)
     with pytest.raises(StoreConnectionError) as raised:
         await call(store)
@@ -152,7 +152,7 @@ async def test_other_errors_come_out_as_they_are(call: ExampleCall) -> None:
 
 
 @pytest.mark.parametrize("call", {**READS, **WRITES}.values(), ids={**READS, **WRITES})
-async def test_when_both_fail_the_error_of_the_fallback_shows_that_of_the_primary(call: ExampleCall) -> None:
+async def test_when_both_fail_the_fallbacks_error_has_the_primarys_as_its_context(call: ExampleCall) -> None:
     late = StoreTimeoutError("the fallback is late")
     with pytest.raises(StoreTimeoutError) as raised:
         await call(FallbackWrapper(FailingStore(DOWN), FailingStore(late), write_to_fallback=True))
@@ -183,12 +183,12 @@ async def test_a_cancellation_never_falls_back(call: ExampleCall) -> None:
 
 @pytest.mark.parametrize("fallback_on", [(BaseException,), (ValueError, asyncio.CancelledError), (1,), None])
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_what_to_fall_back_on_are_exceptions(fallback_on: Any) -> None:
+def test_fallback_on_must_be_exception_classes(fallback_on: Any) -> None:
     with pytest.raises(ValueError, match="fallback_on must be classes of exceptions"):
         FallbackWrapper(MemoryStore(), MemoryStore(), fallback_on=fallback_on)
 
 
-def test_abilities_and_capabilities_are_the_primarys() -> None:
+def test_abilities_and_capabilities_come_from_the_primary() -> None:
     store = FallbackWrapper(primary_key_value=PlainStore(), fallback_key_value=FullStore())
     assert not isinstance(store, AsyncEnumerateKeysProtocol)
     assert isinstance(FallbackWrapper(FullStore(), ForeignStore()), AsyncDestroyStoreProtocol)
@@ -216,7 +216,7 @@ async def test_both_stores_are_closed_when_closing_one_fails() -> None:
 
 
 @pytest.mark.parametrize("failing", ["primary", "fallback"])
-async def test_one_store_that_cannot_be_opened_is_logged(failing: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_single_store_that_cannot_be_opened_is_logged(failing: str, caplog: pytest.LogCaptureFixture) -> None:
     working = PlainStore()
     stores = (FailingStore(DOWN), working) if failing == "primary" else (working, FailingStore(DOWN))
     async with FallbackWrapper(*stores):
@@ -229,7 +229,7 @@ async def test_setup_raises_when_both_stores_cannot_be_opened() -> None:
         await FallbackWrapper(FailingStore(DOWN), FailingStore(DOWN)).setup()
 
 
-async def test_setup_raises_what_it_does_not_fall_back_on() -> None:
+async def test_setup_raises_errors_it_does_not_fall_back_on() -> None:
     for stores in ((FailingStore(DOWN), PlainStore()), (PlainStore(), FailingStore(DOWN))):
         with pytest.raises(StoreConnectionError):
             await FallbackWrapper(*stores, fallback_on=(StoreTimeoutError,)).setup()
@@ -244,13 +244,13 @@ class BuggyStore(MemoryStore):
         raise ZeroDivisionError(collection, key)
 
 
-async def test_by_default_a_programming_error_is_not_swallowed() -> None:
+async def test_a_programming_error_is_not_swallowed_by_default() -> None:
     store = FallbackWrapper(BuggyStore(), MemoryStore())
     with pytest.raises(ZeroDivisionError):
         await store.get("key")
 
 
-async def test_a_wrong_argument_is_not_asked_of_the_fallback() -> None:
+async def test_a_call_with_an_invalid_argument_does_not_reach_the_fallback() -> None:
     fallback = FullStore()
     with pytest.raises(InvalidKeyError):
         await FallbackWrapper(MemoryStore(), fallback).get("")
@@ -258,12 +258,12 @@ async def test_a_wrong_argument_is_not_asked_of_the_fallback() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-async def test_one_exception_need_not_be_in_a_tuple() -> None:
-    store = FallbackWrapper(BuggyStore(), MemoryStore(), fallback_on=ZeroDivisionError)  # pyright: ignore[reportArgumentType] — as it was
+async def test_a_single_exception_may_be_passed_without_a_tuple() -> None:
+    store = FallbackWrapper(BuggyStore(), MemoryStore(), fallback_on=ZeroDivisionError)  # pyright: ignore[reportArgumentType] — as in earlier versions
     assert await store.get("key") is None
 
 
-async def test_each_fallback_is_logged_without_what_a_message_may_hold(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_fallback_is_logged_without_the_error_message(caplog: pytest.LogCaptureFixture) -> None:
     store = FallbackWrapper(FailingStore(StoreConnectionError("hunter2")), MemoryStore())
     await store.get("key")
     (record,) = caplog.records
@@ -271,7 +271,7 @@ async def test_each_fallback_is_logged_without_what_a_message_may_hold(caplog: p
 
 
 class HalfBrokenStore(MemoryStore):
-    """Cannot be reached for what is conditional or in pages."""
+    """Fails conditional and paged operations."""
 
     async def scan(self, *arguments: Any, **options: Any) -> Any:
         raise StoreConnectionError(str((arguments, options)))
@@ -280,7 +280,7 @@ class HalfBrokenStore(MemoryStore):
 
 
 @pytest.mark.parametrize("write_to_fallback", [False, True])
-async def test_what_only_its_own_store_understands_never_falls_back(write_to_fallback: bool) -> None:  # noqa: FBT001
+async def test_calls_with_store_specific_versions_or_cursors_never_fall_back(write_to_fallback: bool) -> None:  # noqa: FBT001
     fallback = MemoryStore()
     store: Any = FallbackWrapper(HalfBrokenStore(), fallback, write_to_fallback=write_to_fallback)
     for call in (

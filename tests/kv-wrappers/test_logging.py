@@ -1,4 +1,4 @@
-"""LoggingWrapper says what was done, never with what, and never stands in the way."""
+"""LoggingWrapper logs operations without values and never interferes with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def structured(store: AsyncKeyValue, *, log_values: bool = False) -> LoggingWrap
 
 
 def events(log: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """What was logged, without the durations, which are checked to be there."""
+    """Return the logged events without durations; check that each has one."""
     found = [json.loads(message) for message in log.messages]
     for event in found:
         if event["status"] != "start":
@@ -96,7 +96,7 @@ async def test_a_call_is_logged_when_it_starts_and_when_it_finishes(log: pytest.
         ("cull", None, {}),
     ],
 )
-async def test_every_call_says_what_came_of_it(
+async def test_every_call_logs_its_outcome(
     name: str, keys: object, extra: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
     await EVERY_CALL[name](structured(await filled()))
@@ -122,7 +122,7 @@ async def test_the_ttl_is_logged(log: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("structured_logs", [False, True])
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_no_value_and_no_repr_is_logged_unless_asked_for(
+async def test_no_value_and_no_repr_is_logged_by_default(
     call: ExampleCall, log: pytest.LogCaptureFixture, *, structured_logs: bool
 ) -> None:
     wrapper = LoggingWrapper(await filled(), structured_logs=structured_logs)
@@ -134,7 +134,7 @@ async def test_no_value_and_no_repr_is_logged_unless_asked_for(
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_an_error_is_logged_by_its_class_alone(call: ExampleCall, log: pytest.LogCaptureFixture) -> None:
+async def test_only_the_class_of_an_error_is_logged(call: ExampleCall, log: pytest.LogCaptureFixture) -> None:
     error = StoreConnectionError(f"redis://:{SECRET}@localhost is down")
     with pytest.raises(StoreConnectionError) as raised:
         await call(structured(FailingStore(error), log_values=True))
@@ -145,7 +145,7 @@ async def test_an_error_is_logged_by_its_class_alone(call: ExampleCall, log: pyt
     assert SECRET not in str(end)
 
 
-async def test_a_cancellation_is_logged_and_passes(log: pytest.LogCaptureFixture) -> None:
+async def test_a_cancellation_is_logged_and_raised(log: pytest.LogCaptureFixture) -> None:
     class Hanging(ForeignStore):
         async def get(self, key: str, *, collection: str | None = None) -> None:  # noqa: ARG002
             await asyncio.Event().wait()
@@ -158,7 +158,7 @@ async def test_a_cancellation_is_logged_and_passes(log: pytest.LogCaptureFixture
     assert events(log)[-1]["extra"] == {"error": "CancelledError"}
 
 
-async def test_values_are_logged_when_asked_for(log: pytest.LogCaptureFixture) -> None:
+async def test_values_are_logged_on_request(log: pytest.LogCaptureFixture) -> None:
     wrapper = structured(MemoryStore(), log_values=True)
     await wrapper.put("key", MappingProxyType({"a": [1]}))
     await wrapper.put_many(["other"], [{"b": 2}])
@@ -179,7 +179,7 @@ async def test_values_are_logged_when_asked_for(log: pytest.LogCaptureFixture) -
     ]
 
 
-async def test_text_is_for_reading(log: pytest.LogCaptureFixture) -> None:
+async def test_text_logs_are_readable(log: pytest.LogCaptureFixture) -> None:
     wrapper = LoggingWrapper(MemoryStore(), log_values=True)
     await wrapper.put("key", {"a": 1}, collection="shelf", ttl=90)
     start, finish = log.messages
@@ -232,7 +232,7 @@ UNUSUAL_VALUES: dict[str, dict[Any, Any]] = {
 
 @pytest.mark.parametrize("structured_logs", [False, True])
 @pytest.mark.parametrize("value", UNUSUAL_VALUES.values(), ids=UNUSUAL_VALUES)
-async def test_a_value_that_is_refused_is_refused_the_same_way(
+async def test_an_invalid_value_raises_the_same_error_through_the_wrapper(
     value: dict[str, Any], log: pytest.LogCaptureFixture, *, structured_logs: bool
 ) -> None:
     plain = MemoryStore()
@@ -248,13 +248,13 @@ async def test_a_value_that_is_refused_is_refused_the_same_way(
     ("error", "arguments"),
     [
         pytest.param(InvalidTTLError, {"key": "key", "ttl": 10**5000}, id="a ttl beyond printing"),
-        pytest.param(TypeError, {"key": "key", "ttl": SECRET}, id="a ttl that is no number"),
+        pytest.param(TypeError, {"key": "key", "ttl": SECRET}, id="a ttl that is not a number"),
         pytest.param(TypeError, {"key": 10**5000}, id="a key beyond printing"),
-        pytest.param(TypeError, {"key": object()}, id="a key that is no str"),
+        pytest.param(TypeError, {"key": object()}, id="a key that is not a str"),
         pytest.param(TypeError, {"key": "key", "collection": 10**5000}, id="a collection beyond printing"),
     ],
 )
-async def test_a_call_that_is_refused_is_refused_the_same_way(
+async def test_an_invalid_call_raises_the_same_error_through_the_wrapper(
     error: type[Exception], arguments: dict[str, Any], log: pytest.LogCaptureFixture, *, structured_logs: bool
 ) -> None:
     plain = MemoryStore()
@@ -265,7 +265,7 @@ async def test_a_call_that_is_refused_is_refused_the_same_way(
         assert len(log.messages) == lines
 
 
-async def test_what_json_does_not_know_is_shown_as_its_type(log: pytest.LogCaptureFixture) -> None:
+async def test_an_argument_that_json_does_not_support_is_shown_as_its_type(log: pytest.LogCaptureFixture) -> None:
     await structured(MemoryStore()).put("key", {"a": 1}, ttl=Decimal(90))
     assert events(log)[1]["extra"] == {"ttl": "Decimal"}
 
@@ -276,11 +276,11 @@ async def test_a_name_that_cannot_be_shown_is_shown_as_its_type(log: pytest.LogC
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_nothing_is_computed_while_the_level_is_off(call: ExampleCall) -> None:
+async def test_nothing_is_computed_while_the_level_is_disabled(call: ExampleCall) -> None:
     class Silent(logging.Logger):
         asked = 0
 
-        def isEnabledFor(self, level: int) -> bool:  # noqa: N802 — the name of the method
+        def isEnabledFor(self, level: int) -> bool:  # noqa: N802 — overrides logging
             assert level == logging.DEBUG
             self.asked += 1
             return False
@@ -293,26 +293,26 @@ async def test_nothing_is_computed_while_the_level_is_off(call: ExampleCall) -> 
     assert logger.asked == 1
 
 
-async def test_it_logs_at_its_level_to_its_logger(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_logs_to_the_given_logger_at_the_given_level(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("of the caller")
     await LoggingWrapper(MemoryStore(), logger=logger, log_level=logging.CRITICAL).get("key")
     assert [(record.name, record.levelno) for record in caplog.records] == [("of the caller", logging.CRITICAL)] * 2
 
 
-async def test_by_default_it_logs_at_info(log: pytest.LogCaptureFixture) -> None:
+async def test_it_logs_at_info_by_default(log: pytest.LogCaptureFixture) -> None:
     await LoggingWrapper(MemoryStore()).get("key")
     assert [(record.name, record.levelno) for record in log.records] == [("key_value.logging", logging.INFO)] * 2
 
 
 @pytest.mark.parametrize("level", ["INFO", None, True, 20.0])
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_a_level_that_is_no_number_is_refused(level: Any) -> None:
+def test_a_level_that_is_not_a_number_is_refused(level: Any) -> None:
     with pytest.raises(ValueError, match=r"^log_level must be a number such as logging\.INFO"):
         LoggingWrapper(MemoryStore(), log_level=level)
 
 
 @pytest.mark.parametrize("method", ["get", "delete"])
-async def test_a_failure_is_logged_also_where_calls_are_not(method: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_logged_even_if_calls_are_not(method: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="key_value.logging")
     with pytest.raises(StoreConnectionError):
         await getattr(structured(FailingStore(StoreConnectionError("hunter2"))), method)("key")

@@ -1,4 +1,4 @@
-"""Wrappers that store under other names."""
+"""Wrappers that map names."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class TestSingleCollectionWrapper(WrapperTests):
 
 class TestStoreWithOneCollection(StoreTests[SingleCollectionWrapper]):
     example = SingleCollectionWrapper(MemoryStore(), "one")
-    max_name_bytes = 10_000  # both names become one, in which escapes take three bytes for one
+    max_name_bytes = 10_000  # both names are joined, and an escaped byte takes three
 
     @pytest.fixture
     def store(self) -> SingleCollectionWrapper:
         return SingleCollectionWrapper(MemoryStore(), "one")
 
 
-async def test_names_are_those_of_the_first_format() -> None:
+async def test_names_match_the_first_format() -> None:
     inner = MemoryStore()
     await PrefixKeysWrapper(inner, "p").put("k", {"n": 1}, collection="c")
     await PrefixCollectionsWrapper(inner, "p").put("k", {"n": 2}, collection="c")
@@ -72,7 +72,7 @@ async def test_names_are_those_of_the_first_format() -> None:
     }
 
 
-async def test_prefixes_that_look_alike_never_meet() -> None:
+async def test_similar_prefixes_never_collide() -> None:
     inner = MemoryStore()
     one: Any = PrefixKeysWrapper(inner, "t1")
     other: Any = PrefixKeysWrapper(inner, "t1__x")
@@ -86,7 +86,7 @@ async def test_prefixes_that_look_alike_never_meet() -> None:
 
 
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=2, max_size=2, unique=True))
-def test_no_two_pairs_of_a_prefix_and_a_name_meet(pairs: list[tuple[str, str]]) -> None:
+def test_two_pairs_of_a_prefix_and_a_name_never_collide(pairs: list[tuple[str, str]]) -> None:
     names: list[Any] = [
         PrefixKeysWrapper(MemoryStore(), prefix)._inner_key(name, None)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         for prefix, name in pairs
@@ -94,7 +94,7 @@ def test_no_two_pairs_of_a_prefix_and_a_name_meet(pairs: list[tuple[str, str]]) 
     assert names[0] != names[1]
 
 
-async def test_destroying_removes_what_has_the_prefix() -> None:
+async def test_destroying_removes_only_entries_with_the_prefix() -> None:
     inner = MemoryStore()
     await inner.put("k", {}, collection="others")
     wrappers: list[Any] = [PrefixKeysWrapper(inner, "p"), PrefixCollectionsWrapper(inner, "p")]
@@ -105,13 +105,13 @@ async def test_destroying_removes_what_has_the_prefix() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "n" * 65_537, "\ud800"])
-def test_a_prefix_that_no_name_can_have_is_a_value_error(prefix: str) -> None:
+def test_a_prefix_that_is_not_a_valid_name_is_a_value_error(prefix: str) -> None:
     for make in (PrefixKeysWrapper, PrefixCollectionsWrapper, SingleCollectionWrapper):
         with pytest.raises(ValueError, match="must be a string of 1 to 65536 bytes in UTF-8"):
             make(MemoryStore(), prefix)
 
 
 @pytest.mark.parametrize("separator", ["", "%", "a1", "F"])
-def test_a_separator_that_escapes_are_made_of_is_a_value_error(separator: str) -> None:
+def test_a_separator_with_characters_used_in_escapes_is_a_value_error(separator: str) -> None:
     with pytest.raises(ValueError, match="separator must"):
         SingleCollectionWrapper(MemoryStore(), "one", separator=separator)

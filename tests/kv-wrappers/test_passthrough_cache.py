@@ -1,4 +1,4 @@
-"""PassthroughCacheWrapper: the contracts of every store, what is cached and for how long, and its parameters."""
+"""PassthroughCacheWrapper: the store contracts, cached entries and their ttl, and parameters."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class TestWithNegativeTtlAndAForeignCache(WrapperTests):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-class TestWithACacheThatFails(WrapperTests):
+class TestWithAFailingCache(WrapperTests):
     def wrap(self, store: AsyncKeyValue) -> AsyncKeyValue:
         return PassthroughCacheWrapper(store, Faulty(failing=True))
 
@@ -62,7 +62,7 @@ async def test_an_entry_is_cached_for_its_remaining_ttl() -> None:
     assert await cached_ttl(1.5, maximum_ttl=2, missing_ttl=1) == 1.5
 
 
-async def test_an_entry_is_cached_for_the_maximum_at_most() -> None:
+async def test_an_entry_is_cached_for_at_most_the_maximum() -> None:
     assert await cached_ttl(90, maximum_ttl=60) == 60
     assert await cached_ttl(90_000) == 1800
     assert await cached_ttl(None, maximum_ttl=60, missing_ttl=90) == 60
@@ -73,7 +73,7 @@ async def test_an_entry_without_ttl_is_cached_for_the_missing_ttl() -> None:
     assert await cached_ttl(None) == 1800
 
 
-async def test_the_ttl_is_that_of_the_primary_whatever_is_cached() -> None:
+async def test_the_ttl_comes_from_the_primary_even_if_the_entry_is_cached() -> None:
     store = PassthroughCacheWrapper(MemoryStore(), MemoryStore(), maximum_ttl=5, missing_ttl=3)
     with FakeClock():
         await store.put("forever", {"n": 1})
@@ -84,7 +84,7 @@ async def test_the_ttl_is_that_of_the_primary_whatever_is_cached() -> None:
             assert await store.ttl_many(["long", "forever"]) == [({"n": 2}, 100.0), ({"n": 1}, None)]
 
 
-async def test_what_is_cached_expires_before_the_entry_however_slow_the_primary_is() -> None:
+async def test_a_cached_entry_expires_in_time_even_if_the_primary_is_slow() -> None:
     with FakeClock() as clock:
 
         class Slow(PlainStore):
@@ -92,13 +92,13 @@ async def test_what_is_cached_expires_before_the_entry_however_slow_the_primary_
                 clock.advance(3)
                 return await super()._get_managed_entry(collection=collection, key=key)
 
-        class LateToAnswer(ForeignStore):
+        class SlowToAnswer(ForeignStore):
             async def ttl(self, key: str, *, collection: str | None = None) -> Any:
                 answer = await super().ttl(key, collection=collection)
                 clock.advance(3)
                 return answer
 
-        for primary in (Slow(), LateToAnswer()):
+        for primary in (Slow(), SlowToAnswer()):
             cache = PlainStore()
             store = PassthroughCacheWrapper(primary, cache)
             await store.put("key", {"n": 1}, collection="shelf", ttl=10)
@@ -109,7 +109,7 @@ async def test_what_is_cached_expires_before_the_entry_however_slow_the_primary_
             assert (entry.expires_at - end).total_seconds() <= 10
 
 
-async def test_an_entry_may_expire_while_it_is_cached() -> None:
+async def test_an_entry_may_expire_while_it_is_written_to_the_cache() -> None:
     with FakeClock() as clock:
 
         class SlowToCache(MemoryStore):
@@ -126,23 +126,23 @@ async def test_an_entry_may_expire_while_it_is_cached() -> None:
         assert await store.get("short") is None
 
 
-async def test_an_entry_that_expired_meanwhile_is_not_cached() -> None:
+async def test_an_entry_that_expired_during_the_read_is_not_cached() -> None:
     with FakeClock() as clock:
 
-        class LateToAnswer(ForeignStore):
+        class SlowToAnswer(ForeignStore):
             async def ttl(self, key: str, *, collection: str | None = None) -> Any:
                 answer = await super().ttl(key, collection=collection)
                 clock.advance(30)
                 return answer
 
         cache = PlainStore()
-        store = PassthroughCacheWrapper(LateToAnswer(), cache)
+        store = PassthroughCacheWrapper(SlowToAnswer(), cache)
         await store.put("key", {"n": 1}, ttl=10)
         await store.get("key")
         assert cache.entries == {}
 
 
-async def test_each_entry_of_a_batch_is_cached_for_its_own_time() -> None:
+async def test_each_entry_of_a_batch_is_cached_for_its_own_ttl() -> None:
     primary, cache = MemoryStore(), MemoryStore()
     ttls = {"a": 10.0, "b": 10.2, "c": 60.0, "d": 4000.0, "e": None, "f": 0.5}
     with FakeClock() as clock:
@@ -159,7 +159,7 @@ async def test_each_entry_of_a_batch_is_cached_for_its_own_time() -> None:
         assert await store.get_many(["a", "c"]) == [None, {"key": "c"}]
 
 
-async def test_a_batch_with_one_ttl_is_one_put_in_the_cache() -> None:
+async def test_a_batch_with_one_ttl_is_cached_by_one_put() -> None:
     class Counting(MemoryStore):
         puts = 0
 
@@ -174,10 +174,10 @@ async def test_a_batch_with_one_ttl_is_one_put_in_the_cache() -> None:
     assert cache.puts == 1
 
 
-# What is absent
+# Absent keys
 
 
-async def test_an_absent_key_is_asked_for_each_time_by_default() -> None:
+async def test_an_absent_key_is_looked_up_each_time_by_default() -> None:
     primary = Gated()
     primary.read_gate.set()
     store = PassthroughCacheWrapper(primary, MemoryStore())
@@ -203,7 +203,7 @@ async def test_an_absent_key_is_remembered_for_the_negative_ttl() -> None:
         assert await store.get_many(["other", "key"], collection="shelf") == [{"n": 2}, {"n": 1}]
 
 
-async def test_a_put_ends_the_memory_of_an_absent_key() -> None:
+async def test_a_put_clears_a_remembered_absent_key() -> None:
     store = PassthroughCacheWrapper(MemoryStore(), MemoryStore(), negative_ttl=10)
     assert await store.get("key") is None
     await store.put("key", {"n": 1})
@@ -211,7 +211,7 @@ async def test_a_put_ends_the_memory_of_an_absent_key() -> None:
 
 
 @pytest.mark.parametrize("negative_ttl", [None, 10])
-async def test_no_value_is_taken_for_an_absent_one(negative_ttl: float | None) -> None:
+async def test_no_value_is_mistaken_for_an_absent_one(negative_ttl: float | None) -> None:
     cache = MemoryStore()
     remembering = PassthroughCacheWrapper(MemoryStore(), cache, negative_ttl=10)
     await remembering.get("key")
@@ -226,7 +226,7 @@ async def test_no_value_is_taken_for_an_absent_one(negative_ttl: float | None) -
         assert await store.get("key") is None
 
 
-async def test_a_marker_that_was_left_in_the_cache_is_no_value() -> None:
+async def test_a_marker_left_in_the_cache_is_not_returned_as_a_value() -> None:
     primary, cache = MemoryStore(), MemoryStore()
     await PassthroughCacheWrapper(primary, cache, negative_ttl=1000).get("key")
     await primary.put("key", {"n": 1})
@@ -240,7 +240,7 @@ async def test_a_marker_that_was_left_in_the_cache_is_no_value() -> None:
 
 @pytest.mark.parametrize("default", ["default_collection", "shelf"])
 @pytest.mark.parametrize("written", [None, "default"])
-async def test_a_write_to_the_default_collection_is_seen_under_both_of_its_names(
+async def test_a_write_to_the_default_collection_is_visible_under_both_its_names(
     default: str, written: str | None
 ) -> None:
     names = (None, default)
@@ -258,7 +258,7 @@ async def test_a_write_to_the_default_collection_is_seen_under_both_of_its_names
 
 
 @pytest.mark.parametrize("defaults", [("shelf", "default_collection"), ("default_collection", "shelf"), ("x", "y")])
-async def test_stores_with_other_default_collections_do_not_mix(defaults: tuple[str, str]) -> None:
+async def test_stores_with_different_default_collections_do_not_mix(defaults: tuple[str, str]) -> None:
     primary, cache = (MemoryStore(default_collection=default) for default in defaults)
     collections = ["default_collection", "shelf", "x", "y", "__named__x", "__named____named__x", "__named__shelf"]
     for name in collections:
@@ -287,19 +287,19 @@ async def test_the_cache_holds_plain_values_under_the_same_names() -> None:
 
 @pytest.mark.parametrize("option", ["maximum_ttl", "missing_ttl", "negative_ttl", "cache_timeout"])
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
-def test_a_time_that_is_not_finite_and_above_zero_is_a_value_error(option: str, seconds: float) -> None:
+def test_a_time_that_is_not_finite_and_positive_is_a_value_error(option: str, seconds: float) -> None:
     options: dict[str, Any] = {option: seconds}
     with pytest.raises(ValueError, match=f"{option} must be"):
         PassthroughCacheWrapper(MemoryStore(), MemoryStore(), **options)
 
 
-def test_one_store_cannot_be_both() -> None:
+def test_one_store_cannot_be_both_primary_and_cache() -> None:
     store = MemoryStore()
     with pytest.raises(ValueError, match="must be different stores"):
         PassthroughCacheWrapper(store, store)
 
 
-async def test_parameters_are_positional_or_keywords() -> None:
+async def test_parameters_may_be_positional_or_keyword() -> None:
     primary, cache = MemoryStore(), MemoryStore()
     for store in (
         PassthroughCacheWrapper(primary, cache, 60, 30),
@@ -309,7 +309,7 @@ async def test_parameters_are_positional_or_keywords() -> None:
     assert repr(PassthroughCacheWrapper(primary, cache)) == "PassthroughCacheWrapper(MemoryStore(), MemoryStore())"
 
 
-async def test_a_late_error_of_the_cache_is_shown_by_its_type(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_timeout_error_of_the_cache_is_logged_with_its_message(caplog: pytest.LogCaptureFixture) -> None:
     class Late(MemoryStore):
         async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
             del key, collection
@@ -321,11 +321,11 @@ async def test_a_late_error_of_the_cache_is_shown_by_its_type(caplog: pytest.Log
     assert "StoreTimeoutError: the cache is late" in caplog.text
 
 
-async def test_the_default_collection_of_a_store_that_does_not_tell_it_is_not_cached() -> None:
+async def test_an_unknown_default_collection_is_not_cached() -> None:
     primary = ForeignStore()
     store = PassthroughCacheWrapper(primary, MemoryStore())
     await store.put("key", {"n": 1})
     assert await store.get("key") == {"n": 1}
-    # Under whatever name it has there, which the wrapper cannot know.
+    # The wrapper cannot know the name of the default collection in this store.
     await primary.put("key", {"n": 2})
     assert (await store.get("key"), await store.get_many(["key"])) == ({"n": 2}, [{"n": 2}])

@@ -1,4 +1,4 @@
-"""PassthroughCacheWrapper: a cache that fails, hangs or cannot be emptied fails nothing and leaves nothing stale."""
+"""PassthroughCacheWrapper: a cache that fails, hangs or cannot be emptied causes no errors and no stale reads."""
 
 import asyncio
 import logging
@@ -16,11 +16,11 @@ from key_value.aio.testing.wrapping import comparable
 from key_value.aio.wrappers import invalidations
 from key_value.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
 
-from .cache_doubles import DOWN, SHELF, Faulty, Gated, Write, each_write, started, steps
+from .cache_doubles import DOWN, WRITES_TO_SHELF, Faulty, Gated, Write, each_write, started, steps
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_a_cache_that_fails_fails_nothing(call: ExampleCall, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_cache_causes_no_errors(call: ExampleCall, caplog: pytest.LogCaptureFixture) -> None:
     primary, alone = FullStore(), FullStore()
     for one in (primary, alone):
         await one.put_many(["key", "other"], [{"secret": "hunter2"}, {"n": 2}], collection="shelf")
@@ -29,13 +29,13 @@ async def test_a_cache_that_fails_fails_nothing(call: ExampleCall, caplog: pytes
     assert primary.entries.keys() == alone.entries.keys()
     assert {record.levelno for record in caplog.records} <= {logging.WARNING}
     assert "hunter2" not in caplog.text
-    # What asks the primary alone.
+    # Operations that only use the primary.
     if call.name not in {"keys", "scan", "collections", "get_versioned"}:
         assert "ValueError" in caplog.text
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_a_cache_that_hangs_fails_nothing(call: ExampleCall) -> None:
+async def test_a_hanging_cache_causes_no_errors(call: ExampleCall) -> None:
     primary, alone = FullStore(), FullStore()
     for one in (primary, alone):
         await one.put_many(["key", "other"], [{"n": 1}, {"n": 2}], collection="shelf")
@@ -43,7 +43,7 @@ async def test_a_cache_that_hangs_fails_nothing(call: ExampleCall) -> None:
     assert comparable(await asyncio.wait_for(call(store), 30)) == comparable(await call(alone))
 
 
-async def test_a_write_does_not_wait_forever_for_what_is_being_cached() -> None:
+async def test_a_write_does_not_wait_forever_for_an_entry_being_cached() -> None:
     primary, cache = MemoryStore(), Faulty()
     await primary.put("key", {"n": 1})
     store = PassthroughCacheWrapper(primary, cache, cache_timeout=0.02)
@@ -56,7 +56,7 @@ async def test_a_write_does_not_wait_forever_for_what_is_being_cached() -> None:
     assert await asyncio.gather(*reading) == [({"n": 1}, None)]
 
 
-async def test_setup_and_close_go_on_without_the_cache(caplog: pytest.LogCaptureFixture) -> None:
+async def test_setup_and_close_continue_without_the_cache(caplog: pytest.LogCaptureFixture) -> None:
     primary, cache = PlainStore(), PlainStore()
     async with PassthroughCacheWrapper(primary, cache):
         assert (primary.opened, cache.opened) == (1, 1)
@@ -97,7 +97,7 @@ async def test_a_corrupt_cache_entry_is_replaced(caplog: pytest.LogCaptureFixtur
 
 
 class Undeletable(FullStore):
-    """Refuses to remove anything as long as it is told to."""
+    """Refuses removals while the flag is set."""
 
     refusing = True
 
@@ -118,7 +118,7 @@ class Undeletable(FullStore):
 
 
 @each_write
-async def test_what_could_not_be_removed_from_the_cache_is_not_read_there(write: Write, after: Any) -> None:
+async def test_an_entry_that_could_not_be_removed_from_the_cache_is_not_read(write: Write, after: Any) -> None:
     primary, cache = FullStore(), Undeletable()
     store = PassthroughCacheWrapper(primary, cache, maximum_ttl=100)
     with FakeClock() as clock:
@@ -144,7 +144,7 @@ async def test_a_replaced_entry_is_read_from_the_cache_again() -> None:
     assert len(primary.reads) == 2
 
 
-async def test_once_it_was_removed_the_cache_is_read_again() -> None:
+async def test_the_cache_is_read_again_after_a_successful_removal() -> None:
     primary, cache = MemoryStore(), Undeletable()
     store = PassthroughCacheWrapper(primary, cache)
     await store.put("key", {"n": 1}, collection="shelf")
@@ -154,7 +154,7 @@ async def test_once_it_was_removed_the_cache_is_read_again() -> None:
     assert await store.get("key", collection="shelf") == {"by": "another process"}
 
 
-async def test_an_entry_that_is_gone_is_removed_as_soon_as_the_cache_can() -> None:
+async def test_a_deleted_entry_is_removed_as_soon_as_the_cache_permits() -> None:
     primary, cache = FullStore(), Undeletable()
     await primary.put("key", {"n": 1}, collection="shelf")
     store = PassthroughCacheWrapper(primary, cache)
@@ -167,7 +167,7 @@ async def test_an_entry_that_is_gone_is_removed_as_soon_as_the_cache_can() -> No
     assert cache.entries == {}
 
 
-async def test_a_write_cancelled_while_it_removes_leaves_nothing_stale_to_read() -> None:
+async def test_a_write_cancelled_during_its_removal_leaves_no_stale_reads() -> None:
     primary, cache = MemoryStore(), Gated()
     cache.read_gate.set()
     await primary.put("key", {"n": 1}, collection="shelf")
@@ -185,7 +185,7 @@ async def test_a_write_cancelled_while_it_removes_leaves_nothing_stale_to_read()
     assert await store.get("key", collection="shelf") == {"n": 2}
 
 
-async def test_with_too_many_entries_to_remember_the_cache_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_with_too_many_entries_to_remember_the_cache_is_bypassed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invalidations, "_MOST_SUSPECTS", 10)
     primary, cache = MemoryStore(), Undeletable()
     store = PassthroughCacheWrapper(primary, cache, maximum_ttl=100)
@@ -202,13 +202,13 @@ async def test_with_too_many_entries_to_remember_the_cache_rests(monkeypatch: py
 
 
 @pytest.mark.parametrize("removal", ["destroy", "destroy_collection"])
-async def test_a_cache_that_cannot_be_emptied_rests(removal: str) -> None:
+async def test_a_cache_that_cannot_be_emptied_is_bypassed(removal: str) -> None:
     primary, cache = FullStore(), PlainStore()
     store = PassthroughCacheWrapper(primary, cache, maximum_ttl=100)
     with FakeClock() as clock:
         await store.put("key", {"n": 1}, collection="shelf")
         await store.get("key", collection="shelf")
-        await SHELF[removal][0](store)
+        await WRITES_TO_SHELF[removal][0](store)
         assert await store.get("key", collection="shelf") is None
         await store.put("key", {"n": 2}, collection="shelf")
         assert await store.get("key", collection="shelf") == {"n": 2}

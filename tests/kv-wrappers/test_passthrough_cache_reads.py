@@ -1,4 +1,4 @@
-"""PassthroughCacheWrapper: how often the primary is asked, by callers that wait, leave or run in other event loops."""
+"""PassthroughCacheWrapper: reads of the primary by callers that wait, are cancelled or run in other event loops."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from key_value.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
 from .cache_doubles import DOWN, Gated, started, steps
 
 
-async def test_100_concurrent_cold_reads_are_one_read_of_the_primary() -> None:
+async def test_100_concurrent_cold_reads_share_one_read_of_the_primary() -> None:
     primary = Gated()
     await primary.fill(key=1)
     store = PassthroughCacheWrapper(primary, MemoryStore())
@@ -30,7 +30,7 @@ async def test_100_concurrent_cold_reads_are_one_read_of_the_primary() -> None:
     assert primary.reads == [["key"]]
 
 
-async def test_concurrent_reads_of_every_kind_ask_for_each_key_once() -> None:
+async def test_concurrent_reads_of_every_kind_read_each_key_once() -> None:
     primary = Gated()
     await primary.fill(a=1, b=2, c=3)
     store = PassthroughCacheWrapper(primary, MemoryStore())
@@ -66,7 +66,7 @@ async def test_a_key_in_two_collections_is_read_twice() -> None:
     assert primary.reads == [["key"], ["key"]]
 
 
-async def test_who_waits_shares_no_object() -> None:
+async def test_waiting_readers_share_no_objects() -> None:
     primary = Gated()
     primary.entries["shelf", "key"] = ManagedEntry(value={"parts": [1, {"deep": []}]})
     store = PassthroughCacheWrapper(primary, MemoryStore())
@@ -81,7 +81,7 @@ async def test_who_waits_shares_no_object() -> None:
     assert await store.get("key", collection="shelf") == {"parts": [1, {"deep": []}]}
 
 
-async def test_an_error_reaches_all_who_wait_and_the_next_read_tries_again() -> None:
+async def test_an_error_reaches_all_waiting_readers_and_the_next_read_tries_again() -> None:
     primary = Gated()
     await primary.fill(key=1)
     primary.error = DOWN
@@ -97,7 +97,7 @@ async def test_an_error_reaches_all_who_wait_and_the_next_read_tries_again() -> 
     assert await store.get("key", collection="shelf") == {"n": 1}
 
 
-async def test_a_corrupt_entry_does_not_fail_reads_of_others_in_its_batch() -> None:
+async def test_a_corrupt_entry_does_not_fail_reads_of_other_keys_in_its_batch() -> None:
     class Corrupt(Gated):
         async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
             self.error = DeserializationError("the entry is corrupt") if "corrupt" in keys else None
@@ -119,19 +119,19 @@ async def test_a_corrupt_entry_does_not_fail_reads_of_others_in_its_batch() -> N
     assert isinstance(error, DeserializationError)
 
 
-@pytest.mark.parametrize("leaving", [0, 25, 49])
-async def test_cancelling_one_who_waits_leaves_the_others(leaving: int) -> None:
+@pytest.mark.parametrize("cancelled_index", [0, 25, 49])
+async def test_cancelling_one_waiting_reader_does_not_affect_the_others(cancelled_index: int) -> None:
     primary = Gated()
     await primary.fill(key=1)
     store = PassthroughCacheWrapper(primary, MemoryStore())
     reading = started(*(store.get("key", collection="shelf") for _ in range(50)))
     await steps()
-    reading[leaving].cancel()
+    reading[cancelled_index].cancel()
     await steps()
     primary.read_gate.set()
     outcomes = await asyncio.gather(*reading, return_exceptions=True)
-    assert [outcome for outcome in outcomes if outcome != {"n": 1}] == [outcomes[leaving]]
-    assert isinstance(outcomes[leaving], asyncio.CancelledError)
+    assert [outcome for outcome in outcomes if outcome != {"n": 1}] == [outcomes[cancelled_index]]
+    assert isinstance(outcomes[cancelled_index], asyncio.CancelledError)
     assert (primary.reads, primary.cancelled) == ([["key"]], 0)
 
 
@@ -153,7 +153,7 @@ async def test_a_read_that_nobody_waits_for_is_cancelled_and_not_joined(turns: i
     assert await asyncio.gather(*next_read) == [{"n": 1}]
 
 
-async def test_a_read_cancelled_before_it_began_leaves_nothing_behind() -> None:
+async def test_a_read_cancelled_before_it_starts_leaves_nothing_behind() -> None:
     primary = Gated()
     await primary.fill(key=1)
     primary.read_gate.set()
@@ -167,7 +167,7 @@ async def test_a_read_cancelled_before_it_began_leaves_nothing_behind() -> None:
 
 
 class SlowToAnswer(MemoryStore):
-    """Takes some turns of the event loop before each operation, and after it as well."""
+    """Yields to the event loop several times before and after each read."""
 
     def __init__(self, turns: int) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class SlowToAnswer(MemoryStore):
         return found
 
 
-async def test_a_primary_that_cancels_itself_is_not_asked_forever() -> None:
+async def test_a_primary_that_cancels_itself_is_not_read_forever() -> None:
     class Cancels(PlainStore):
         async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
             del collection, key
@@ -191,7 +191,7 @@ async def test_a_primary_that_cancels_itself_is_not_asked_forever() -> None:
 
 
 class ReadInThreads(FullStore):
-    """Notes each read, and holds it until a thread lets it go on."""
+    """Records each read and holds it until a thread opens the gate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class ReadInThreads(FullStore):
         return await super()._get_managed_entry(collection=collection, key=key)
 
 
-def test_reads_of_several_event_loops_are_one_read_of_the_primary() -> None:
+def test_reads_in_several_event_loops_share_one_read_of_the_primary() -> None:
     primary = ReadInThreads()
     store = PassthroughCacheWrapper(primary, MemoryStore())
 
@@ -228,7 +228,7 @@ def test_reads_of_several_event_loops_are_one_read_of_the_primary() -> None:
     assert primary.reads == 1
 
 
-def test_a_read_goes_on_in_another_event_loop_when_its_own_ends() -> None:
+def test_a_read_continues_in_another_event_loop_when_its_own_ends() -> None:
     primary = ReadInThreads()
     store = PassthroughCacheWrapper(primary, MemoryStore())
     joined = Event()
@@ -255,7 +255,7 @@ def test_a_read_goes_on_in_another_event_loop_when_its_own_ends() -> None:
     assert primary.reads == 2
 
 
-def test_a_read_of_an_event_loop_that_stands_still_is_not_joined() -> None:
+def test_a_read_in_a_stopped_event_loop_is_not_joined() -> None:
     primary = ReadInThreads()
     store = PassthroughCacheWrapper(primary, MemoryStore())
     loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""PassthroughCacheWrapper: no read that begins after a write gives what was there before."""
+"""PassthroughCacheWrapper: no read that starts after a write returns an earlier value."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from .cache_doubles import DOWN, Gated, Write, each_write, started, steps
 
 
 @each_write
-async def test_a_read_that_a_write_overtakes_is_not_cached(write: Write, after: Any) -> None:
+async def test_a_read_overtaken_by_a_write_is_not_cached(write: Write, after: Any) -> None:
     primary, cache = Gated(), MemoryStore()
     await primary.fill(key=1)
     store = PassthroughCacheWrapper(primary, cache, negative_ttl=60)
@@ -36,7 +36,7 @@ async def test_a_read_that_a_write_overtakes_is_not_cached(write: Write, after: 
 
 
 @each_write
-async def test_a_write_removes_what_was_cached(write: Write, after: Any) -> None:
+async def test_a_write_removes_the_cached_entry(write: Write, after: Any) -> None:
     primary, cache = FullStore(), FullStore()
     store = PassthroughCacheWrapper(primary, cache)
     await store.put("key", {"n": 1}, collection="shelf")
@@ -48,7 +48,7 @@ async def test_a_write_removes_what_was_cached(write: Write, after: Any) -> None
 
 
 @each_write
-async def test_a_write_that_fails_removes_what_was_cached(write: Write, after: Any) -> None:
+async def test_a_failed_write_removes_the_cached_entry(write: Write, after: Any) -> None:
     del after
     primary, cache = Gated(), FullStore()
     primary.read_gate.set()
@@ -62,7 +62,7 @@ async def test_a_write_that_fails_removes_what_was_cached(write: Write, after: A
 
 
 @each_write
-async def test_a_write_that_is_cancelled_removes_what_was_cached(write: Write, after: Any) -> None:
+async def test_a_cancelled_write_removes_the_cached_entry(write: Write, after: Any) -> None:
     del after
     primary, cache = Gated(), FullStore()
     primary.read_gate.set()
@@ -98,7 +98,7 @@ async def test_a_read_during_a_write_is_neither_cached_nor_joined_afterwards(wri
 
 
 @each_write
-async def test_during_a_write_the_primary_is_asked(write: Write, after: Any) -> None:
+async def test_the_primary_is_read_during_a_write(write: Write, after: Any) -> None:
     del after
     primary = Gated()
     primary.read_gate.set()
@@ -130,7 +130,7 @@ class SlowToPut(FullStore):
 
 
 @each_write
-async def test_a_write_cancelled_while_it_waits_leaves_nothing_stale_to_read(write: Write, after: Any) -> None:
+async def test_a_write_cancelled_while_it_waits_leaves_no_stale_reads(write: Write, after: Any) -> None:
     primary, cache = Gated(), SlowToPut()
     primary.read_gate.set()
     await primary.fill(key=1)
@@ -148,7 +148,7 @@ async def test_a_write_cancelled_while_it_waits_leaves_nothing_stale_to_read(wri
     assert await store.get("key", collection="shelf") == after
 
 
-async def test_what_was_read_is_cached_although_nobody_waits_any_more() -> None:
+async def test_a_completed_read_is_cached_even_if_its_caller_was_cancelled() -> None:
     primary, cache = Gated(), SlowToPut()
     primary.read_gate.set()
     await primary.fill(key=1)
@@ -164,7 +164,7 @@ async def test_what_was_read_is_cached_although_nobody_waits_any_more() -> None:
 
 
 @each_write
-async def test_a_write_waits_for_what_is_being_cached(write: Write, after: Any) -> None:
+async def test_a_write_waits_for_an_entry_being_cached(write: Write, after: Any) -> None:
     primary, cache = Gated(), SlowToPut()
     primary.read_gate.set()
     await primary.fill(key=1)
@@ -181,7 +181,7 @@ async def test_a_write_waits_for_what_is_being_cached(write: Write, after: Any) 
     assert await store.get("key", collection="shelf") == after
 
 
-async def test_other_keys_are_cached_while_one_is_written() -> None:
+async def test_other_keys_are_cached_while_one_key_is_written() -> None:
     primary, cache = Gated(), FullStore()
     await primary.fill(a=1, b=2)
     store = PassthroughCacheWrapper(primary, cache)
@@ -209,7 +209,7 @@ async def test_a_cull_reaches_the_cache() -> None:
 
 
 class Rough(PlainStore):
-    """Takes a random time before and after each operation, and fails or is late at random."""
+    """Pauses randomly before and after each operation, and fails at random."""
 
     def __init__(self, chance: random.Random, failures: float = 0.0) -> None:
         super().__init__()
@@ -244,10 +244,10 @@ class Rough(PlainStore):
 
 
 class Model:
-    """Tasks that read and write a few keys at once.
+    """Tasks that read and write a few keys concurrently.
 
-    `history` of the primary is all that a key ever was. When a write has ended, no later read may give anything of
-    before.
+    The primary's `history` has every value of a key. After a write has ended, no later read may return an earlier
+    value.
     """
 
     keys: ClassVar[list[str]] = ["a", "b", "c"]
@@ -318,7 +318,7 @@ class Model:
 
 @pytest.mark.parametrize("negative_ttl", [None, 60])
 @pytest.mark.parametrize("failures", [0.0, 0.1])
-def test_concurrent_readers_and_writers_see_nothing_stale(failures: float, negative_ttl: float | None) -> None:
+def test_concurrent_readers_and_writers_see_no_stale_values(failures: float, negative_ttl: float | None) -> None:
     async def run(seed: int) -> int:
         model = Model(seed, failures, negative_ttl)
         await asyncio.gather(*(model.act() for _ in range(6)))

@@ -1,4 +1,4 @@
-"""ReadOnlyWrapper lets reads pass and refuses every write, aloud or silently."""
+"""ReadOnlyWrapper passes reads through and refuses every write, with or without an error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TestReadOnlyWrapper(WrapperTests):
 
 
 @pytest.mark.parametrize("name", EVERY_WRITE)
-async def test_a_silent_wrapper_answers_as_if_there_was_nothing_to_do(name: str) -> None:
+async def test_a_silent_wrapper_returns_the_results_of_a_write_without_effect(name: str) -> None:
     store = FullStore()
     await store.put("key", {"a": 1}, collection="shelf", ttl=90)
     before = dict(store.entries)
@@ -59,14 +59,14 @@ async def test_a_refused_write_does_not_reach_the_inner_store(call: ExampleCall,
 
 
 @pytest.mark.parametrize("call", {**READS, **LISTINGS}.values(), ids={**READS, **LISTINGS})
-async def test_a_read_answers_what_the_inner_store_answers(call: ExampleCall) -> None:
+async def test_a_read_returns_the_result_of_the_inner_store(call: ExampleCall) -> None:
     store = FullStore()
     await store.put("key", {"a": 1}, collection="shelf")
     assert await call(ReadOnlyWrapper(store, raise_on_write=False)) == await call(store)
 
 
 @pytest.mark.parametrize("name", EVERY_WRITE)
-async def test_the_error_says_what_was_refused(name: str) -> None:
+async def test_the_error_names_the_refused_operation(name: str) -> None:
     with pytest.raises(ReadOnlyError) as raised:
         await EVERY_WRITE[name](ReadOnlyWrapper(FullStore()))
     assert raised.value.extra_info == {
@@ -81,7 +81,7 @@ async def test_an_empty_batch_is_refused_too() -> None:
         await ReadOnlyWrapper(MemoryStore()).delete_many([])
 
 
-async def test_reads_of_a_foreign_store_pass() -> None:
+async def test_reads_of_a_foreign_store_are_passed_through() -> None:
     foreign = ForeignStore()
     await foreign.put("key", {"a": 1})
     wrapper = ReadOnlyWrapper(key_value=foreign)
@@ -89,6 +89,6 @@ async def test_reads_of_a_foreign_store_pass() -> None:
     assert await wrapper.get_many(["key", "absent"]) == [{"a": 1}, None]
 
 
-async def test_a_seed_is_stored_all_the_same() -> None:
+async def test_a_seed_is_stored_nevertheless() -> None:
     wrapper = ReadOnlyWrapper(MemoryStore(seed={"shelf": {"key": {"a": 1}}}))
     assert await wrapper.get("key", collection="shelf") == {"a": 1}

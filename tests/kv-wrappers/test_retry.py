@@ -1,4 +1,4 @@
-"""RetryWrapper tries again what may succeed then, as often and as late as it was told, and nothing else."""
+"""RetryWrapper: retried and other errors, the number of attempts, and delays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REPEATABLE = {name: call for name, call in EVERY_CALL.items() if OPERATIONS[name
 
 
 class FlakyStore(FullStore):
-    """Cannot be opened as often as there are errors, then works."""
+    """Raises each error once from its setup, then works."""
 
     def __init__(self, errors: Iterable[BaseException]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class FlakyStore(FullStore):
 
 
 class FlakyForeignStore(ForeignStore):
-    """Raises the errors as they are, which a store of ours would translate."""
+    """Raises each error once, untranslated, unlike our own stores."""
 
     def __init__(self, errors: Iterable[BaseException]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class FlakyForeignStore(ForeignStore):
 
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The delays that were waited for, in no time."""
+    """Record delays instead of waiting."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -94,7 +94,7 @@ def failures(number: int) -> list[BaseException]:
 
 
 @pytest.mark.parametrize("call", REPEATABLE.values(), ids=REPEATABLE)
-async def test_a_call_that_succeeds_in_the_end_answers(call: ExampleCall, delays: list[float]) -> None:
+async def test_a_call_that_finally_succeeds_returns_its_result(call: ExampleCall, delays: list[float]) -> None:
     store = FlakyStore(failures(3))
     answer = await call(RetryWrapper(store))
     assert store.attempts == 4
@@ -111,7 +111,7 @@ async def test_the_last_error_is_raised(call: ExampleCall, delays: list[float]) 
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_without_retries_the_first_error_is_raised(call: ExampleCall, delays: list[float]) -> None:
+async def test_the_first_error_is_raised_without_retries(call: ExampleCall, delays: list[float]) -> None:
     store = FlakyStore(failures(9))
     with pytest.raises(StoreConnectionError, match="failure 1"):
         await call(RetryWrapper(store, max_retries=0))
@@ -119,7 +119,7 @@ async def test_without_retries_the_first_error_is_raised(call: ExampleCall, dela
 
 
 @pytest.mark.parametrize("retries", [1, 2, 7])
-async def test_there_are_as_many_retries_as_were_asked_for(retries: int, delays: list[float]) -> None:
+async def test_a_call_is_retried_at_most_max_retries_times(retries: int, delays: list[float]) -> None:
     store = FlakyStore(failures(99))
     with pytest.raises(StoreConnectionError):
         await RetryWrapper(store, retries).get("key")
@@ -145,7 +145,7 @@ async def test_opening_is_retried() -> None:
     ],
     ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
 )
-async def test_what_passes_is_retried(error: Exception, delays: list[float]) -> None:
+async def test_a_transient_error_is_retried(error: Exception, delays: list[float]) -> None:
     store = FlakyForeignStore([error])
     assert await RetryWrapper(store).get("key") is None
     assert (store.attempts, len(delays)) == (2, 1)
@@ -165,7 +165,7 @@ async def test_what_passes_is_retried(error: Exception, delays: list[float]) -> 
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_stays_is_not_retried(error: BaseException) -> None:
+async def test_a_permanent_error_is_not_retried(error: BaseException) -> None:
     store = FlakyForeignStore([error])
     with pytest.raises(type(error)) as raised:
         await RetryWrapper(store).get("key")
@@ -173,7 +173,7 @@ async def test_what_stays_is_not_retried(error: BaseException) -> None:
     assert store.attempts == 1
 
 
-async def test_an_error_that_a_retry_does_not_help_ends_the_retries(delays: list[float]) -> None:
+async def test_a_permanent_error_ends_the_retries(delays: list[float]) -> None:
     store = FlakyForeignStore([ConnectionError(), ValueError("no"), ConnectionError()])
     with pytest.raises(ValueError, match="no"):
         await RetryWrapper(store).get("key")
@@ -181,14 +181,14 @@ async def test_an_error_that_a_retry_does_not_help_ends_the_retries(delays: list
 
 
 @pytest.mark.usefixtures("delays")
-async def test_only_what_was_named_is_retried() -> None:
+async def test_only_the_errors_in_retry_on_are_retried() -> None:
     store = FlakyForeignStore([LookupError(), ConnectionError()])
     with pytest.raises(ConnectionError):
         await RetryWrapper(store, retry_on=(LookupError,)).get("key")
     assert store.attempts == 2
 
 
-async def test_no_retry_on_of_the_callers_makes_a_cancellation_retried() -> None:
+async def test_a_cancellation_is_never_retried_whatever_retry_on_holds() -> None:
     store = FlakyForeignStore([asyncio.CancelledError()])
     with pytest.raises(asyncio.CancelledError):
         await RetryWrapper(store, retry_on=(Exception,)).get("key")
@@ -207,7 +207,7 @@ async def test_a_cancellation_ends_a_delay() -> None:
 
 
 @pytest.mark.usefixtures("longest_delays")
-async def test_delays_grow_exponentially_up_to_the_longest(delays: list[float]) -> None:
+async def test_delays_grow_exponentially_up_to_max_delay(delays: list[float]) -> None:
     wrapper = RetryWrapper(FlakyStore(failures(9)), 6, initial_delay=0.5, max_delay=5, exponential_base=2)
     with pytest.raises(StoreConnectionError):
         await wrapper.put("key", {"a": 1})
@@ -215,12 +215,12 @@ async def test_delays_grow_exponentially_up_to_the_longest(delays: list[float]) 
 
 
 @pytest.mark.usefixtures("longest_delays")
-async def test_delays_without_growth_stay_the_same(delays: list[float]) -> None:
+async def test_delays_with_a_base_of_one_are_constant(delays: list[float]) -> None:
     await RetryWrapper(FlakyStore(failures(3)), initial_delay=0.5, exponential_base=1).get("key")
     assert delays == [0.5, 0.5, 0.5]
 
 
-async def test_delays_stay_bounded_however_often_it_is_tried(delays: list[float]) -> None:
+async def test_delays_stay_bounded_after_many_attempts(delays: list[float]) -> None:
     wrapper = RetryWrapper(FlakyStore(failures(3000)), 3000, exponential_base=1e300)
     await wrapper.get("key")
     assert len(delays) == 3000
@@ -235,7 +235,7 @@ async def test_delays_are_spread_over_their_whole_range(delays: list[float]) -> 
 
 
 @pytest.mark.usefixtures("delays")
-async def test_a_call_that_was_retried_took_place_once() -> None:
+async def test_a_retried_call_takes_effect_once() -> None:
     store = FlakyStore(failures(2))
     wrapper = RetryWrapper(store)
     await wrapper.put_many(["a", "b"], [{"n": 1}, {"n": 2}], collection="shelf", ttl=90)
@@ -269,18 +269,18 @@ async def test_a_call_that_was_retried_took_place_once() -> None:
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_an_option_outside_what_is_allowed_is_refused(allowed: str, options: dict[str, Any]) -> None:
+def test_an_invalid_option_is_refused(allowed: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=allowed):
         RetryWrapper(MemoryStore(), **options)
 
 
-def test_one_exception_need_not_be_in_a_tuple() -> None:
+def test_a_single_exception_may_be_passed_without_a_tuple() -> None:
     with pytest.warns(TypeViolationWarning):
-        wrapper = RetryWrapper(MemoryStore(), retry_on=LookupError)  # pyright: ignore[reportArgumentType] — as it was
+        wrapper = RetryWrapper(MemoryStore(), retry_on=LookupError)  # pyright: ignore[reportArgumentType] — as in earlier versions
     assert wrapper.retry_on == (LookupError,)
 
 
-async def test_no_delay_is_longer_than_max_delay_not_even_the_first(delays: list[float]) -> None:
+async def test_no_delay_not_even_the_first_is_longer_than_max_delay(delays: list[float]) -> None:
     store = FlakyForeignStore([ConnectionError(), ConnectionError()])
     await RetryWrapper(store, initial_delay=20, max_delay=0.001).get("key")
     assert len(delays) == 2
@@ -293,14 +293,14 @@ async def test_a_base_below_one_makes_the_delays_shorter(delays: list[float]) ->
     assert delays[1:] == [0, 0]
 
 
-async def test_without_exceptions_to_retry_on_nothing_is_retried() -> None:
+async def test_nothing_is_retried_if_retry_on_is_empty() -> None:
     store = FlakyForeignStore([ConnectionError()])
     with pytest.raises(ConnectionError):
         await RetryWrapper(store, retry_on=()).get("key")
     assert store.attempts == 1
 
 
-async def test_each_retry_is_logged_without_what_a_message_may_hold(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_retry_is_logged_without_the_error_message(caplog: pytest.LogCaptureFixture) -> None:
     store = FlakyForeignStore([ConnectionError("hunter2"), ConnectionError("hunter2")])
     await RetryWrapper(store, initial_delay=0).get("key")
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
@@ -311,7 +311,7 @@ async def test_each_retry_is_logged_without_what_a_message_may_hold(caplog: pyte
 
 
 class UncertainStore(MemoryStore):
-    """Stores, and then loses the connection before it answers."""
+    """Stores the entry, then loses the connection before it answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -333,7 +333,7 @@ class UncertainStore(MemoryStore):
         raise StoreConnectionError
 
 
-async def test_a_conditional_write_whose_outcome_is_unknown_is_never_made_again() -> None:
+async def test_a_conditional_write_with_an_unknown_outcome_is_never_repeated() -> None:
     store = UncertainStore()
     wrapper: Any = RetryWrapper(store, initial_delay=0)
     with pytest.raises(StoreConnectionError):

@@ -1,4 +1,4 @@
-"""RoutingWrapper and CollectionRoutingWrapper: which store is asked, and what is done to all of them."""
+"""RoutingWrapper and CollectionRoutingWrapper: selection of a store, and operations on all stores."""
 
 from dataclasses import replace
 from typing import Any
@@ -58,7 +58,7 @@ def test_several_stores_behave_like_a_dict() -> None:
 
 
 def both(first: AsyncKeyValue, second: AsyncKeyValue, default: AsyncKeyValue | None) -> list[RoutingWrapper]:
-    """Wrappers of both kinds that route "first" and "second"; both know all of their stores."""
+    """Return a wrapper of each kind that routes "first" and "second" and has found all its stores."""
     stores = {"first": first, "second": second}
 
     def route(collection: str | None) -> AsyncKeyValue | None:
@@ -114,7 +114,7 @@ async def test_abilities_cover_all_stores(kind: int) -> None:
     assert [bool(one.entries) for one in (first, second, default)] == [False, False, False]
 
 
-async def test_a_collection_is_listed_only_where_it_is_routed_to() -> None:
+async def test_a_collection_is_listed_only_from_the_store_it_is_routed_to() -> None:
     first, default = FullStore(), FullStore()
     await default.put("left behind", {}, collection="first")
     store: Any = CollectionRoutingWrapper({"first": first}, default)
@@ -125,14 +125,14 @@ async def test_a_collection_is_listed_only_where_it_is_routed_to() -> None:
 
 @pytest.mark.parametrize("kind", [0, 1])
 @pytest.mark.parametrize("store_class", [PlainStore, KeysStore, CullStore])
-def test_an_ability_is_there_when_all_stores_have_it(store_class: type[PlainStore], kind: int) -> None:
+def test_a_wrapper_has_an_ability_if_all_stores_have_it(store_class: type[PlainStore], kind: int) -> None:
     for stores in ((store_class(), FullStore(), FullStore()), (FullStore(), FullStore(), store_class())):
         store = both(*stores)[kind]
         for name in ("keys", "collections", "destroy", "destroy_collection", "cull"):
             assert hasattr(store, name) == hasattr(store_class, name)
 
 
-async def test_a_store_that_is_given_first_may_take_an_ability_away() -> None:
+async def test_a_newly_found_store_may_remove_an_ability() -> None:
     plain = PlainStore()
     store = RoutingWrapper(lambda collection: plain if collection == "plain" else None, FullStore())
     assert isinstance(store, AsyncDestroyCollectionProtocol)
@@ -141,7 +141,7 @@ async def test_a_store_that_is_given_first_may_take_an_ability_away() -> None:
     assert not isinstance(store, AsyncDestroyCollectionProtocol)
 
 
-async def test_nothing_is_promised_before_a_store_is_known() -> None:
+async def test_no_ability_is_claimed_before_a_store_is_known() -> None:
     full = FullStore()
     store = RoutingWrapper(lambda _: full, default_store=None)
     assert not isinstance(store, AsyncEnumerateKeysProtocol)
@@ -153,7 +153,7 @@ async def test_nothing_is_promised_before_a_store_is_known() -> None:
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_a_collection_without_a_store_is_an_error(call: ExampleCall) -> None:
+async def test_a_collection_without_a_store_raises_an_error(call: ExampleCall) -> None:
     routes: RoutingFunction = {"known": FullStore()}.get  # pyright: ignore[reportAssignmentType]
     for store in (RoutingWrapper(routes, None), CollectionRoutingWrapper({"known": FullStore()}, None)):
         await store.put("key", {}, collection="known")
@@ -190,7 +190,7 @@ async def test_every_store_is_closed_when_closing_one_fails() -> None:
     assert [one.closed for one in stores] == [1, 0, 1]
 
 
-def test_capabilities_are_what_all_stores_promise() -> None:
+def test_capabilities_are_those_common_to_all_stores() -> None:
     def having(**fields: Any) -> AsyncKeyValue:
         store = PlainStore()
         store.capabilities = replace(Capabilities(durable=True, native_expiry=True, expiry_resolution=1.0), **fields)
@@ -210,32 +210,32 @@ def test_capabilities_are_what_all_stores_promise() -> None:
     assert CollectionRoutingWrapper({"a": first}, ForeignStore()).capabilities.durable is False
 
 
-async def test_a_function_that_gives_no_store_is_a_type_error() -> None:
+async def test_a_function_that_returns_no_store_raises_a_type_error() -> None:
     async def route(_: str | None) -> None:
         pass
 
-    given: list[Any] = []
+    results: list[Any] = []
 
     def remembered(collection: str | None) -> Any:
-        given.append(route(collection))
-        return given[-1]
+        results.append(route(collection))
+        return results[-1]
 
     with pytest.raises(TypeError, match="not an object of type coroutine"):
         await RoutingWrapper(remembered, MemoryStore()).get("key")
-    given[0].close()
+    results[0].close()
 
 
 @pytest.mark.parametrize(
     ("collection_map", "default_store"), [({}, None), ({"": MemoryStore()}, None), ({"a": None}, None), ({1: 2}, None)]
 )
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_a_bad_map_is_a_value_error(collection_map: Any, default_store: Any) -> None:
+def test_an_invalid_map_raises_a_value_error(collection_map: Any, default_store: Any) -> None:
     with pytest.raises(ValueError, match=r"must map non-empty collections to stores|needs a default_store"):
         CollectionRoutingWrapper(collection_map, default_store)
 
 
 @pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
-def test_what_is_not_a_function_is_a_value_error() -> None:
+def test_an_argument_that_is_not_a_function_raises_a_value_error() -> None:
     not_a_function: Any = {"a": MemoryStore()}
     with pytest.raises(ValueError, match="must be a function"):
         RoutingWrapper(not_a_function, MemoryStore())

@@ -1,4 +1,4 @@
-"""Wrappers in stacks: those on one base keep every contract, and any others behave like a dict."""
+"""Stacks of wrappers: those of one base class keep every contract, and random stacks behave like a dict."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 FERNET = Fernet(Fernet.generate_key())
 OTHER_FERNET = Fernet(Fernet.generate_key())
-STACKS = 20
-MOST = 6
+STACK_COUNT = 20
+MAX_LAYERS = 6
 
-# Those that change no answer. ReadOnly and DefaultValue do.
+# Wrappers that do not change results, unlike ReadOnlyWrapper and DefaultValueWrapper.
 LAYERS: list[Callable[[Any], Any]] = [
     lambda store: BaseEncryptionWrapper(store, lambda text: text[::-1], lambda text, _: text[::-1], 7),
     lambda store: CollectionRoutingWrapper({"routed": MemoryStore()}, store),
@@ -61,7 +61,7 @@ LAYERS: list[Callable[[Any], Any]] = [
 
 
 def of_calls() -> AsyncKeyValue:
-    logger = logging.Logger("its own", logging.INFO)  # noqa: LOG001 — with no handler, so that nothing is kept
+    logger = logging.Logger("its own", logging.INFO)  # noqa: LOG001 — without a handler, so that no record is kept
     logged = LoggingWrapper(MemoryStore(), logger=logger, log_values=True, structured_logs=True)
     return StatisticsWrapper(TimeoutWrapper(RetryWrapper(logged), 50))
 
@@ -101,10 +101,10 @@ class TestStoreBehindEveryValueWrapper(StoreTests[Any]):
         return of_values()
 
 
-@pytest.mark.parametrize("seed", range(STACKS))
+@pytest.mark.parametrize("seed", range(STACK_COUNT))
 def test_a_stack_behaves_like_a_dict(seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 — not for secrets
-    layers = draw.choices(LAYERS, k=draw.randint(2, MOST))
+    layers = draw.choices(LAYERS, k=draw.randint(2, MAX_LAYERS))
 
     def make() -> Any:
         store: Any = MemoryStore()

@@ -1,4 +1,4 @@
-"""StatisticsWrapper counts what is asked of each collection, exactly."""
+"""StatisticsWrapper counts the operations on each collection exactly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wrapper() -> StatisticsWrapper:
 
 
 @pytest.fixture
-def many_switches_of_threads() -> Iterator[None]:
+def frequent_thread_switches() -> Iterator[None]:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -84,7 +84,7 @@ async def test_a_batch_counts_each_of_its_keys(wrapper: StatisticsWrapper) -> No
     assert asdict(counted.delete) == hits(2, 1)
 
 
-async def test_a_key_deleted_twice_in_a_batch_is_no_miss(wrapper: StatisticsWrapper) -> None:
+async def test_a_key_deleted_twice_in_a_batch_is_not_a_miss(wrapper: StatisticsWrapper) -> None:
     await wrapper.put("key", {"a": 1}, collection="c")
     await wrapper.delete_many(["key", "key"], collection="c")
     assert asdict(wrapper.statistics.collections["c"].delete) == hits(1, 0)
@@ -107,21 +107,21 @@ async def test_an_empty_value_is_a_hit(wrapper: StatisticsWrapper) -> None:
     assert asdict(wrapper.statistics.collections["default_collection"].get) == hits(2, 0)
 
 
-async def test_no_collection_counts_under_the_same_name_whatever_the_store_calls_it() -> None:
+async def test_calls_without_a_collection_count_under_a_fixed_name() -> None:
     wrapper = StatisticsWrapper(MemoryStore(default_collection="mine"))
     await wrapper.put("key", {"a": 1})
     assert list(wrapper.statistics.collections) == ["default_collection"]
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
-async def test_a_call_that_fails_is_not_counted(call: ExampleCall) -> None:
+async def test_a_failed_call_is_not_counted(call: ExampleCall) -> None:
     wrapper = StatisticsWrapper(FailingStore(StoreConnectionError("the server is down")))
     with pytest.raises(KeyValueStoreError):
         await call(wrapper)
     assert wrapper.statistics == KVStoreStatistics()
 
 
-async def test_a_value_that_is_refused_is_not_counted(wrapper: StatisticsWrapper) -> None:
+async def test_a_refused_value_is_not_counted(wrapper: StatisticsWrapper) -> None:
     with pytest.raises(SerializationError):
         await wrapper.put("key", {"a": object()})
     assert wrapper.statistics == KVStoreStatistics()
@@ -140,7 +140,7 @@ async def test_a_foreign_store_is_counted() -> None:
     assert asdict(wrapper.statistics.collections["c"].get) == hits(1, 1)
 
 
-@pytest.mark.usefixtures("many_switches_of_threads")
+@pytest.mark.usefixtures("frequent_thread_switches")
 def test_tasks_in_several_threads_are_counted_exactly(wrapper: StatisticsWrapper) -> None:
     async def use(number: int) -> None:
         await wrapper.put("key", {"a": 1}, collection=f"c{number % 2}")
@@ -168,7 +168,7 @@ async def test_a_copy_is_a_snapshot(wrapper: StatisticsWrapper) -> None:
     assert wrapper.statistics.collections["default_collection"].get.miss == 2
 
 
-async def test_assigning_new_statistics_begins_anew(wrapper: StatisticsWrapper) -> None:
+async def test_assigning_new_statistics_restarts_the_counts(wrapper: StatisticsWrapper) -> None:
     await wrapper.get("key")
     wrapper.statistics = KVStoreStatistics()
     await wrapper.put("key", {"a": 1})
@@ -176,7 +176,7 @@ async def test_assigning_new_statistics_begins_anew(wrapper: StatisticsWrapper) 
     assert wrapper.statistics.collections["default_collection"].put.count == 1
 
 
-async def test_a_collection_is_a_field_of_a_pydantic_model(wrapper: StatisticsWrapper) -> None:
+async def test_the_statistics_of_a_collection_can_be_a_pydantic_field(wrapper: StatisticsWrapper) -> None:
     class Report(BaseModel):
         tools: KVStoreCollectionStatistics | None
 
@@ -187,7 +187,7 @@ async def test_a_collection_is_a_field_of_a_pydantic_model(wrapper: StatisticsWr
     assert Report(tools=wrapper.statistics.collections.get("absent")).tools is None
 
 
-async def test_all_statistics_go_through_pydantic(wrapper: StatisticsWrapper) -> None:
+async def test_all_statistics_can_be_serialized_with_pydantic(wrapper: StatisticsWrapper) -> None:
     await wrapper.get("key", collection="c")
     await wrapper.delete_many(["key", "other"], collection="d")
     adapter = TypeAdapter(KVStoreStatistics)
@@ -195,7 +195,7 @@ async def test_all_statistics_go_through_pydantic(wrapper: StatisticsWrapper) ->
     assert adapter.json_schema()["properties"].keys() == {"collections"}
 
 
-def test_statistics_can_be_added_to_by_hand() -> None:
+def test_statistics_can_be_incremented_directly() -> None:
     counted = KVStoreCollectionStatistics()
     counted.get.increment_hit()
     counted.get.increment_miss(increment=2)

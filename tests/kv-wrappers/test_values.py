@@ -1,4 +1,4 @@
-"""Wrappers that store another value or refuse it: what holds for all of them, sizes, defaults and times to live."""
+"""Wrappers that change or refuse values: common behaviour, sizes, defaults and ttls."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 DEFAULT = {"default": True}
 
-ANOTHER: Any = "lz4"
+UNKNOWN_ALGORITHM: Any = "lz4"
 
 
 class WithoutDefault(BaseValueWrapper):
-    """Turns the default back into absence, which is what the kit looks for."""
+    """Turns the default back into absence, as the kit expects."""
 
     @override
     def _outer_value(self, inner_value: dict[str, Any]) -> dict[str, Any] | None:
@@ -69,7 +69,7 @@ class TestTTLClampWrapper(WrapperTests):
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("make", [MemoryStore, ForeignStore])
-async def test_what_comes_back_is_what_went_in(wrap: Callable[[Any], Any], make: Callable[[], Any]) -> None:
+async def test_values_are_returned_as_they_were_put(wrap: Callable[[Any], Any], make: Callable[[], Any]) -> None:
     store = wrap(make())
     await store.put("large", LARGE)
     await store.put_many(["a", "b"], [{"n": 1}, LARGE], ttl=1000)
@@ -78,7 +78,7 @@ async def test_what_comes_back_is_what_went_in(wrap: Callable[[Any], Any], make:
     assert (await store.ttl_many(["b", "c"]))[1] == (None, None)
 
 
-async def test_a_value_is_encoded_once_on_its_way_through_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_value_is_encoded_once_in_a_stack_of_wrappers(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[Any] = []
     orjson: Any = vars(codec)["orjson"]
     dumps = orjson.dumps
@@ -98,7 +98,7 @@ async def test_a_value_is_encoded_once_on_its_way_through_a_stack(monkeypatch: p
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-async def test_a_value_that_is_not_json_is_refused_by_its_path(wrap: Callable[[Any], Any]) -> None:
+async def test_a_value_that_is_not_json_is_refused_with_its_path(wrap: Callable[[Any], Any]) -> None:
     store = wrap(MemoryStore())
     with pytest.raises(SerializationError, match=r"value\.a"):
         await store.put("key", {"a": {1, 2}})
@@ -131,7 +131,7 @@ async def test_recorded_values_are_read(recorded: Path, name: str, wrap: Callabl
         assert await store.get("k1", collection="col") == plain
 
 
-async def test_what_is_plain_is_read_as_it_is() -> None:
+async def test_plain_values_are_read_unchanged() -> None:
     inner = MemoryStore()
     await inner.put("key", {"n": 1})
     for wrap in WRAPPERS.values():
@@ -141,7 +141,7 @@ async def test_what_is_plain_is_read_as_it_is() -> None:
 # Sizes
 
 
-async def test_a_value_of_another_size_is_an_error_and_stores_nothing() -> None:
+async def test_a_value_outside_the_size_limits_is_an_error_and_stores_nothing() -> None:
     inner = MemoryStore()
     store = LimitSizeWrapper(inner, min_size=9, max_size=10, raise_on_too_small=True)
     with pytest.raises(EntryTooLargeError):
@@ -154,7 +154,7 @@ async def test_a_value_of_another_size_is_an_error_and_stores_nothing() -> None:
     assert await inner.keys() == ["é"]
 
 
-async def test_a_value_of_another_size_can_be_passed_over() -> None:
+async def test_a_value_outside_the_size_limits_can_be_skipped() -> None:
     inner = MemoryStore()
     store = LimitSizeWrapper(inner, min_size=9, max_size=10, raise_on_too_large=False)
     await inner.put("key", {"old": True})
@@ -167,7 +167,7 @@ async def test_a_value_of_another_size_can_be_passed_over() -> None:
 # Defaults and times to live
 
 
-async def test_a_default_stands_in_for_what_is_absent() -> None:
+async def test_a_default_replaces_an_absent_value() -> None:
     inner = MemoryStore()
     store = DefaultValueWrapper(inner, {"items": []}, 5)
     await inner.put("key", {"n": 1})
@@ -190,7 +190,7 @@ async def test_a_ttl_is_clamped(ttl: float | None, stored: float) -> None:
         assert await store.ttl_many(["key", "other"]) == [({}, stored)] * 2
 
 
-async def test_without_a_missing_ttl_a_put_without_ttl_has_none() -> None:
+async def test_a_put_without_ttl_has_none_if_missing_ttl_is_not_set() -> None:
     store = TTLClampWrapper(MemoryStore(), 10, 20)
     await store.put("key", {})
     assert await store.ttl("key") == ({}, None)
@@ -211,7 +211,7 @@ async def test_an_invalid_ttl_is_not_clamped(ttl: float) -> None:
 
 CONFIGURATIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "size below zero": (lambda store: CompressionWrapper(store, -1), "at least 0 bytes"),
-    "algorithm": (lambda store: CompressionWrapper(store, algorithm=ANOTHER), '"gzip" or "zstd"'),
+    "algorithm": (lambda store: CompressionWrapper(store, algorithm=UNKNOWN_ALGORITHM), '"gzip" or "zstd"'),
     "level": (lambda store: CompressionWrapper(store, level=10), "from 0 to 9 for gzip"),
     "least size below zero": (lambda store: LimitSizeWrapper(store, min_size=-1), "at least 0 bytes"),
     "sizes": (lambda store: LimitSizeWrapper(store, min_size=2, max_size=1), "min_size must be at most max_size"),
@@ -236,7 +236,7 @@ CONFIGURATIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configuration_that_is_not_possible_is_a_value_error(name: str) -> None:
+def test_an_invalid_configuration_raises_a_value_error(name: str) -> None:
     make, message = CONFIGURATIONS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TypeViolationWarning)
@@ -244,7 +244,7 @@ def test_a_configuration_that_is_not_possible_is_a_value_error(name: str) -> Non
             make(MemoryStore())
 
 
-async def test_a_ttl_has_no_lower_bound_of_zero_and_no_infinite_upper_one() -> None:
+async def test_a_lower_bound_of_zero_or_an_infinite_upper_bound_does_not_clamp() -> None:
     with FakeClock():
         inner = MemoryStore()
         await TTLClampWrapper(inner, 0, 10).put("short", {}, ttl=0.5)
@@ -252,7 +252,7 @@ async def test_a_ttl_has_no_lower_bound_of_zero_and_no_infinite_upper_one() -> N
         assert await inner.ttl_many(["short", "long"]) == [({}, 0.5), ({}, 10**9)]
 
 
-async def test_an_error_names_the_entry_of_a_batch_that_it_is_about() -> None:
+async def test_an_error_names_the_affected_entry_of_a_batch() -> None:
     inner = MemoryStore()
     await FernetEncryptionWrapper(inner, fernet=Fernet(Fernet.generate_key())).put("old", {"a": 1}, collection="tokens")
     store = FernetEncryptionWrapper(inner, fernet=FERNET)
@@ -265,7 +265,7 @@ async def test_an_error_names_the_entry_of_a_batch_that_it_is_about() -> None:
         await limited.put_many(["small", "large"], [{}, {"a": "b" * 10}], collection="tokens")
 
 
-async def test_a_value_that_is_passed_over_is_not_put_conditionally_either() -> None:
+async def test_a_skipped_value_is_not_put_conditionally_either() -> None:
     inner = MemoryStore()
     store: Any = LimitSizeWrapper(inner, max_size=3, raise_on_too_large=False)
     assert not await store.put_if_absent("key", {"a": "too large"})

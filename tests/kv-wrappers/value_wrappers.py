@@ -1,4 +1,4 @@
-"""Wrappers that store something else in place of the value, with keys and values for their tests."""
+"""Wrappers that change the stored value, with keys and values for their tests."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
 
 
 async def outcomes_of_damage(inner: MemoryStore, store: Any, stored: dict[str, Any], field: str) -> list[Any]:
-    """What reading gives, or raises, when a bit of the field is another, its end is missing, or it is no such text."""
-    moments = random.Random(SEED)  # noqa: S311 — not for secrets
+    """Return the results or errors of reading with a bit of the field flipped, its end cut off, or an invalid text."""
+    draw = random.Random(SEED)  # noqa: S311 — not for secrets
     octets = b64decode(stored[field])
     texts: list[Any] = [None, 5, "", "!", stored[field][:-1]]
     for _ in range(300):
         damaged = bytearray(octets)
-        damaged[moments.randrange(len(octets))] ^= 1 << moments.randrange(8)
+        damaged[draw.randrange(len(octets))] ^= 1 << draw.randrange(8)
         texts.append(b64encode(damaged).decode())
-        texts.append(b64encode(octets[: moments.randrange(len(octets))]).decode())
+        texts.append(b64encode(octets[: draw.randrange(len(octets))]).decode())
     outcomes: list[Any] = []
     for text in texts:
         await inner.put("key", {**stored, field: text})
