@@ -1,4 +1,4 @@
-"""Types that pydantic can handle, drawn at random, each with its values."""
+"""Random types that pydantic supports, each with a strategy for its values."""
 
 import dataclasses
 import datetime as dt
@@ -34,7 +34,7 @@ Values = SearchStrategy[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """A type and its values."""
+    """A type and a strategy for its values."""
 
     of: Any
     values: Values = dataclasses.field(repr=False)
@@ -62,7 +62,7 @@ class Pair(NamedTuple):
 
 
 class Opaque:
-    """What pydantic cannot handle."""
+    """A class that pydantic does not support."""
 
 
 class Cat(BaseModel):
@@ -103,7 +103,7 @@ spans = st.timedeltas(dt.timedelta(days=-10_000), dt.timedelta(days=10_000))
 
 
 NOTHING = Typed(type(None), st.none(), hashable=True)
-# What JSON keeps for these always comes back.
+# Types with values that always survive a round trip through JSON.
 ORDINARY = (
     Typed(int, st.integers(), hashable=True),
     Typed(float, floats, hashable=True),
@@ -182,7 +182,7 @@ def new_name() -> str:
 
 
 def containers(inner: SearchStrategy[Typed], *, init: SearchStrategy[bool]) -> SearchStrategy[Typed]:
-    """Types whose parts are drawn, and come back whenever their parts do."""
+    """Return container types of drawn parts; their values come back if those of the parts do."""
 
     def one(make: Callable[[Typed], Typed]) -> SearchStrategy[Typed]:
         return inner.map(make)
@@ -280,7 +280,7 @@ def drawn_dataclasses(draw: DrawFn, parts: list[Typed], inits: SearchStrategy[bo
 
 
 class Counted(BaseModel):
-    """A default that is made anew, and a private attribute."""
+    """A model with a default factory and a private attribute."""
 
     made: str = Field(default_factory=lambda: uuid.uuid4().hex)
     content: Any = None
@@ -290,7 +290,7 @@ class Counted(BaseModel):
 @st.composite
 def counted(draw: DrawFn) -> Counted:
     value = Counted(content=draw(anything))
-    value._note = draw(anything)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] — it is looked at here
+    value._note = draw(anything)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] — compared by the test
     return value
 
 
@@ -304,5 +304,5 @@ def drawn_types(init: SearchStrategy[bool]) -> SearchStrategy[Typed]:
 
 ordinary = st.recursive(st.sampled_from(ORDINARY), lambda inner: containers(inner, init=st.booleans()), max_leaves=5)
 drawn = drawn_types(st.booleans())
-# A dict in the place of a dataclass may name fields that are not for it to name: they are read all the same.
+# A dict in place of a dataclass may set fields that have init=False, and they are read nevertheless.
 drawn_with_init = drawn_types(st.just(value=True))

@@ -1,4 +1,4 @@
-"""Types of every kind, for the tests of what is stored for their values."""
+"""Types of every kind, for the tests of stored values."""
 
 import dataclasses
 import datetime as dt
@@ -151,7 +151,7 @@ class Base64Bytes(BaseModel):
 
 
 class OneText(BaseModel):
-    """A model that is written as text, and read from it."""
+    """A model that is stored as text."""
 
     number: int
 

@@ -1,4 +1,4 @@
-"""What not every store has, with values of a type: versions, pages of keys, lifecycle."""
+"""Optional protocols with typed values: versions, pages of keys, lifecycle."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,11 +45,11 @@ async def test_a_version_comes_with_a_typed_value_and_its_ttl(users: PydanticAda
     assert version
 
 
-async def test_there_is_no_version_without_an_entry(users: PydanticAdapter[User]) -> None:
+async def test_an_absent_entry_has_no_version(users: PydanticAdapter[User]) -> None:
     assert await users.get_versioned("ada") == TypedVersioned(None, None, None)
 
 
-async def test_a_value_is_put_and_removed_only_while_its_version_is_current(
+async def test_a_value_is_put_or_deleted_only_if_its_version_is_current(
     users: PydanticAdapter[User], store: MemoryStore
 ) -> None:
     assert await users.put_if_version("ada", ADA, None) is True
@@ -71,7 +71,7 @@ async def test_a_value_is_put_and_removed_only_while_its_version_is_current(
     assert await store.get("ada", collection="users") is None
 
 
-async def test_of_two_that_put_where_nothing_is_one_does(users: PydanticAdapter[User]) -> None:
+async def test_put_if_absent_stores_only_the_first_value(users: PydanticAdapter[User]) -> None:
     with FakeClock():
         assert await users.put_if_absent("ada", ADA, ttl=5) is True
         assert await users.put_if_absent("ada", BOB) is False
@@ -79,7 +79,7 @@ async def test_of_two_that_put_where_nothing_is_one_does(users: PydanticAdapter[
     assert await users.put_if_absent("ada", BOB, collection="others") is True
 
 
-async def test_what_is_not_of_the_type_has_a_version_and_can_be_replaced(
+async def test_an_invalid_payload_has_a_version_and_can_be_replaced(
     users: PydanticAdapter[User], store: MemoryStore
 ) -> None:
     await store.put("ada", {"name": 5}, collection="users")
@@ -94,9 +94,7 @@ async def test_what_is_not_of_the_type_has_a_version_and_can_be_replaced(
     assert await users.get("ada") == ADA
 
 
-async def test_a_wrong_value_is_refused_by_conditional_writes_too(
-    users: PydanticAdapter[Any], store: MemoryStore
-) -> None:
+async def test_conditional_writes_refuse_an_invalid_value_too(users: PydanticAdapter[Any], store: MemoryStore) -> None:
     for put in (lambda: users.put_if_absent("ada", 5), lambda: users.put_if_version("ada", 5, None)):
         with pytest.raises(SerializationError, match="not of the type"):
             await put()
@@ -132,44 +130,44 @@ CALLS: list[tuple[str, Callable[[PydanticAdapter[User]], Any]]] = [
 
 
 @pytest.mark.parametrize(("protocol", "call"), CALLS)
-async def test_a_store_that_has_it_not_is_a_type_error_that_names_the_protocol(
+async def test_a_missing_protocol_is_a_type_error_that_names_it(
     protocol: str, call: Callable[[PydanticAdapter[User]], Any]
 ) -> None:
     with pytest.raises(TypeError, match=f"ForeignStore.* does not satisfy {protocol}"):
         await call(PydanticAdapter(ForeignStore(), User))
 
 
-class Opened(MemoryStore):
-    """Notes when it is opened and closed."""
+class RecordingStore(MemoryStore):
+    """Records when it is opened and closed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.noted: list[str] = []
+        self.events: list[str] = []
 
     async def setup(self) -> None:
-        self.noted.append("setup")
+        self.events.append("setup")
 
     async def close(self) -> None:
-        self.noted.append("close")
+        self.events.append("close")
 
 
 async def test_an_adapter_opens_and_closes_its_store() -> None:
-    store = Opened()
+    store = RecordingStore()
     async with DataclassAdapter(store, Point) as points:
         assert isinstance(points, DataclassAdapter)
-        assert store.noted == ["setup"]
-    assert store.noted == ["setup", "close"]
+        assert store.events == ["setup"]
+    assert store.events == ["setup", "close"]
     await points.setup()
     await points.close()
-    assert store.noted == ["setup", "close"] * 2
+    assert store.events == ["setup", "close"] * 2
 
 
-async def test_a_store_without_lifecycle_is_open_always() -> None:
+async def test_a_store_without_lifecycle_is_always_open() -> None:
     async with PydanticAdapter(ForeignStore(), User) as users:
         await users.put("ada", ADA)
         assert await users.get("ada") == ADA
         assert users.capabilities == Capabilities()
 
 
-def test_the_promises_are_those_of_the_store(users: PydanticAdapter[User], store: MemoryStore) -> None:
+def test_the_capabilities_are_those_of_the_store(users: PydanticAdapter[User], store: MemoryStore) -> None:
     assert users.capabilities == store.capabilities

@@ -1,4 +1,4 @@
-"""What type checkers say of a program that uses the adapters, in strict mode."""
+"""Type checkers in strict mode on a program that uses the adapters."""
 
 import json
 import shutil
@@ -48,14 +48,14 @@ def pyright(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 def _run(folder: Path, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 — ours
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 — our own command
 
 
 each_checker = pytest.mark.parametrize("check", [mypy, pyright])
 
 
 @each_checker
-def test_each_call_has_the_type_of_its_adapter(check: Checker, tmp_path: Path) -> None:
+def test_each_call_has_the_type_declared_by_its_adapter(check: Checker, tmp_path: Path) -> None:
     shutil.copy(CONSUMER, tmp_path)
     checked = check(tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr

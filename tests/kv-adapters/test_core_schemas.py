@@ -1,4 +1,4 @@
-"""Reading decoded JSON as Python objects gives what reading the JSON text gives, for the types it is done for."""
+"""Validation of decoded JSON gives the same result as validation of JSON text for the types that use it."""
 
 import datetime as dt
 import enum
@@ -58,7 +58,7 @@ class Dog(BaseModel):
     kind: Literal["b"]
 
 
-ALIKE: list[Any] = [
+EQUIVALENT: list[Any] = [
     Model,
     StrictNumbers,
     Point,
@@ -81,7 +81,7 @@ ALIKE: list[Any] = [
     Any,
 ]
 
-NOT_ALIKE: list[Any] = [
+NOT_EQUIVALENT: list[Any] = [
     StrictNumbers | dict[str, bool],
     list[int] | list[str],
     Decimal,
@@ -125,8 +125,8 @@ def outcome(validate: Callable[[Any], object], payload: object) -> object:
     return value, repr(value)
 
 
-@pytest.mark.parametrize("of", ALIKE, ids=str)
-def test_it_is_done_for_types_that_are_read_alike(of: Any) -> None:
+@pytest.mark.parametrize("of", EQUIVALENT, ids=str)
+def test_decoded_json_is_used_for_types_with_equal_results(of: Any) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(of)
     assert reads_like_json(adapter.core_schema)
 
@@ -137,6 +137,6 @@ def test_it_is_done_for_types_that_are_read_alike(of: Any) -> None:
     agrees()
 
 
-@pytest.mark.parametrize("of", NOT_ALIKE, ids=str)
-def test_it_is_not_done_for_others(of: Any) -> None:
+@pytest.mark.parametrize("of", NOT_EQUIVALENT, ids=str)
+def test_decoded_json_is_not_used_for_other_types(of: Any) -> None:
     assert not reads_like_json(TypeAdapter[Any](of).core_schema)

@@ -1,4 +1,4 @@
-"""What comes back equal, what is refused at put with its path, and what is the exception for a reason."""
+"""Values that come back equal, values refused by put with their path, and the documented exceptions."""
 
 import dataclasses
 import datetime as dt
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
-SECRET = "hunter2"  # noqa: S105 — it stands for any value
+SECRET = "hunter2"  # noqa: S105 — looked for in messages
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone.utc)
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -70,7 +70,7 @@ class Hidden:
 
 
 class Numbered(BaseModel):
-    """Equal by its number, and different all the same."""
+    """Compares equal by number although other fields differ."""
 
     number: int
     note: Any = None
@@ -156,7 +156,7 @@ def order(**changed: str) -> Order:
 
 def noted(note: str) -> Noted:
     value = Noted()
-    value._note = note  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] — it is looked at here
+    value._note = note  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] — compared by the test
     return value
 
 
@@ -182,7 +182,7 @@ KEPT: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("of", "value"), KEPT, ids=str)
-async def test_it_comes_back_equal(of: Any, value: Any) -> None:
+async def test_a_value_comes_back_equal(of: Any, value: Any) -> None:
     adapter: PydanticAdapter[Any] = PydanticAdapter(MemoryStore(), of, raise_on_validation_error=True)
     await adapter.put("key", value)
     for read in (await adapter.get("key"), await adapter.get("key")):
@@ -190,7 +190,7 @@ async def test_it_comes_back_equal(of: Any, value: Any) -> None:
         assert type(read) is type(value)
 
 
-async def test_a_field_without_init_inside_a_model_comes_back_or_is_refused_where_pydantic_cannot_read_it() -> None:
+async def test_a_field_without_init_in_a_model_comes_back_or_is_refused() -> None:
     adapter = PydanticAdapter(MemoryStore(), Orders, raise_on_validation_error=True)
     value = Orders.model_construct(orders=[order(), order()], by_name={"a": order(id="6")})
     if pydantic.VERSION.startswith(("2.11.", "2.12.")):
@@ -201,14 +201,14 @@ async def test_a_field_without_init_inside_a_model_comes_back_or_is_refused_wher
         assert await adapter.get("key") == value
 
 
-async def test_a_generic_model_stands_for_its_parametrized_form() -> None:
+async def test_an_unparametrized_generic_model_is_accepted_for_its_parametrized_form() -> None:
     adapter: PydanticAdapter[Any] = PydanticAdapter(MemoryStore(), Box[int])
     await adapter.put("key", Box(content=1))
     assert await adapter.get("key") == Box(content=1)
 
 
 KEYS = "its keys would be read as other keys, because JSON keys are strings"
-# By type: a value, and what the message says of it.
+# Type, value, part of the message.
 REFUSED: list[tuple[Any, Any, str]] = [
     (Scores, Scores(by_id={1: SECRET, "1": "text"}), f"Scores: value.by_id: {KEYS}"),
     (dict[int | str, str], {1: SECRET}, f"value: {KEYS}"),
@@ -263,7 +263,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("of", "value", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
-async def test_it_is_refused_with_its_path_before_anything_is_stored(of: Any, value: Any, said: str) -> None:
+async def test_a_value_is_refused_with_its_path_before_anything_is_stored(of: Any, value: Any, said: str) -> None:
     store = MemoryStore()
     adapter: PydanticAdapter[Any] = PydanticAdapter(store, of)
     for put in (lambda: adapter.put("key", value), lambda: adapter.put_many(["key"], [value])):
@@ -277,7 +277,7 @@ async def test_it_is_refused_with_its_path_before_anything_is_stored(of: Any, va
 # The exceptions, each with its reason in docs/adapters.md.
 
 
-async def test_a_field_that_the_type_excludes_is_its_default_when_it_is_read() -> None:
+async def test_an_excluded_field_has_its_default_when_read() -> None:
     class Session(BaseModel):
         user: str
         cache: dict[str, Any] = Field(default={}, exclude=True)
@@ -295,13 +295,13 @@ async def test_a_field_that_the_type_excludes_is_its_default_when_it_is_read() -
     assert await DataclassAdapter(store, Job).get("job") == Job("tea")
 
 
-async def test_a_private_attribute_that_only_identity_compares_is_made_anew() -> None:
+async def test_a_private_attribute_compared_by_identity_is_recreated() -> None:
     adapter = PydanticAdapter(MemoryStore(), Locked)
     await adapter.put("key", Locked())
     assert isinstance(await adapter.get("key"), Locked)
 
 
-async def test_a_datetime_is_the_same_instant_also_in_an_hour_that_comes_twice() -> None:
+async def test_a_datetime_in_a_repeated_hour_is_the_same_instant() -> None:
     adapter = PydanticAdapter(MemoryStore(), dt.datetime)
     twice = dt.datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1)
     await adapter.put("key", twice)
@@ -310,7 +310,7 @@ async def test_a_datetime_is_the_same_instant_also_in_an_hour_that_comes_twice()
     assert read.astimezone(dt.timezone.utc) == dt.datetime(2026, 10, 25, 1, 30, tzinfo=dt.timezone.utc)
 
 
-async def test_nan_that_is_written_as_text_is_nan() -> None:
+async def test_nan_serialized_as_text_comes_back_as_nan() -> None:
     adapter = PydanticAdapter[float](
         MemoryStore(), Annotated[float, PlainSerializer(lambda number: f"{number}", return_type=str)]
     )
@@ -318,13 +318,13 @@ async def test_nan_that_is_written_as_text_is_nan() -> None:
     assert str(await adapter.get("key")) == "nan"
 
 
-async def test_which_fields_were_set_is_not_kept() -> None:
+async def test_the_set_of_assigned_fields_is_not_kept() -> None:
     adapter = PydanticAdapter(MemoryStore(), User)
     await adapter.put("key", User(name="Bob"))
     assert (await adapter.get("key") or User()).model_fields_set == {"name", "friends", "settings"}
 
 
-async def test_what_has_no_equality_of_its_own_is_equal_when_it_is_written_alike() -> None:
+async def test_objects_without_eq_are_equal_if_their_serialized_forms_are_equal() -> None:
     class Opaque:
         def __init__(self, text: str) -> None:
             self.text = text

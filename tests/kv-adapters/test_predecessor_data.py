@@ -1,4 +1,4 @@
-"""What the predecessor's adapters wrote is read."""
+"""Data written by the predecessor's adapters is read."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ class Measure(BaseModel):
     meters: float
 
 
-async def test_a_recorded_list_is_read_and_written_alike(recorded: Path) -> None:
+async def test_a_recorded_list_is_read_and_written_in_the_same_form(recorded: Path) -> None:
     entries: dict[str, dict[str, Any]] = json.loads((recorded / "wrappers.json").read_text(encoding="utf-8"))
     [(names, stored)] = entries["PydanticAdapter[list[int]]"].items()
     collection, key = names.split(" | ")

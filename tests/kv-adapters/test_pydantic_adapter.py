@@ -1,4 +1,4 @@
-"""The methods of a typed adapter, over our store and over an object that has eight methods and nothing else."""
+"""The methods of a typed adapter, over MemoryStore and over an object with only the eight methods."""
 
 import pytest
 from key_value.aio.adapters import BaseModelAdapter, DataclassAdapter, PydanticAdapter
@@ -35,13 +35,13 @@ def users(store: AsyncKeyValue) -> PydanticAdapter[User]:
     return PydanticAdapter(store, User)
 
 
-async def test_what_was_put_is_read(users: PydanticAdapter[User], store: AsyncKeyValue) -> None:
+async def test_a_stored_value_is_read(users: PydanticAdapter[User], store: AsyncKeyValue) -> None:
     await users.put("ada", ADA, collection="users")
     assert await users.get("ada", collection="users") == ADA
     assert await store.get("ada", collection="users") == {"name": "Ada", "age": 36}
 
 
-async def test_keys_may_be_named(users: PydanticAdapter[User]) -> None:
+async def test_arguments_may_be_passed_by_keyword(users: PydanticAdapter[User]) -> None:
     await users.put(key="ada", value=ADA, ttl=None)
     assert await users.get(key="ada") == ADA
     assert await users.delete(key="ada") is True
@@ -53,7 +53,7 @@ async def test_an_absent_entry_is_none_or_the_default(users: PydanticAdapter[Use
     assert await users.ttl("ada") == (None, None)
 
 
-async def test_each_collection_is_its_own(users: PydanticAdapter[User]) -> None:
+async def test_collections_are_separate(users: PydanticAdapter[User]) -> None:
     await users.put("key", ADA, collection="one")
     assert await users.get("key", collection="two") is None
     assert await users.get("key") is None
@@ -69,11 +69,11 @@ async def test_a_batch_keeps_its_order(users: PydanticAdapter[User]) -> None:
 
 
 async def test_a_batch_needs_a_value_for_each_key(users: PydanticAdapter[User]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 — each store says it in its own words
+    with pytest.raises(ValueError):  # noqa: PT011 — the message depends on the store
         await users.put_many(["ada", "bob"], [ADA])
 
 
-async def test_deleting_tells_what_there_was(users: PydanticAdapter[User]) -> None:
+async def test_deleting_reports_whether_entries_existed(users: PydanticAdapter[User]) -> None:
     await users.put_many(["a", "b", "c"], [ADA] * 3, collection="users")
     assert await users.delete("a", collection="users") is True
     assert await users.delete("a", collection="users") is False
@@ -81,7 +81,7 @@ async def test_deleting_tells_what_there_was(users: PydanticAdapter[User]) -> No
     assert await users.get_many(["a", "b", "c"], collection="users") == [None, None, None]
 
 
-async def test_a_value_lives_as_long_as_its_ttl() -> None:
+async def test_a_value_expires_after_its_ttl() -> None:
     users = PydanticAdapter(MemoryStore(), User)
     with FakeClock() as clock:
         await users.put("ada", ADA, ttl=90)
@@ -93,7 +93,7 @@ async def test_a_value_lives_as_long_as_its_ttl() -> None:
         assert await users.get_many(["ada", "bob"]) == [None, BOB]
 
 
-async def test_what_the_store_refuses_is_refused() -> None:
+async def test_invalid_arguments_are_refused_by_the_store() -> None:
     users = PydanticAdapter(MemoryStore(), User)
     with pytest.raises(InvalidTTLError):
         await users.put("ada", ADA, ttl=0)
@@ -103,7 +103,7 @@ async def test_what_the_store_refuses_is_refused() -> None:
         await users.get("ada", collection="")
 
 
-async def test_a_stored_none_is_a_value_and_not_absent(store: AsyncKeyValue) -> None:
+async def test_a_stored_none_is_a_value(store: AsyncKeyValue) -> None:
     adapter = PydanticAdapter[User | None](store, User | None)
     await adapter.put("nobody", None)
     assert await adapter.get("nobody", default=ADA) is None
@@ -111,7 +111,7 @@ async def test_a_stored_none_is_a_value_and_not_absent(store: AsyncKeyValue) -> 
     assert await store.get("nobody") == {"items": None}
 
 
-async def test_the_default_collection_stands_in_for_none(store: AsyncKeyValue) -> None:
+async def test_the_default_collection_is_used_if_none_is_passed(store: AsyncKeyValue) -> None:
     users = PydanticAdapter(store, User, "users")
     await users.put("ada", ADA)
     await users.put_many(["bob", "eve"], [BOB, BOB])
@@ -124,7 +124,7 @@ async def test_the_default_collection_stands_in_for_none(store: AsyncKeyValue) -
     assert await users.delete_many(["bob", "eve"]) == 2
 
 
-async def test_a_value_read_is_the_callers_own(store: AsyncKeyValue) -> None:
+async def test_a_value_that_was_read_may_be_modified(store: AsyncKeyValue) -> None:
     adapter = PydanticAdapter(store, dict[str, list[int]])
     mine = {"a": [1]}
     await adapter.put("key", mine)
@@ -133,7 +133,7 @@ async def test_a_value_read_is_the_callers_own(store: AsyncKeyValue) -> None:
     assert await adapter.get("key") == {"a": [1]}
 
 
-async def test_models_and_lists_of_them_have_an_adapter(store: AsyncKeyValue) -> None:
+async def test_base_model_adapter_stores_models_and_lists_of_models(store: AsyncKeyValue) -> None:
     await BaseModelAdapter(store, User).put("one", ADA)
     await BaseModelAdapter(key_value=store, pydantic_model=list[User], default_collection="lists").put("two", [ADA])
     assert await store.get("one") == {"name": "Ada", "age": 36}
@@ -141,7 +141,7 @@ async def test_models_and_lists_of_them_have_an_adapter(store: AsyncKeyValue) ->
     assert await BaseModelAdapter(store, list[User]).get("two", collection="lists") == [ADA]
 
 
-async def test_dataclasses_and_lists_of_them_have_an_adapter(store: AsyncKeyValue) -> None:
+async def test_dataclass_adapter_stores_dataclasses_and_lists_of_dataclasses(store: AsyncKeyValue) -> None:
     await DataclassAdapter(store, Point).put("one", Point(1))
     await DataclassAdapter(key_value=store, dataclass_type=list[Point], default_collection="lists").put(
         "two", [Point(2)]

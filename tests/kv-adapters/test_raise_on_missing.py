@@ -1,4 +1,4 @@
-"""RaiseOnMissingAdapter: a store whose reads raise when asked to."""
+"""RaiseOnMissingAdapter: reads raise on request if an entry is missing."""
 
 import pytest
 from key_value.aio.adapters import PydanticAdapter, RaiseOnMissingAdapter
@@ -29,7 +29,7 @@ async def adapter(request: pytest.FixtureRequest) -> RaiseOnMissingAdapter:
     return adapter
 
 
-async def test_what_is_there_is_read(adapter: RaiseOnMissingAdapter) -> None:
+async def test_existing_entries_are_read(adapter: RaiseOnMissingAdapter) -> None:
     assert await adapter.get("key", collection="shelf", raise_on_missing=True) == {"a": 1}
     assert await adapter.ttl("key", collection="shelf", raise_on_missing=True) == ({"a": 1}, None)
     assert await adapter.get_many(["key", "key"], collection="shelf", raise_on_missing=True) == [{"a": 1}] * 2
@@ -38,20 +38,20 @@ async def test_what_is_there_is_read(adapter: RaiseOnMissingAdapter) -> None:
 
 
 @pytest.mark.parametrize("method", ["get", "ttl"])
-async def test_a_read_raises_for_what_is_not(adapter: RaiseOnMissingAdapter, method: str) -> None:
+async def test_a_read_raises_for_a_missing_entry(adapter: RaiseOnMissingAdapter, method: str) -> None:
     with pytest.raises(MissingKeyError) as failure:
         await getattr(adapter, method)("absent", collection="shelf", raise_on_missing=True)
     assert failure.value.extra_info == {"operation": method, "collection": "shelf", "key": "absent"}
 
 
 @pytest.mark.parametrize("method", ["get_many", "ttl_many"])
-async def test_a_batch_raises_for_the_first_that_is_not(adapter: RaiseOnMissingAdapter, method: str) -> None:
+async def test_a_batch_raises_for_the_first_missing_entry(adapter: RaiseOnMissingAdapter, method: str) -> None:
     with pytest.raises(MissingKeyError) as failure:
         await getattr(adapter, method)(["key", "one", "two"], collection="shelf", raise_on_missing=True)
     assert failure.value.extra_info == {"operation": method, "collection": "shelf", "key": "one"}
 
 
-async def test_without_being_asked_it_answers_as_the_store(adapter: RaiseOnMissingAdapter) -> None:
+async def test_it_returns_none_by_default_like_the_store(adapter: RaiseOnMissingAdapter) -> None:
     for asked in (await adapter.get("absent"), await adapter.get("absent", raise_on_missing=False)):
         assert asked is None
     assert await adapter.ttl("absent") == (None, None)

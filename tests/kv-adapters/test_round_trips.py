@@ -1,4 +1,4 @@
-"""Whatever is put comes back equal, or is refused: for types that pydantic can handle and values, both drawn at random.
+"""Values come back equal or are refused, for random types that pydantic supports and random values.
 
 ADAPTER_EXAMPLES is the number of types that each test draws, 60 by default; it draws ten values for each of them.
 """
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 
 def outline(value: Any) -> Any:
-    """The value as what `==` compares wholly: with every field of its records, each NaN equal, instants in UTC."""
+    """Return a form for comparison by `==`: all fields of records included, NaN equal to NaN, datetimes in UTC."""
     if isinstance(value, BaseModel):
         private = dict(value.__pydantic_private__ or {})
         return type(value), {name: outline(part) for name, part in [*value, *private.items()]}
@@ -46,7 +46,7 @@ def outline(value: Any) -> Any:
     return value if value == value else (type(value), str(value))  # noqa: PLR0124 — NaN is not
 
 
-VALUES = 10
+VALUES_PER_TYPE = 10
 REFUSED: Any = object()
 many = settings(
     max_examples=int(os.environ.get("ADAPTER_EXAMPLES", "60")),
@@ -56,7 +56,7 @@ many = settings(
 
 
 def read_after_puts(of: Any, values: list[Any]) -> list[Any]:
-    """What is read for each value after it has been put, or REFUSED."""
+    """Return the value read after each put, or REFUSED."""
     adapter: PydanticAdapter[Any] = PydanticAdapter(MemoryStore(), of, raise_on_validation_error=True)
 
     async def read_after_put(value: Any) -> Any:
@@ -66,14 +66,14 @@ def read_after_puts(of: Any, values: list[Any]) -> list[Any]:
             return REFUSED
         return await adapter.get("key")
 
-    async def all_of_them() -> list[Any]:
+    async def read_all() -> list[Any]:
         return [await read_after_put(value) for value in values]
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(read_all())
 
 
 def draw_values(data: DataObject, typed: Typed) -> list[Any]:
-    return [data.draw(typed.values) for _ in range(VALUES)]
+    return [data.draw(typed.values) for _ in range(VALUES_PER_TYPE)]
 
 
 @many
@@ -94,7 +94,7 @@ def test_values_of_any_type_come_back_equal_or_are_refused(of: Typed, data: Data
 
 @many
 @given(drawn_with_init, drawn, st.data())
-def test_a_value_of_another_type_is_what_the_type_takes_it_for_or_refused(
+def test_a_value_of_another_type_is_read_as_pydantic_validates_it_or_refused(
     of: Typed, other: Typed, data: DataObject
 ) -> None:
     boxed: Any = Box[of.of]

@@ -1,4 +1,4 @@
-"""What types say about their own storage: aliases, serializers, validators, defaults, and unions."""
+"""Storage configured by types: aliases, serializers, validators, defaults, and unions."""
 
 import datetime as dt
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from .models import (
 
 
 @pytest.mark.skipif("val_json_bytes" not in ConfigDict.__annotations__, reason="needs pydantic 2.9")
-async def test_bytes_that_are_no_text_are_stored_as_the_model_says() -> None:
+async def test_binary_bytes_are_stored_as_configured_by_the_model() -> None:
     store = MemoryStore()
     adapter = PydanticAdapter(store, Base64Bytes)
     await adapter.put("key", Base64Bytes.model_construct(raw=b"\xff\x00"))
@@ -37,7 +37,7 @@ async def test_bytes_that_are_no_text_are_stored_as_the_model_says() -> None:
     assert await adapter.get("key") == Base64Bytes.model_construct(raw=b"\xff\x00")
 
 
-async def test_wrapping_follows_the_type_and_not_the_value() -> None:
+async def test_wrapping_depends_on_the_type_and_not_on_the_value() -> None:
     class Items(BaseModel):
         items: list[int]
 
@@ -47,21 +47,21 @@ async def test_wrapping_follows_the_type_and_not_the_value() -> None:
     assert await PydanticAdapter(store, list[int]).get("key") == [1]
 
 
-async def test_a_serializer_and_a_validator_are_each_applied_once() -> None:
+async def test_a_serializer_and_a_validator_are_each_called_once() -> None:
     store = MemoryStore()
     await PydanticAdapter(store, Doubled).put("key", Doubled.model_construct(number=4))
     assert await store.get("key") == {"number": 8}
     assert await PydanticAdapter(store, Doubled).get("key") == Doubled.model_construct(number=4)
 
 
-async def test_an_alias_is_read_as_well_as_the_name() -> None:
+async def test_aliases_and_field_names_are_both_read() -> None:
     store = MemoryStore()
     stored = {"FirstOne": 1, "written": 2, "Read": 3, "ReadAs": 4, "choice": 5, "places": [0, 6]}
     await store.put("key", stored)
     assert await PydanticAdapter(store, Aliased).get("key") == Aliased.example()
 
 
-async def test_an_alias_that_is_the_name_of_another_field_does_not_confuse_them() -> None:
+async def test_an_alias_equal_to_the_name_of_another_field_is_unambiguous() -> None:
     class Entry(BaseModel):
         id: str = Field(alias="name")
         name: str = Field(alias="label")
@@ -79,7 +79,7 @@ async def test_an_alias_that_is_the_name_of_another_field_does_not_confuse_them(
     assert await entries.get("key") == value
 
 
-async def test_a_part_that_has_no_json_schema_leaves_the_rest_as_it_is() -> None:
+async def test_a_part_without_a_json_schema_does_not_affect_the_rest() -> None:
     class Opaque:
         pass
 
@@ -100,7 +100,7 @@ async def test_a_part_that_has_no_json_schema_leaves_the_rest_as_it_is() -> None
 
 
 @pytest.mark.skipif("serialize_by_alias" not in ConfigDict.__annotations__, reason="needs pydantic 2.11")
-async def test_a_type_that_is_configured_to_write_aliases_writes_them_unless_it_could_not_read_them() -> None:
+async def test_configured_aliases_are_written_only_if_they_can_be_read() -> None:
     class Written(BaseModel):
         model_config = ConfigDict(serialize_by_alias=True)
 
@@ -117,7 +117,7 @@ async def test_a_type_that_is_configured_to_write_aliases_writes_them_unless_it_
     assert await PydanticAdapter(store, Unreadable).get("unreadable") == value
 
 
-async def test_a_default_factory_fills_what_older_data_lacks() -> None:
+async def test_a_default_factory_fills_fields_missing_from_older_data() -> None:
     store = MemoryStore(seed={"shelf": {"old": {"x": 1}}})
     assert await DataclassAdapter(store, Point).get("old", collection="shelf") == Point(1)
 
@@ -135,7 +135,7 @@ async def test_old_data_with_nan_is_read() -> None:
         assert str(found) == "[1.0, nan]"
 
 
-async def test_what_a_type_accepts_may_be_put_in_its_place() -> None:
+async def test_a_value_that_a_type_accepts_may_be_put() -> None:
     store = MemoryStore()
     days: PydanticAdapter[Any] = PydanticAdapter(store, dt.date)
     await days.put("day", "2026-01-02")
@@ -145,7 +145,7 @@ async def test_what_a_type_accepts_may_be_put_in_its_place() -> None:
     assert await lists.get("all") == [ADA]
 
 
-async def test_a_default_that_was_never_validated_is_stored_when_it_reads_back() -> None:
+async def test_an_unvalidated_default_is_stored_if_it_can_be_read() -> None:
     class Site(BaseModel):
         url: AnyUrl = Field(default="https://example.com/")  # pyright: ignore[reportAssignmentType] — as many models do
         many: list[int] = Field(default=(1, 2))  # pyright: ignore[reportAssignmentType]

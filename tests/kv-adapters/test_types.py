@@ -1,4 +1,4 @@
-"""Types of every kind: what is stored for a value, and that it comes back."""
+"""Types of every kind: the stored form of a value, and its round trip."""
 
 import collections
 import datetime as dt
@@ -50,7 +50,7 @@ from .models import (
     Users,
 )
 
-# By type: a value, and what is stored for it. What 0.5.0 of the predecessor stores, except where it says so.
+# Type, value, stored form: that of the predecessor's 0.5.0 unless a comment says otherwise.
 STORED: list[tuple[Any, Any, dict[str, Any]]] = [
     (User, ADA, ADA_JSON),
     (Annotated[User, "note"], ADA, ADA_JSON),
@@ -102,7 +102,7 @@ STORED: list[tuple[Any, Any, dict[str, Any]]] = [
     (float, 1.0, {"items": 1.0}),
     (str, "", {"items": ""}),
     (type(None), None, {"items": None}),
-    # The predecessor stored these as well, and could not read them.
+    # The predecessor stored these too but could not read them.
     (Strict, Strict(), Strict().model_dump(mode="json")),
     (InstanceOf[User], ADA, ADA_JSON),
     (dt.datetime | str, NOON, {"items": "2026-01-02T12:00:00.000005Z"}),
@@ -113,7 +113,7 @@ STORED: list[tuple[Any, Any, dict[str, Any]]] = [
         {"first": 1, "written": 2, "read": 3, "both": 4, "chosen": 5, "found": 6},
     ),
     (list[Aliased], [Aliased.example()], {"items": [Aliased.example().model_dump()]}),
-    # These it could not store, or stored with more.
+    # The predecessor could not store these, or stored additional fields.
     (Computed, Computed(side=2), {"side": 2}),
     (Json[list[int]], [1], {"items": "[1]"}),
     (OneText, OneText(number=1), {"items": "n1"}),
@@ -121,7 +121,9 @@ STORED: list[tuple[Any, Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("of", "value", "stored"), STORED, ids=[str(of) for of, _, _ in STORED])
-async def test_a_value_is_stored_as_its_type_says_and_comes_back(of: Any, value: Any, stored: dict[str, Any]) -> None:
+async def test_a_value_is_stored_in_the_form_of_its_type_and_comes_back(
+    of: Any, value: Any, stored: dict[str, Any]
+) -> None:
     store = MemoryStore()
     adapter: PydanticAdapter[Any] = PydanticAdapter(store, of, raise_on_validation_error=True)
     await adapter.put("key", value)

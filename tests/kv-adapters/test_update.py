@@ -1,4 +1,4 @@
-"""Changing a typed value by what it is, so that no change is lost."""
+"""Updating a typed value without losing changes."""
 
 import asyncio
 import sys
@@ -29,7 +29,7 @@ def accounts(store: MemoryStore) -> PydanticAdapter[Account]:
     return PydanticAdapter(store, Account, "accounts")
 
 
-async def test_a_value_is_replaced_by_what_the_function_makes_of_it(
+async def test_a_value_is_replaced_by_the_result_of_the_function(
     accounts: PydanticAdapter[Account], store: MemoryStore
 ) -> None:
     assert await accounts.update("ada", deposit) == Account(balance=1)
@@ -38,7 +38,7 @@ async def test_a_value_is_replaced_by_what_the_function_makes_of_it(
     assert await accounts.update("ada", deposit, collection="others") == Account(balance=1)
 
 
-async def test_the_ttl_stays(accounts: PydanticAdapter[Account]) -> None:
+async def test_the_ttl_is_kept(accounts: PydanticAdapter[Account]) -> None:
     with FakeClock() as clock:
         await accounts.put("ada", Account(), ttl=60)
         clock.advance(20)
@@ -55,14 +55,14 @@ async def test_no_update_is_lost(accounts: PydanticAdapter[Account]) -> None:
     assert await accounts.get("ada") == Account(balance=400)
 
 
-async def test_a_wrong_result_leaves_the_entry_as_it_is(accounts: PydanticAdapter[Account]) -> None:
+async def test_an_invalid_result_leaves_the_entry_unchanged(accounts: PydanticAdapter[Account]) -> None:
     await accounts.put("ada", Account(balance=5))
     with pytest.raises(SerializationError, match=r"value\.balance: int_parsing"):
         await accounts.update("ada", lambda _: Account.model_construct(balance="much"))  # type: ignore[arg-type]
     assert await accounts.get("ada") == Account(balance=5)
 
 
-async def test_what_the_function_raises_leaves_the_entry_as_it_is(accounts: PydanticAdapter[Account]) -> None:
+async def test_an_exception_in_the_function_leaves_the_entry_unchanged(accounts: PydanticAdapter[Account]) -> None:
     def refuse(_: Account | None) -> Account:
         raise PermissionError
 
@@ -72,7 +72,7 @@ async def test_what_the_function_raises_leaves_the_entry_as_it_is(accounts: Pyda
     assert await accounts.get("ada") == Account(balance=5)
 
 
-async def test_what_is_not_of_the_type_is_replaced_or_an_error(
+async def test_an_invalid_payload_is_replaced_or_an_error(
     accounts: PydanticAdapter[Account], store: MemoryStore
 ) -> None:
     await store.put("ada", {"balance": None}, collection="accounts")
@@ -91,7 +91,7 @@ async def test_an_asynchronous_function_is_a_type_error(accounts: PydanticAdapte
     assert await accounts.get("ada") is None
 
 
-async def test_without_its_distribution_it_says_what_to_install(
+async def test_without_kv_atomic_the_error_says_what_to_install(
     accounts: PydanticAdapter[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "key_value.aio.atomic", None)

@@ -1,4 +1,4 @@
-"""Stored data that is not of the type, values that are not, and types that are none."""
+"""Invalid stored data, invalid values, and unsupported types."""
 
 import dataclasses
 import logging
@@ -27,7 +27,7 @@ from typing_extensions import TypedDict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECRET = "hunter2"  # noqa: S105 — it stands for any value
+SECRET = "hunter2"  # noqa: S105 — looked for in messages
 
 
 class Inner(BaseModel):
@@ -47,7 +47,7 @@ class Closed(BaseModel):
 
 
 class Lenient(BaseModel):
-    """A model that an empty object satisfies."""
+    """A model that accepts an empty object."""
 
     number: int = 0
 
@@ -76,7 +76,7 @@ def _fail(value: object) -> int:
 
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 
-# By type: what is stored, and what the message says of it.
+# Type, stored data, part of the message.
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (Account, {"name": [SECRET]}, "Account: value.name: string_type"),
     (Account, {"tags": [1, SECRET]}, "value.tags[1]: int_parsing"),
@@ -110,7 +110,7 @@ def seeded(stored: dict[str, Any]) -> MemoryStore:
 
 
 @each_wrong
-async def test_a_wrong_payload_is_an_error_that_names_the_fields(of: Any, stored: dict[str, Any], said: str) -> None:
+async def test_an_invalid_payload_is_an_error_that_names_the_fields(of: Any, stored: dict[str, Any], said: str) -> None:
     adapter: PydanticAdapter[Any] = PydanticAdapter(seeded(stored), of, "shelf", raise_on_validation_error=True)
     reads: list[Callable[[], Any]] = [
         lambda: adapter.get("key"),
@@ -128,7 +128,7 @@ async def test_a_wrong_payload_is_an_error_that_names_the_fields(of: Any, stored
 
 
 @each_wrong
-async def test_a_wrong_payload_is_an_absent_entry_and_logged_without_values(
+async def test_an_invalid_payload_reads_as_absent_and_is_logged_without_values(
     of: Any, stored: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     adapter: PydanticAdapter[Any] = PydanticAdapter(seeded(stored), of, "shelf")
@@ -142,7 +142,7 @@ async def test_a_wrong_payload_is_an_absent_entry_and_logged_without_values(
     assert SECRET not in caplog.text
 
 
-async def test_a_wrong_payload_leaves_the_others_of_its_batch() -> None:
+async def test_an_invalid_payload_does_not_affect_others_in_its_batch() -> None:
     store = MemoryStore()
     await store.put_many(["good", "bad"], [{"x": 1}, {"x": None}])
     adapter = DataclassAdapter(store, Point)
@@ -150,7 +150,7 @@ async def test_a_wrong_payload_leaves_the_others_of_its_batch() -> None:
     assert await adapter.ttl_many(["good", "bad"]) == [(Point(1), None), (None, None)]
 
 
-async def test_a_wrong_payload_is_left_as_it_is_and_can_be_replaced() -> None:
+async def test_an_invalid_payload_is_left_unchanged_and_can_be_replaced() -> None:
     store = seeded({"x": None})
     adapter = DataclassAdapter(store, Point, "shelf")
     assert await adapter.get("key") is None
@@ -159,7 +159,7 @@ async def test_a_wrong_payload_is_left_as_it_is_and_can_be_replaced() -> None:
     assert await adapter.get("key") == Point(2)
 
 
-async def test_data_that_the_store_finds_corrupt_is_an_error_always() -> None:
+async def test_data_that_the_store_reports_as_corrupt_is_always_an_error() -> None:
     class Corrupt(MemoryStore):
         async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
             del key, collection
@@ -170,7 +170,7 @@ async def test_data_that_the_store_finds_corrupt_is_an_error_always() -> None:
         await PydanticAdapter(Corrupt(), int).get("key", default=1)
 
 
-async def test_the_validation_error_is_at_hand_for_a_program() -> None:
+async def test_the_validation_error_is_in_the_exception_chain() -> None:
     adapter = PydanticAdapter(seeded({"x": SECRET}), Point, "shelf", raise_on_validation_error=True)
     with pytest.raises(DeserializationError) as failure:
         await adapter.get("key")
@@ -193,14 +193,14 @@ class Holder(BaseModel):
     parts: list[Part]
 
 
-class Untold(BaseModel):
+class UnannotatedSerializer(BaseModel):
     @model_serializer
-    def _write(self):  # noqa: ANN202 — what it returns is not annotated
+    def _write(self):  # noqa: ANN202 — the missing annotation is tested
         return SECRET
 
 
-# By type: a value that is not of it, and what the message says.
-MISPUT: list[tuple[Any, Any, str]] = [
+# Type, invalid value, part of the message.
+INVALID_VALUES: list[tuple[Any, Any, str]] = [
     (Lenient, Cat(), "Lenient: value: this Cat would be read as Lenient"),
     (Lenient, None, "value: this NoneType is not of the type"),
     (Lenient, SECRET, "value: this str is not of the type"),
@@ -226,16 +226,14 @@ MISPUT: list[tuple[Any, Any, str]] = [
     (float, float("nan"), "value.items: it is not a finite number"),
     (dict[str, float], {"a": float("inf")}, "value.a: it is not a finite number"),
     (str, "\ud800", "SerializationError|lone surrogate|string_unicode"),
-    (Untold, Untold(), "its serializer returns str, not an object"),
+    (UnannotatedSerializer, UnannotatedSerializer(), "its serializer returns str, not an object"),
     (Annotated[int, PlainSerializer(_fail)], 5, "value: PydanticSerializationError"),
     (list[int], iter([1]), "value: this list_iterator would be read as list"),
 ]
 
 
-@pytest.mark.parametrize(("of", "value", "said"), MISPUT)
-async def test_a_value_that_is_not_of_the_type_is_refused_before_anything_is_stored(
-    of: Any, value: Any, said: str
-) -> None:
+@pytest.mark.parametrize(("of", "value", "said"), INVALID_VALUES)
+async def test_an_invalid_value_is_refused_before_anything_is_stored(of: Any, value: Any, said: str) -> None:
     store = MemoryStore()
     adapter: PydanticAdapter[Any] = PydanticAdapter(store, of)
     for put in (lambda: adapter.put("key", value), lambda: adapter.put_many(["key"], [value])):
@@ -246,7 +244,7 @@ async def test_a_value_that_is_not_of_the_type_is_refused_before_anything_is_sto
     assert await store.collections() == []
 
 
-async def test_a_batch_with_one_wrong_value_stores_nothing() -> None:
+async def test_a_batch_with_one_invalid_value_stores_nothing() -> None:
     store = MemoryStore()
     adapter: PydanticAdapter[Any] = PydanticAdapter(store, Point)
     with pytest.raises(SerializationError):
@@ -261,8 +259,8 @@ class Unfinished(BaseModel):
 FIVE: Any = 5
 NOWHERE: Any = "Nowhere"
 
-# By what is no type: why.
-NO_TYPES: list[tuple[Any, str]] = [
+# Argument that is not a type, reason.
+NOT_TYPES: list[tuple[Any, str]] = [
     (Unserializable, "Unserializable: Unable to generate pydantic-core schema for <class '.*Unserializable'>;"),
     (list[Unserializable], "Unable to generate pydantic-core schema for <class '.*Unserializable'>;"),
     (Unfinished, "(name 'Undefined' is not defined|you should define `Undefined`)"),
@@ -277,7 +275,7 @@ NO_TYPES: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("of", "said"), NO_TYPES)
+@pytest.mark.parametrize(("of", "said"), NOT_TYPES)
 def test_a_type_that_pydantic_cannot_handle_is_refused_with_the_reason(of: Any, said: str) -> None:
     expected = rf"pydantic cannot handle .*{said}.* pass a type it can: a model, dataclass"
     with pytest.raises(TypeError, match=expected) as failure:
@@ -285,31 +283,31 @@ def test_a_type_that_pydantic_cannot_handle_is_refused_with_the_reason(of: Any, 
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
 
-NO_MODELS: list[Any] = [int, Point, Movie, BaseModel, list[int], list, tuple[Cat, ...], Cat | Dog, Cat | None, Cat()]
+NOT_MODELS: list[Any] = [int, Point, Movie, BaseModel, list[int], list, tuple[Cat, ...], Cat | Dog, Cat | None, Cat()]
 
 
-@pytest.mark.parametrize("of", NO_MODELS)
-def test_what_is_no_model_is_refused(of: Any) -> None:
+@pytest.mark.parametrize("of", NOT_MODELS)
+def test_an_argument_that_is_not_a_model_is_refused(of: Any) -> None:
     with pytest.raises(TypeError, match="pydantic_model must be a subclass of BaseModel or a list of one"):
         BaseModelAdapter[Any](MemoryStore(), of)
 
 
-NO_DATACLASSES: list[Any] = [int, Cat, Movie, list[int], list, list[Cat], Point | None, Point(1)]
+NOT_DATACLASSES: list[Any] = [int, Cat, Movie, list[int], list, list[Cat], Point | None, Point(1)]
 
 
-@pytest.mark.parametrize("of", NO_DATACLASSES)
-def test_what_is_no_dataclass_is_refused(of: Any) -> None:
+@pytest.mark.parametrize("of", NOT_DATACLASSES)
+def test_an_argument_that_is_not_a_dataclass_is_refused(of: Any) -> None:
     with pytest.raises(TypeError, match="dataclass_type must be a dataclass or a list of one"):
         DataclassAdapter(MemoryStore(), of)
 
 
-def test_a_default_collection_is_a_name() -> None:
+def test_an_invalid_default_collection_is_refused() -> None:
     with pytest.raises(InvalidKeyError, match="a collection must be 1 to"):
         PydanticAdapter(MemoryStore(), int, default_collection="")
     with pytest.raises(TypeError, match="collection must be a str"), pytest.warns(TypeViolationWarning):
         PydanticAdapter(MemoryStore(), int, default_collection=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-def test_a_store_has_the_eight_methods() -> None:
+def test_an_object_without_the_eight_methods_is_warned_about() -> None:
     with pytest.warns(TypeViolationWarning, match="key_value"):
         PydanticAdapter(object(), int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,6 @@
-"""Stores with versions, and a look at the calls that reach one.
+"""Stores with versions, and a wrapper that records their calls.
 
-What is tested here holds on every store: another one is a line in `BACKENDS`.
+The tests of this package run on every store in `BACKENDS`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backend:
-    """Where entries are, for any number of store objects."""
+    """A store class and its data, for any number of store objects."""
 
     path: str
     """The class, as `module:class`."""
     options: dict[str, Any]
-    """For its constructor; JSON where processes can share it."""
+    """Arguments of its constructor; serializable as JSON if processes can share the data."""
     has_processes: bool
     load: int = 100
-    """Concurrent callers, and calls of each, that take a few seconds at most."""
+    """Number of concurrent callers, and of calls by each, that take at most a few seconds."""
     is_shared: bool = True
-    """Whether a second store object sees what the first one stored; otherwise there is one."""
+    """Whether a second store object sees the first one's entries; if not, `open` returns the same object."""
     opened: list[Any] = field(default_factory=list[Any])
 
     def open(self) -> Any:
@@ -95,7 +95,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 
 @pytest.fixture
 def expires_by_our_clock(backend: Backend) -> None:
-    """For tests in which an entry expires between a read and a write, by a clock that they move."""
+    """Skip backends on which advancing the fake clock does not expire an entry between a read and a write."""
     if backend.path.endswith("RedisStore"):
         pytest.skip("Redis decides by its own clock whether an entry has expired")
 
@@ -113,21 +113,21 @@ async def store(backend: Backend) -> AsyncIterator[Any]:
 
 
 class Watched:
-    """The conditional calls of a store, noted, and what happens around them if a test says so."""
+    """Records the conditional calls of a store and runs the test's hooks around them."""
 
     def __init__(self, store: Any) -> None:
         self.store = store
         self.calls: list[str] = []
         self.before_read: Callable[[], Awaitable[object]] | None = None
-        """Happens before the next read, once."""
+        """Called once, before the next read."""
         self.before_write: Callable[[], Awaitable[object]] | None = None
-        """Happens before the next write, once."""
+        """Called once, before the next write."""
         self.after_write: Callable[[], Awaitable[object]] | None = None
-        """Happens after the next write took effect, once."""
+        """Called once, after the next write took effect."""
 
     async def get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
         self.calls.append("get_versioned")
-        await self._happen("before_read")
+        await self._run_hook("before_read")
         return await self.store.get_versioned(key, collection=collection)
 
     async def put_if_version(
@@ -140,19 +140,19 @@ class Watched:
         ttl: SupportsFloat | None = None,
     ) -> bool:
         self.calls.append("put_if_version")
-        await self._happen("before_write")
+        await self._run_hook("before_write")
         stored = await self.store.put_if_version(key, value, version, collection=collection, ttl=ttl)
-        await self._happen("after_write")
+        await self._run_hook("after_write")
         return stored
 
     async def delete_if_version(self, key: str, version: str, *, collection: str | None = None) -> bool:
         self.calls.append("delete_if_version")
-        await self._happen("before_write")
+        await self._run_hook("before_write")
         removed = await self.store.delete_if_version(key, version, collection=collection)
-        await self._happen("after_write")
+        await self._run_hook("after_write")
         return removed
 
-    async def _happen(self, when: str) -> None:
+    async def _run_hook(self, when: str) -> None:
         event = getattr(self, when)
         setattr(self, when, None)
         if event is not None:
@@ -166,7 +166,7 @@ def watched(store: Any) -> Watched:
 
 @pytest.fixture
 def hiding() -> SharedStore:
-    """A store whose entry under "key" reads as absent."""
+    """A store that reads the entry under "key" as absent."""
     store = SharedStore()
     asyncio.run(store.put("key", {"secret": 1}, ttl=60))
     store.hides = True
@@ -174,7 +174,7 @@ def hiding() -> SharedStore:
 
 
 def concurrently(number: int, work: Callable[[], Awaitable[object]]) -> None:
-    """Run the work in so many threads, each with an event loop of its own; raise what one raised."""
+    """Run the work in `number` threads, each with its own event loop; raise the first exception."""
     failures: list[BaseException] = []
     start = threading.Barrier(number)
 

@@ -1,4 +1,4 @@
-"""Functions that several modules of tests use."""
+"""Functions shared by several test modules."""
 
 from __future__ import annotations
 

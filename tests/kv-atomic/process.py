@@ -1,7 +1,8 @@
 """A process that shares a store with others: `process.py MODULE:CLASS OPTIONS COMMAND NUMBER`.
 
-OPTIONS are those of the constructor as JSON. `count` increments in ten tasks, NUMBER times each. `hold` acquires a lock
-with a lease of NUMBER seconds and prints its fencing number; when a line comes it prints whether the lock is held.
+OPTIONS are the constructor's arguments as JSON. `count` increments in ten tasks, NUMBER times each. `hold` acquires a
+lock with a lease of NUMBER seconds and prints its fencing number; after a line of input it prints whether the lock is
+held.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ async def count(store: Any, number: int) -> None:
 async def hold(store: Any, lease: float) -> None:
     lock = Lock(store, "job", lease=lease)
     await lock.acquire()
-    print(lock.fence, flush=True)  # noqa: T201 — to whoever started it
+    print(lock.fence, flush=True)  # noqa: T201 — read by the parent process
     sys.stdin.readline()  # stalls the loop, so that nothing is renewed
     held = lock.held
     try:

@@ -1,4 +1,4 @@
-"""No change is lost, whoever makes it: tasks, store objects, event loops, threads. And nobody waits for nothing."""
+"""No change by tasks, store objects, event loops or threads is lost, and no caller waits needlessly."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_changes_of_different_kinds_do_not_undo_one_another(store: Any) ->
     assert sorted((await store.get("key"))["names"]) == sorted(names)
 
 
-async def test_plain_puts_in_between_are_noticed(store: Any) -> None:
+async def test_interleaved_plain_puts_are_detected(store: Any) -> None:
     seen: list[int] = []
 
     def add_one(value: Value | None) -> Value:
@@ -74,13 +74,13 @@ async def test_plain_puts_in_between_are_noticed(store: Any) -> None:
     assert 5000 <= (await store.get("key"))["count"] <= 5020
 
 
-async def test_one_of_many_callers_takes_an_entry(store: Any) -> None:
+async def test_exactly_one_of_many_callers_takes_an_entry(store: Any) -> None:
     await store.put("key", {"digits": "123456"})
     taken = await asyncio.gather(*(take(store, "key") for _ in range(50)))
     assert [value for value in taken if value] == [{"digits": "123456"}]
 
 
-def test_one_of_many_threads_takes_each_entry(backend: Backend, concurrently: Concurrently) -> None:
+def test_exactly_one_of_many_threads_takes_each_entry(backend: Backend, concurrently: Concurrently) -> None:
     store, taken = backend.open(), list[Value | None]()
     asyncio.run(store.put_many([f"key {number}" for number in range(20)], [{"n": n} for n in range(20)]))
 
@@ -92,7 +92,7 @@ def test_one_of_many_threads_takes_each_entry(backend: Backend, concurrently: Co
     assert Counter(value["n"] for value in taken if value) == Counter(range(20))
 
 
-async def test_callers_of_one_store_object_are_served_in_order_without_a_conflict(watched: Watched) -> None:
+async def test_callers_of_one_store_object_are_served_in_order_without_conflicts(watched: Watched) -> None:
     counts = await asyncio.gather(*(increment(watched, "key") for _ in range(20)))
     assert counts == list(range(1, 21))
     assert len(watched.calls) == 2 * 20
@@ -115,7 +115,7 @@ async def test_keys_and_collections_do_not_wait_for_one_another(watched: Watched
 
 
 @pytest.mark.parametrize("cancelled", [0, 1, 5, 9])
-async def test_a_caller_that_is_cancelled_holds_nobody_up(watched: Watched, cancelled: int) -> None:
+async def test_a_cancelled_caller_does_not_block_others(watched: Watched, cancelled: int) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:
@@ -133,7 +133,7 @@ async def test_a_caller_that_is_cancelled_holds_nobody_up(watched: Watched, canc
     assert counts == list(range(1, 10))
 
 
-async def test_a_storm_of_cancellations_loses_no_increment_that_was_answered(store: Any) -> None:
+async def test_many_cancellations_lose_no_acknowledged_increment(store: Any) -> None:
     answered: list[int] = []
 
     async def work() -> None:
@@ -151,7 +151,7 @@ async def test_a_storm_of_cancellations_loses_no_increment_that_was_answered(sto
     assert await asyncio.wait_for(increment(store, "key"), 60) > max(answered)
 
 
-async def test_a_caller_whose_call_fails_holds_nobody_up(watched: Watched) -> None:
+async def test_a_failed_call_does_not_block_others(watched: Watched) -> None:
     async def fail() -> None:
         raise ConnectionError
 
@@ -160,7 +160,7 @@ async def test_a_caller_whose_call_fails_holds_nobody_up(watched: Watched) -> No
     assert [type(outcomes[0]), *outcomes[1:]] == [ConnectionError, 1, 2]
 
 
-async def test_nothing_is_kept_of_keys_that_nobody_waits_for(store: Any) -> None:
+async def test_no_queue_is_kept_for_keys_without_waiting_callers(store: Any) -> None:
     def queues() -> int:
         return sum(isinstance(each, asyncio.Lock) for each in gc.get_objects())
 

@@ -1,4 +1,4 @@
-"""increment, take and touch: what each does to an entry, its ttl, and those who write meanwhile; errors of all."""
+"""increment, take and touch: effects on an entry and its ttl, concurrent writes; errors of all functions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_increment_counts_from_zero_and_returns_the_count(store: Any) -> N
     assert await store.ttl("key") == ({"count": -7}, None)
 
 
-async def test_increment_goes_on_from_a_counter_that_was_put(store: Any) -> None:
+async def test_increment_continues_from_a_stored_counter(store: Any) -> None:
     await store.put("key", {"count": 2**70}, collection="counters")
     assert await increment(store, "key", collection="counters") == 2**70 + 1
 
@@ -58,7 +58,7 @@ async def test_the_ttl_of_a_counter_counts_from_its_first_increment(store: Any, 
     assert await store.ttl("key") == ({"count": 3}, 40)
 
 
-async def test_an_expired_counter_starts_again_with_a_ttl_of_its_own(store: Any, clock: FakeClock) -> None:
+async def test_an_expired_counter_restarts_with_a_new_ttl(store: Any, clock: FakeClock) -> None:
     await increment(store, "key", 5, ttl=60)
     clock.advance(61)
     assert await increment(store, "key", ttl=30) == 1
@@ -66,7 +66,7 @@ async def test_an_expired_counter_starts_again_with_a_ttl_of_its_own(store: Any,
 
 
 @pytest.mark.usefixtures("expires_by_our_clock")
-async def test_a_counter_that_expires_between_read_and_write_starts_again(
+async def test_a_counter_that_expires_between_read_and_write_restarts(
     watched: Watched, store: Any, clock: FakeClock
 ) -> None:
     async def pass_time() -> None:
@@ -83,7 +83,9 @@ NOT_COUNTERS = [{}, {"count": "1"}, {"count": 1.0}, {"count": True}, {"count": N
 
 
 @pytest.mark.parametrize("value", NOT_COUNTERS, ids=str)
-async def test_incrementing_what_is_no_counter_is_an_error_and_leaves_it(store: Any, value: Mapping[str, Any]) -> None:
+async def test_incrementing_a_value_that_is_not_a_counter_is_an_error_and_keeps_it(
+    store: Any, value: Mapping[str, Any]
+) -> None:
     await store.put("key", value)
     with pytest.raises(DeserializationError, match=r"not a counter.*'key'"):
         await increment(store, "key")
@@ -91,7 +93,7 @@ async def test_incrementing_what_is_no_counter_is_an_error_and_leaves_it(store: 
 
 
 @pytest.mark.parametrize("by", [1.0, True, "1", None])
-async def test_an_increment_by_what_is_no_int_is_a_type_error(watched: Watched, by: Any) -> None:
+async def test_an_increment_that_is_not_an_int_raises_a_type_error(watched: Watched, by: Any) -> None:
     with pytest.raises(TypeError, match="by must be an int"):
         await increment(watched, "key", by)
     assert watched.calls == []
@@ -107,20 +109,20 @@ async def test_take_removes_the_entry_and_returns_its_value(store: Any) -> None:
     assert await take(store, "key") is None
 
 
-async def test_take_answers_none_where_the_entry_has_expired(store: Any, clock: FakeClock) -> None:
+async def test_take_returns_none_if_the_entry_has_expired(store: Any, clock: FakeClock) -> None:
     await store.put("key", {"digits": "123456"}, ttl=60)
     clock.advance(60)
     assert await take(store, "key") is None
 
 
-async def test_take_gives_what_somebody_wrote_meanwhile(store: Any, watched: Watched) -> None:
+async def test_take_returns_a_value_written_meanwhile(store: Any, watched: Watched) -> None:
     await store.put("key", {"digits": "old"})
     watched.before_write = lambda: store.put("key", {"digits": "new"})
     assert await take(watched, "key") == {"digits": "new"}
     assert await store.get("key") is None
 
 
-async def test_take_answers_none_when_another_took_it_meanwhile(store: Any, watched: Watched) -> None:
+async def test_take_returns_none_if_the_entry_was_taken_meanwhile(store: Any, watched: Watched) -> None:
     await store.put("key", {"digits": "123456"})
     watched.before_write = lambda: take(store, "key")
     assert await take(watched, "key") is None
@@ -135,7 +137,7 @@ async def test_take_leaves_an_entry_that_reads_as_absent(hiding: SharedStore) ->
 # touch
 
 
-async def test_touch_gives_a_new_ttl_and_leaves_the_value(store: Any, clock: FakeClock) -> None:
+async def test_touch_sets_a_new_ttl_and_keeps_the_value(store: Any, clock: FakeClock) -> None:
     await store.put("key", {"page": 7}, ttl=60)
     clock.advance(50)
     assert await touch(store, "key", 100) is True
@@ -144,25 +146,25 @@ async def test_touch_gives_a_new_ttl_and_leaves_the_value(store: Any, clock: Fak
     assert await store.ttl("key") == ({"page": 7}, None)
 
 
-async def test_touch_brings_nothing_into_being(store: Any, clock: FakeClock) -> None:
+async def test_touch_does_not_create_an_entry(store: Any, clock: FakeClock) -> None:
     await store.put("key", {"page": 7}, ttl=60)
     clock.advance(60)
     assert await touch(store, "key", 60) is False
     assert await store.get("key") is None
 
 
-async def test_touch_leaves_the_newer_value(store: Any, watched: Watched) -> None:
+async def test_touch_keeps_a_newer_value(store: Any, watched: Watched) -> None:
     await store.put("key", {"page": 7})
     watched.before_write = lambda: store.put("key", {"page": 8})
     assert await touch(watched, "key", None) is True
     assert await store.get("key") == {"page": 8}
 
 
-# Everything
+# All functions
 
 
 @each_call
-async def test_a_write_whose_outcome_is_unknown_is_raised_and_not_repeated(
+async def test_a_write_with_an_unknown_outcome_raises_and_is_not_repeated(
     call: Callable[[Any], Awaitable[object]], store: Any, watched: Watched
 ) -> None:
     await store.put("key", {"count": 1} if call is CALLS["increment"] else {"visits": 1})
@@ -173,7 +175,7 @@ async def test_a_write_whose_outcome_is_unknown_is_raised_and_not_repeated(
 
 
 @each_call
-async def test_a_read_that_fails_is_raised(call: Callable[[Any], Awaitable[object]], watched: Watched) -> None:
+async def test_the_error_of_a_failed_read_is_raised(call: Callable[[Any], Awaitable[object]], watched: Watched) -> None:
     error = StoreConnectionError("down")
     watched.before_read = raising(error)
     with pytest.raises(StoreConnectionError) as raised:
@@ -183,7 +185,7 @@ async def test_a_read_that_fails_is_raised(call: Callable[[Any], Awaitable[objec
 
 
 class Unchanging:
-    """Drops writes in silence, as a wrapper for reading only may."""
+    """Drops writes silently, as a read-only wrapper may."""
 
     def __init__(self, store: Any) -> None:
         self.get_versioned = store.get_versioned
@@ -196,7 +198,7 @@ class Unchanging:
 
 
 @each_call
-async def test_a_store_that_drops_writes_in_silence_is_an_error(
+async def test_a_store_that_silently_drops_writes_is_an_error(
     call: Callable[[Any], Awaitable[object]], store: Any
 ) -> None:
     await store.put("key", {"count": 1} if call is CALLS["increment"] else {"visits": 1})
@@ -218,7 +220,7 @@ def test_a_lock_in_a_store_without_versions_is_a_type_error_that_names_the_proto
 
 
 class Plain:
-    """The eight methods of a store that keeps nothing."""
+    """The eight methods of a store without stored entries."""
 
     def __init__(self) -> None:
         store = NullStore()
@@ -229,14 +231,14 @@ class Plain:
 
 WRONG: dict[str, tuple[type[Exception], Callable[[Any], Awaitable[object]]]] = {
     "an empty key": (InvalidKeyError, lambda store: increment(store, "")),
-    "a key that is no str": (TypeError, lambda store: take(store, 7)),  # pyright: ignore[reportArgumentType]
+    "a key that is not a str": (TypeError, lambda store: take(store, 7)),  # pyright: ignore[reportArgumentType]
     "an empty collection": (InvalidKeyError, lambda store: touch(store, "key", 1, collection="")),
     "a lone surrogate": (InvalidKeyError, lambda store: update(store, "\ud800", add_visit)),
-    "no ttl of touch": (InvalidTTLError, lambda store: touch(store, "key", 0)),
+    "a ttl of zero": (InvalidTTLError, lambda store: touch(store, "key", 0)),
     "a ttl that is a bool": (InvalidTTLError, lambda store: touch(store, "key", True)),  # noqa: FBT003
     "an infinite ttl": (InvalidTTLError, lambda store: increment(store, "key", ttl=float("inf"))),
     "a ttl that is text": (TypeError, lambda store: increment(store, "key", ttl="60")),  # pyright: ignore[reportArgumentType]
-    "no function": (TypeError, lambda store: update(store, "key", {"visits": 1})),  # pyright: ignore[reportArgumentType]
+    "not a function": (TypeError, lambda store: update(store, "key", {"visits": 1})),  # pyright: ignore[reportArgumentType]
     "an async function": (TypeError, lambda store: update(store, "key", add_visit_later)),  # pyright: ignore[reportArgumentType]
 }
 

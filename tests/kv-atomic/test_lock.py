@@ -1,4 +1,4 @@
-"""Lock: one holder at a time, and numbers that grow."""
+"""Lock: mutual exclusion and increasing fencing numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Concurrently = Callable[[int, Callable[[], Awaitable[object]]], None]
 
 
-async def test_one_holder_has_the_lock_and_gives_it_back(store: Any) -> None:
+async def test_one_holder_has_the_lock_and_releases_it(store: Any) -> None:
     async with Lock(store, "job") as lock:
         assert lock.held
         assert await lease_of(store) is not None
@@ -30,7 +30,7 @@ async def test_one_holder_has_the_lock_and_gives_it_back(store: Any) -> None:
     assert await Lock(store, "job").acquire(wait=False) is True
 
 
-async def test_acquire_and_release_do_what_the_context_does(store: Any) -> None:
+async def test_acquire_and_release_work_like_the_context_manager(store: Any) -> None:
     lock = Lock(store, "job")
     assert await lock.acquire() is True
     assert lock.held
@@ -39,14 +39,14 @@ async def test_acquire_and_release_do_what_the_context_does(store: Any) -> None:
     assert await lease_of(store) is None
 
 
-async def test_locks_of_other_keys_and_collections_are_other_locks(store: Any) -> None:
+async def test_locks_of_different_keys_and_collections_are_independent(store: Any) -> None:
     async with Lock(store, "job"), Lock(store, "fence:job"), Lock(store, "job", collection="other"):
         async with Lock(store, "job", collection=None) as lock:
             assert lock.held
         assert await Lock(store, "job").acquire(wait=False) is False
 
 
-async def test_the_fencing_number_grows_with_every_acquisition(store: Any, clock: FakeClock) -> None:
+async def test_the_fencing_number_increases_with_every_acquisition(store: Any, clock: FakeClock) -> None:
     lock, fences = Lock(store, "job", lease=10), list[int]()
     for _ in range(3):
         async with lock:
@@ -61,7 +61,7 @@ async def test_the_fencing_number_grows_with_every_acquisition(store: Any, clock
         assert lock.fence == 6
 
 
-async def test_many_who_contend_hold_the_lock_one_at_a_time(backend: Backend) -> None:
+async def test_many_contenders_hold_the_lock_one_at_a_time(backend: Backend) -> None:
     stores = [backend.open() for _ in range(3)]
     holders, fences = 0, list[int]()
 
@@ -94,7 +94,7 @@ def test_threads_hold_the_lock_one_at_a_time(backend: Backend, concurrently: Con
     assert len(fences) == 4 * 3 * 2
 
 
-async def test_those_who_wait_through_one_store_get_the_lock_in_order(store: Any) -> None:
+async def test_waiters_on_one_store_object_get_the_lock_in_order(store: Any) -> None:
     served: list[int] = []
 
     async def work(number: int) -> None:
@@ -105,14 +105,14 @@ async def test_those_who_wait_through_one_store_get_the_lock_in_order(store: Any
     assert served == list(range(10))
 
 
-async def test_a_lock_object_is_for_one_holder(store: Any) -> None:
+async def test_a_lock_object_has_one_holder(store: Any) -> None:
     async with Lock(store, "job") as lock:
         with pytest.raises(RuntimeError, match="is in use"):
             await lock.acquire()
         assert lock.held
 
 
-async def test_releasing_or_renewing_what_was_not_acquired_is_an_error(store: Any) -> None:
+async def test_releasing_or_renewing_without_acquiring_is_an_error(store: Any) -> None:
     lock = Lock(store, "job")
     assert (lock.held, lock.fence) == (False, 0)
     for call in (lock.release, lock.renew):
@@ -135,7 +135,7 @@ def test_the_event_loop_may_end_while_a_lock_is_held(backend: Backend) -> None:
 WRONG: dict[str, tuple[type[Exception], Callable[[Any], object]]] = {
     "an empty key": (InvalidKeyError, lambda store: Lock(store, "")),
     "a key that is too long": (InvalidKeyError, lambda store: Lock(store, "k" * 65_535)),
-    "a key that is no str": (TypeError, lambda store: Lock(store, 7)),  # pyright: ignore[reportArgumentType]
+    "a key that is not a str": (TypeError, lambda store: Lock(store, 7)),  # pyright: ignore[reportArgumentType]
     "an empty collection": (InvalidKeyError, lambda store: Lock(store, "job", collection="")),
     "no lease": (InvalidTTLError, lambda store: Lock(store, "job", lease=0)),
     "an infinite lease": (InvalidTTLError, lambda store: Lock(store, "job", lease=float("inf"))),

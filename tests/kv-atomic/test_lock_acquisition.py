@@ -1,4 +1,4 @@
-"""Acquiring a lock that another holds, that is cancelled, or of which the outcome is unknown."""
+"""Acquisitions that wait for another holder, are cancelled, or have an unknown outcome."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from key_value.aio.testing import FakeClock
 
 
-async def test_one_who_waits_gets_the_lock_of_a_holder_that_died(store: Any) -> None:
-    # As a dead process leaves it.
+async def test_a_waiter_gets_the_lock_of_a_dead_holder(store: Any) -> None:
+    # The state that a dead process leaves.
     await store.put("lease:job", {"owner": "dead"}, collection="locks", ttl=0.3)
     async with Lock(store, "job") as lock:
         assert lock.fence == 1
 
 
-async def test_a_lease_that_ends_during_the_acquisition_is_not_taken_for_held(
+async def test_a_lease_that_ends_during_the_acquisition_is_not_reported_as_held(
     store: Any, watched: Watched, clock: FakeClock
 ) -> None:
     other = Lock(store, "job", lease=10)
@@ -42,7 +42,7 @@ async def test_a_lease_that_ends_during_the_acquisition_is_not_taken_for_held(
 
 
 @pytest.mark.parametrize("steps", range(14))
-async def test_an_acquisition_that_is_cancelled_leaves_nothing_behind(backend: Backend, steps: int) -> None:
+async def test_a_cancelled_acquisition_leaves_nothing_behind(backend: Backend, steps: int) -> None:
     store = backend.open()
     lock = Lock(store, "job")
     acquiring = asyncio.create_task(lock.acquire())
@@ -58,13 +58,13 @@ async def test_an_acquisition_that_is_cancelled_leaves_nothing_behind(backend: B
     await lock.release()
 
 
-class InAThread:
-    """A store whose writes take effect, once told, although their caller was cancelled."""
+class ThreadedWrites:
+    """A store with writes that take effect on a signal even after their caller was cancelled."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
         self.get_versioned, self.delete_if_version = store.get_versioned, store.delete_if_version
-        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.begun, self.proceed = asyncio.Event(), asyncio.Event()
         self.write: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def put_if_version(self, *arguments: Any, **options: Any) -> bool:
@@ -73,23 +73,23 @@ class InAThread:
 
     async def _write(self, *arguments: Any, **options: Any) -> bool:
         self.begun.set()
-        await self.go_on.wait()
+        await self.proceed.wait()
         return await self._store.put_if_version(*arguments, **options)
 
 
-async def test_an_acquisition_that_is_cancelled_during_its_write_leaves_nothing_behind(store: Any) -> None:
-    threaded = InAThread(store)
+async def test_an_acquisition_cancelled_during_its_write_leaves_nothing_behind(store: Any) -> None:
+    threaded = ThreadedWrites(store)
     acquiring = asyncio.create_task(Lock(threaded, "job").acquire())
     await threaded.begun.wait()
     acquiring.cancel()
     await asyncio.wait([acquiring], timeout=0.05)
-    threaded.go_on.set()
+    threaded.proceed.set()
     await asyncio.wait([acquiring, threaded.write])
     assert acquiring.cancelled()
     assert await lease_of(store) is None
 
 
-async def test_one_who_is_cancelled_while_waiting_holds_nobody_up(store: Any) -> None:
+async def test_a_cancelled_waiter_does_not_block_others(store: Any) -> None:
     async with Lock(store, "job"):
         waiting = [asyncio.create_task(Lock(store, "job").acquire()) for _ in range(3)]
         await asyncio.sleep(0.05)
@@ -99,7 +99,7 @@ async def test_one_who_is_cancelled_while_waiting_holds_nobody_up(store: Any) ->
     assert await asyncio.wait_for(waiting[2], 60) is True
 
 
-async def test_an_acquisition_whose_outcome_is_unknown_is_raised_and_gives_back_what_it_took(
+async def test_an_acquisition_with_an_unknown_outcome_raises_and_releases_the_lock(
     store: Any, watched: Watched
 ) -> None:
     async def lose_the_answer() -> None:

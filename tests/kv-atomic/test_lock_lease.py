@@ -1,4 +1,4 @@
-"""Leases: renewed while the lock is held, and holders who learn that they have lost it."""
+"""Leases: renewal while the lock is held, and detection of a lost lock."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def renewed_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renewed every tenth of a second, a lease can be longer than any machine stalls."""
+def frequent_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew every tenth of a second, so that a lease can be longer than any machine stalls."""
     monkeypatch.setattr("key_value.aio.atomic.lock._RENEWALS_PER_LEASE", 600)
 
 
 async def next_write(watched: Watched) -> None:
-    """Return when the next conditional write has taken effect, which is a renewal where nobody acquires."""
+    """Wait until the next conditional write takes effect: a renewal unless a lock is being acquired."""
     written = asyncio.Event()
 
-    async def tell() -> None:
+    async def notify() -> None:
         written.set()
 
-    watched.after_write = tell
+    watched.after_write = notify
     await written.wait()
 
 
-async def test_a_holder_that_stalls_past_its_lease_is_told(store: Any, clock: FakeClock) -> None:
+async def test_a_holder_that_stalls_past_its_lease_gets_an_error(store: Any, clock: FakeClock) -> None:
     lock = Lock(store, "job", lease=10)
     await lock.acquire()
     clock.advance(10)
@@ -45,7 +45,9 @@ async def test_a_holder_that_stalls_past_its_lease_is_told(store: Any, clock: Fa
     assert await lock.acquire(wait=False) is True
 
 
-async def test_one_who_lost_the_lock_does_not_release_that_of_the_next(store: Any, clock: FakeClock) -> None:
+async def test_a_holder_that_lost_the_lock_does_not_release_it_for_the_next_holder(
+    store: Any, clock: FakeClock
+) -> None:
     late, next_holder = Lock(store, "job", lease=10), Lock(store, "job")
     await late.acquire()
     clock.advance(10)
@@ -65,7 +67,7 @@ async def test_leaving_the_context_of_a_lost_lock_raises(store: Any, clock: Fake
             clock.advance(10)
 
 
-async def test_an_error_within_comes_before_the_loss_of_the_lock(store: Any, clock: FakeClock) -> None:
+async def test_an_error_in_the_context_takes_precedence_over_a_lost_lock(store: Any, clock: FakeClock) -> None:
     async def fail_late() -> None:
         async with Lock(store, "job", lease=10):
             clock.advance(10)
@@ -76,14 +78,14 @@ async def test_an_error_within_comes_before_the_loss_of_the_lock(store: Any, clo
     assert await lease_of(store) is None
 
 
-async def test_an_error_within_gives_the_lock_back(store: Any) -> None:
+async def test_an_error_in_the_context_releases_the_lock(store: Any) -> None:
     with pytest.raises(LookupError):
         async with Lock(store, "job"):
             raise LookupError
     assert await lease_of(store) is None
 
 
-async def test_renewing_lets_the_lease_begin_anew(store: Any, clock: FakeClock) -> None:
+async def test_renewing_restarts_the_lease(store: Any, clock: FakeClock) -> None:
     async with Lock(store, "job", lease=10) as lock:
         clock.advance(6)
         await lock.renew()
@@ -95,8 +97,8 @@ async def test_renewing_lets_the_lease_begin_anew(store: Any, clock: FakeClock) 
         clock.advance(-1)
 
 
-@pytest.mark.usefixtures("renewed_often")
-async def test_a_lock_is_renewed_for_as_long_as_it_is_held(store: Any, watched: Watched, clock: FakeClock) -> None:
+@pytest.mark.usefixtures("frequent_renewals")
+async def test_a_lock_is_renewed_while_it_is_held(store: Any, watched: Watched, clock: FakeClock) -> None:
     async with Lock(watched, "job", lease=60) as lock:
         for _ in range(4):
             clock.advance(20)
@@ -118,8 +120,8 @@ async def test_nothing_runs_in_the_background_after_the_release(store: Any) -> N
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.usefixtures("renewed_often")
-async def test_renewing_goes_on_after_the_store_could_not_be_reached(watched: Watched) -> None:
+@pytest.mark.usefixtures("frequent_renewals")
+async def test_renewing_continues_after_the_store_was_unreachable(watched: Watched) -> None:
     async with Lock(watched, "job", lease=60) as lock:
         watched.before_write = refuse
         await next_write(watched)
@@ -127,13 +129,13 @@ async def test_renewing_goes_on_after_the_store_could_not_be_reached(watched: Wa
         assert lock.held
 
 
-async def test_a_lock_lost_because_the_store_cannot_be_reached_says_so(store: Any, watched: Watched) -> None:
+async def test_a_lock_lost_to_an_unreachable_store_reports_the_cause(store: Any, watched: Watched) -> None:
     lock = Lock(watched, "job", lease=0.3)
     await lock.acquire()
     watched.store = unreachable = Unreachable()
 
     async def is_over() -> bool:
-        # Who asks again has heard the first answer.
+        # A second request shows that the first error was handled.
         return unreachable.asked > 1 and await lease_of(store) is None
 
     assert await eventually(is_over, within=60)

@@ -1,4 +1,4 @@
-"""Several processes over one store: nothing is lost, and no lock is held twice."""
+"""Several processes on one store: no change is lost and no lock is held twice."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     Start = Callable[[str, float], "subprocess.Popen[str]"]
 
 PROCESS = Path(__file__).with_name("process.py")
-LEASE = 3.0
+LEASE_SECONDS = 3.0
 
 
 @pytest.fixture
 def start(backend: Backend) -> Iterator[Start]:
-    """Starts a process over the backend, with a command of process.py."""
+    """Return a function that starts process.py on the backend with a command."""
     if not backend.has_processes:
         pytest.skip("processes do not share memory")
     processes: list[subprocess.Popen[str]] = []
@@ -42,7 +42,7 @@ def start(backend: Backend) -> Iterator[Start]:
         process.communicate()
 
 
-def heard(process: subprocess.Popen[str]) -> str:
+def line_from(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -53,31 +53,31 @@ async def test_increments_of_several_processes_are_all_counted(start: Start, sto
     assert await store.get("key") == {"count": 4 * 10 * 25}
 
 
-async def test_the_lock_of_a_process_that_is_killed_passes_on_when_its_lease_ends(start: Start, store: Any) -> None:
+async def test_the_lock_of_a_killed_process_is_free_when_its_lease_ends(start: Start, store: Any) -> None:
     began = monotonic()
-    holder = start("hold", LEASE)
-    fence = int(heard(holder))
+    holder = start("hold", LEASE_SECONDS)
+    fence = int(line_from(holder))
     killed = monotonic()
     holder.kill()
     assert await Lock(store, "job").acquire(wait=False) is False
     async with Lock(store, "job") as lock:
         assert lock.fence == fence + 1
-        assert monotonic() - began >= LEASE
-        assert monotonic() - killed < LEASE + 30
+        assert monotonic() - began >= LEASE_SECONDS
+        assert monotonic() - killed < LEASE_SECONDS + 30
 
 
-async def test_a_process_that_stalls_past_its_lease_sees_that_it_lost_the_lock(start: Start, store: Any) -> None:
-    stalled = start("hold", LEASE)
-    fence = int(heard(stalled))
+async def test_a_process_that_stalls_past_its_lease_detects_the_loss_of_the_lock(start: Start, store: Any) -> None:
+    stalled = start("hold", LEASE_SECONDS)
+    fence = int(line_from(stalled))
     async with Lock(store, "job") as lock:
         assert lock.fence > fence
         assert stalled.communicate("go on\n")[0].strip() == "lost, and held was False"
         assert lock.held
 
 
-async def test_a_process_within_its_lease_gives_the_lock_back(start: Start, store: Any) -> None:
+async def test_a_process_within_its_lease_releases_the_lock(start: Start, store: Any) -> None:
     holder = start("hold", 60)
-    assert heard(holder) == "1"
+    assert line_from(holder) == "1"
     assert await Lock(store, "job").acquire(wait=False) is False
     assert holder.communicate("go on\n")[0].strip() == "released, and held was True"
     assert await Lock(store, "job").acquire(wait=False) is True

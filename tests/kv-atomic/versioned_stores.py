@@ -1,4 +1,4 @@
-"""Stores with versions, for the tests alone."""
+"""Stores with versions, for these tests only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Entry = dict[str, Any]
 
 
 class VersionedStore(BaseStore):
-    """The least store with versions. `_entries` gives a moment in which nobody else sees or changes them."""
+    """A minimal store with versions. `_entries` gives exclusive access to the entries."""
 
     hides: bool = False
     """Whether entries read as absent, as those do that a wrapper cannot decrypt."""
@@ -36,7 +36,7 @@ class VersionedStore(BaseStore):
     def _entries(self) -> Any: ...
 
     async def _pause(self) -> None:
-        """What an operation waits for before and after it takes effect."""
+        """Wait, before and after an operation takes effect."""
 
     async def get_versioned(self, key: str, *, collection: str | None = None) -> Versioned:
         await self._pause()
@@ -121,14 +121,14 @@ def _put(entries: dict[str, Entry], place: str, entry: ManagedEntry) -> None:
 
 @dataclass
 class Memory:
-    """Entries that several store objects share."""
+    """Entries shared by several store objects."""
 
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class SharedStore(VersionedStore):
-    """In memory, and done before anybody else runs."""
+    """Keeps entries in memory and completes each operation without yielding."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         super().__init__()
@@ -148,14 +148,14 @@ class YieldingStore(SharedStore):
 
 
 class SlowStore(SharedStore):
-    """As slow as a server that is near, and as irregular."""
+    """Delays operations randomly by up to a millisecond, like a nearby server."""
 
     async def _pause(self) -> None:
         await asyncio.sleep(0.001 * random())  # noqa: S311 — no secret
 
 
 class FileStore(VersionedStore):
-    """In a file that processes share."""
+    """Keeps entries in a file that processes can share."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -175,6 +175,6 @@ class FileStore(VersionedStore):
 
 
 def open_store(path: str, options: Mapping[str, Any]) -> Any:
-    """A store of the class that is named as `module:class`."""
+    """Return a store of the class named as `module:class`."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)(**options)

@@ -1,4 +1,4 @@
-"""An application that keeps values of its own types. Type checkers read it; it also runs."""
+"""An application that stores values of its own types, for type checkers; it also runs."""
 
 import asyncio
 import datetime as dt
@@ -34,7 +34,7 @@ class Point:
 ADA = User(name="Ada")
 
 
-async def with_the_type_written_out(store: AsyncKeyValue) -> None:
+async def with_an_explicit_type(store: AsyncKeyValue) -> None:
     users = PydanticAdapter[list[User]](key_value=store, pydantic_model=list[User])
     await users.put("all", [ADA], collection="users", ttl=60)
     await users.put_many(keys=["one", "two"], values=[[], [ADA]], ttl=1.5)
@@ -55,7 +55,7 @@ async def with_the_type_written_out(store: AsyncKeyValue) -> None:
     await anything.put("key", ADA)
 
 
-async def with_the_type_inferred(store: AsyncKeyValue) -> None:
+async def with_an_inferred_type(store: AsyncKeyValue) -> None:
     assert_type(PydanticAdapter(store, User), PydanticAdapter[User])
     assert_type(PydanticAdapter(key_value=store, pydantic_model=User), PydanticAdapter[User])
     assert_type(PydanticAdapter[User](key_value=store, pydantic_model=User), PydanticAdapter[User])
@@ -75,7 +75,7 @@ async def with_the_type_inferred(store: AsyncKeyValue) -> None:
     assert_type(await DataclassAdapter(store, dataclass_type=list[Point]).get("points"), list[Point] | None)
 
 
-async def with_what_not_every_store_has(store: AsyncKeyValue) -> None:
+async def with_optional_protocols(store: AsyncKeyValue) -> None:
     async with PydanticAdapter(store, User, "users") as users:
         assert_type(users, PydanticAdapter[User])
         if not isinstance(store, AsyncVersionedProtocol):
@@ -92,7 +92,7 @@ async def with_what_not_every_store_has(store: AsyncKeyValue) -> None:
         assert_type(await users.scan(prefix="a"), KeyPage)
 
 
-async def without_entries_that_are_missing(store: AsyncKeyValue, strict: bool) -> None:  # noqa: FBT001 — passed on
+async def with_missing_entries(store: AsyncKeyValue, strict: bool) -> None:  # noqa: FBT001 — passed on
     adapter = RaiseOnMissingAdapter(key_value=store)
     await adapter.put("key", {"name": "Ada"})
     assert_type(await adapter.get("key"), dict[str, Any] | None)
@@ -102,16 +102,16 @@ async def without_entries_that_are_missing(store: AsyncKeyValue, strict: bool) -
     assert_type(await adapter.ttl("key", raise_on_missing=True), tuple[dict[str, Any], float | None])
     assert_type(await adapter.ttl_many(["key"], raise_on_missing=True), list[tuple[dict[str, Any], float | None]])
     as_store: AsyncKeyValue = adapter
-    await with_the_type_inferred(as_store)
+    await with_an_inferred_type(as_store)
 
 
 async def main() -> None:
     store = MemoryStore()
-    await with_the_type_written_out(store)
-    await with_the_type_inferred(MemoryStore())
-    await with_what_not_every_store_has(MemoryStore())
-    await without_entries_that_are_missing(MemoryStore(), strict=True)
-    print(await store.keys("users"))  # noqa: T201 — it reports by printing
+    await with_an_explicit_type(store)
+    await with_an_inferred_type(MemoryStore())
+    await with_optional_protocols(MemoryStore())
+    await with_missing_entries(MemoryStore(), strict=True)
+    print(await store.keys("users"))  # noqa: T201 — the result of the program
 
 
 if __name__ == "__main__":
