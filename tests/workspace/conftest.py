@@ -1,4 +1,4 @@
-"""Wheels and environments, made once and shared by every test of the folder, and the URLs of stores on real servers."""
+"""Wheels and environments, created once and shared by all tests of the folder, and URLs of stores on real servers."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ MakeEnvironment = Callable[..., Environment]
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
-    """A wheel of each package, built from the tree."""
+    """The wheel of each package, built from the tree."""
     return build(ROOT, tmp_path_factory.mktemp("dist"), "--all-packages", "--wheel")
 
 
@@ -29,7 +29,7 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def make_environment(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Wheel]) -> MakeEnvironment:
-    """An environment with the requirements in it, ours from the built wheels. The same arguments give the same one."""
+    """Return a cached function that creates an environment with requirements, ours from the built wheels."""
     environments: dict[tuple[str | Path, ...], Environment] = {}
 
     def make(python: Path, *requirements: str | Path) -> Environment:
@@ -45,7 +45,7 @@ def make_environment(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str,
 
 @pytest.fixture
 def url_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """The URL of a store on the backend's server. Credentials of AWS are in the environment, as they usually are."""
+    """Return a function for the URL of a store on a backend's server. AWS credentials are set in the environment."""
 
     def url_of(backend: str) -> str:
         server: Any = request.getfixturevalue(f"{backend}_server")
@@ -61,7 +61,7 @@ def url_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
         else:
-            # The emulator takes any.
+            # The emulator accepts any credentials.
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", os.environ.get("AWS_ACCESS_KEY_ID", "key"))
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", os.environ.get("AWS_SECRET_ACCESS_KEY", "secret"))
         endpoint = getattr(server, "endpoint", server.url)

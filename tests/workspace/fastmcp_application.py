@@ -1,6 +1,6 @@
-"""A FastMCP application that stores in our packages. Arguments: the URL of a store on a server, and a directory."""
+"""A FastMCP application on our packages. Arguments: the URL of a store on a server, and a directory."""
 
-# FastMCP is installed where this runs, and not where it is checked.
+# FastMCP is installed where this runs but not where it is type-checked.
 # pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownParameterType=false, reportUnknownVariableType=false
 
@@ -124,7 +124,7 @@ async def main() -> None:
     await keep_tokens_encrypted(directory)
     await replay_events(url)
     await remember_in_a_session()
-    print(json.dumps("all of it"))  # noqa: T201 — for the test that runs this
+    print(json.dumps("all of it"))  # noqa: T201 — read by the test
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""scripts/backend_table, and that the table in the documentation is current."""
+"""scripts/backend_table, and whether the table in the documentation is current."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ GROUP_ROW = "| `ShelfStore` | `kv-shelf` | beta: parameters may change | Shelf 1
 def write_table(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, tree / "scripts/backend_table", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(tree / PACKAGE.partition("/key_value")[0])}
-    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 — ours
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 — our own script
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def extended_tree(tree: Path) -> Path:
-    """A tree with a package more than the documentation knows."""
+    """A tree with an additional package that the documentation does not mention."""
     return add_store(tree, STORE)
 
 
@@ -82,14 +82,14 @@ def test_a_store_links_to_the_page_of_its_package(extended_tree: Path) -> None:
     assert "\n| [`ShelfStore`](docs/backends/shelf.md) |" in (extended_tree / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_check_tells_what_is_not_current_and_writes_nothing(extended_tree: Path) -> None:
+def test_a_check_reports_outdated_files_and_writes_nothing(extended_tree: Path) -> None:
     before = (extended_tree / "README.md").read_bytes()
     done = write_table(extended_tree, "--check")
     assert (done.returncode, done.stdout) == (1, "README.md is not current\ndocs/backends.md is not current\n")
     assert (extended_tree / "README.md").read_bytes() == before
 
 
-def test_a_store_that_needs_arguments_is_read_from_its_class(tree: Path) -> None:
+def test_a_store_with_required_arguments_is_read_from_its_class(tree: Path) -> None:
     add_store(tree, STORE + "\n    def __init__(self, path: str) -> None:\n        super().__init__()\n")
     assert write_table(tree).returncode == 0
     assert ROW in (tree / "docs/backends.md").read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_a_store_that_cannot_be_imported_is_an_error(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("about", ["", ABOUT.replace("secret", "cloud"), ABOUT.replace("verified-on", "tested-on")])
-def test_a_package_that_does_not_say_where_it_belongs_is_an_error(extended_tree: Path, about: str) -> None:
+def test_a_package_without_valid_table_metadata_is_an_error(extended_tree: Path, about: str) -> None:
     (extended_tree / "packages/kv-shelf/pyproject.toml").write_text(about, encoding="utf-8")
     done = write_table(extended_tree)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""scripts/bench: that it measures and judges, not what it measures."""
+"""scripts/bench: measuring and judging, whatever the results."""
 
 import subprocess
 from pathlib import Path
@@ -9,15 +9,15 @@ from workspace import ROOT
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([ROOT / "scripts/bench", *arguments], capture_output=True, text=True, check=False)  # noqa: S603 — ours
+    return subprocess.run([ROOT / "scripts/bench", *arguments], capture_output=True, text=True, check=False)  # noqa: S603 — our own script
 
 
-def test_a_row_is_short_below_what_was_asked_or_above_it() -> None:
+def test_a_row_below_its_minimum_or_above_its_maximum_is_a_shortfall() -> None:
     rows = [at_least("a", [], 12, 11.9), at_least("b", [], 12, 12), at_most("c", [], 8, 9), at_most("d", [], 8, 8)]
     assert Table("speed", [], [*rows, Row("e", [])]).shortfalls == ["speed: a", "speed: c"]
 
 
-def test_a_table_lines_its_columns_up() -> None:
+def test_the_columns_of_a_table_are_aligned() -> None:
     table = Table("speed", ["ours"], [at_least("get", ["1.5 µs"], 12, 16.25), Row("bare", ["10 ms"])])
     assert str(table).splitlines() == [
         "speed    ours  target  measured",
@@ -31,11 +31,11 @@ def test_every_section_has_its_module() -> None:
     assert {path.stem for path in Path(ROOT, "scripts/benchmarks").glob("[!_]*.py")} > set(SECTIONS)
 
 
-def test_a_section_is_measured_in_our_packages_and_in_the_predecessor() -> None:
+def test_a_section_measures_our_packages_and_the_predecessor() -> None:
     done = bench("frames")
     assert done.returncode == 0, done.stderr
     assert "MemoryStore get" in done.stdout
 
 
-def test_an_unknown_section_is_wrong_usage() -> None:
+def test_an_unknown_section_is_a_usage_error() -> None:
     assert bench("speed").returncode == 2

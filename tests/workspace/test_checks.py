@@ -1,4 +1,4 @@
-"""The report that scripts/test ends with."""
+"""The report at the end of scripts/test."""
 
 import subprocess
 import sys
@@ -31,15 +31,15 @@ def lines(tmp_path: Path) -> list[str]:
     return str(report).splitlines()
 
 
-def test_it_counts_what_ran_on_each_python(lines: list[str]) -> None:
+def test_it_counts_the_tests_on_each_python(lines: list[str]) -> None:
     assert lines[:2] == ["Python 3.11.7  2 passed, 2 failed, 1 skipped", "Python 3.12.1  0 passed, 1 failed, 0 skipped"]
 
 
-def test_a_run_that_wrote_no_results_is_a_failure_and_the_last_line_is_the_total(lines: list[str]) -> None:
+def test_a_run_without_results_is_a_failure_and_the_last_line_is_the_total(lines: list[str]) -> None:
     assert lines[-1] == "2 passed, 3 failed, 1 skipped"
 
 
-def test_it_says_which_servers_were_used_and_what_was_not_run_and_why(lines: list[str]) -> None:
+def test_it_lists_the_servers_used_and_the_reasons_for_skipped_tests(lines: list[str]) -> None:
     assert "Servers: redis 7.0.15" in lines
     assert "Skipped 1: valkey-server is not installed" in lines
     assert "Not run: Python 3.13.0: quick" in lines
@@ -54,13 +54,13 @@ def test_rare_reasons_are_counted_together() -> None:
     assert len(lines) < 20
 
 
-def test_it_says_which_parts_took_the_longest(lines: list[str]) -> None:
+def test_it_lists_the_slowest_parts(lines: list[str]) -> None:
     disk, core = "tests/kv-disk 5.0 min (0.5 of processor time)", "tests/kv-core 1.5 min (1.0 of processor time)"
     assert f"Slowest: {disk}, {core}" in lines
     assert "All parts: 6.5 min (1.5 of processor time)" in lines
 
 
-def test_it_names_the_tests_that_failed(lines: list[str]) -> None:
+def test_it_names_the_failed_tests(lines: list[str]) -> None:
     assert [line for line in lines if line.startswith("Failed")] == [
         "Failed: Python 3.11.7: tests.test_a::test_fails: assert 0",
         "Failed: Python 3.11.7: tests.test_a::test_breaks: fixture",
@@ -85,7 +85,7 @@ def timed_out(tmp_path: Path, command: str) -> Report:
     return report
 
 
-def test_a_test_that_timed_out_is_run_again_and_both_outcomes_are_reported(tmp_path: Path) -> None:
+def test_a_timed_out_test_is_rerun_and_both_outcomes_are_reported(tmp_path: Path) -> None:
     report = timed_out(tmp_path, "import sys; sys.exit('::TestLock::' not in sys.argv[1])")
     rerun_timed_out(report)
     passed = "Python: tests.workspace.test_checks.TestLock::test_a[a b]: TimeoutError: 1 s"
@@ -99,14 +99,14 @@ def test_a_test_that_timed_out_is_run_again_and_both_outcomes_are_reported(tmp_p
     ]
 
 
-def test_a_test_is_run_again_by_the_name_that_pytest_gave_it(tmp_path: Path) -> None:
+def test_a_test_is_rerun_by_its_pytest_name(tmp_path: Path) -> None:
     assert [test.command[-1] for test in timed_out(tmp_path, "").timed_out] == [
         "tests/workspace/test_checks.py::TestLock::test_a[a b]",
         "tests/workspace/test_checks.py::test_b",
     ]
 
 
-def test_no_test_is_run_again_if_many_timed_out(tmp_path: Path) -> None:
+def test_no_test_is_rerun_if_many_timed_out(tmp_path: Path) -> None:
     report = timed_out(tmp_path, "")
     report.timed_out *= 3
     rerun_timed_out(report)
@@ -114,7 +114,7 @@ def test_no_test_is_run_again_if_many_timed_out(tmp_path: Path) -> None:
     assert report.total.failed == 3
 
 
-def test_wrong_usage_is_told_from_failed_tests() -> None:
-    done = subprocess.run([ROOT / "scripts/test", "fast"], capture_output=True, text=True, check=False)  # noqa: S603 — ours
+def test_a_usage_error_is_distinguished_from_failed_tests() -> None:
+    done = subprocess.run([ROOT / "scripts/test", "fast"], capture_output=True, text=True, check=False)  # noqa: S603 — our own script
     assert done.returncode == 2
     assert "usage" in done.stderr

@@ -1,4 +1,4 @@
-"""A consumer's program, type-checked in strict mode against the installed wheels."""
+"""A consumer's program, type-checked in strict mode with the installed wheels."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_a_framework_type_checks_with_kv_core_alone(
 
 
 @each_checker
-def test_an_application_type_checks_with_each_store_it_passes(
+def test_an_application_type_checks_with_each_store_that_it_passes(
     make_environment: "MakeEnvironment", python: Path, tmp_path: Path, check: Checker
 ) -> None:
     shutil.copytree(CONSUMER, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""The copy program of docs/copying.md, between the stores that it is meant for, and what many entries take."""
+"""The copy program of docs/copying.md between all supported stores, and its use of memory with many entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENTRIES = 20_000
 COLLECTION = "copied"
-# In a ring, and each to the disk and back; the program sees a store's protocol alone.
+# Pairs: neighbours in the ring, and each store to disk and back. The program depends only on the protocols.
 RING = (
     "redis",
     "valkey",
@@ -39,9 +39,9 @@ RING = (
 PAIRS = [
     *zip(RING, (*RING[1:], RING[0]), strict=True),
     *((source, "disk") for source in RING),
-    *(("disk", target) for target in (*RING, "memcached")),  # which cannot list what it holds
+    *(("disk", target) for target in (*RING, "memcached")),  # which cannot list its entries
 ]
-OF_MANY = ("disk", "redis", "valkey", "postgresql", "dynamodb", "s3", "memcached")
+BACKENDS_WITH_MANY_ENTRIES = ("disk", "redis", "valkey", "postgresql", "dynamodb", "s3", "memcached")
 
 
 class RedisServer(Protocol):
@@ -58,7 +58,7 @@ def copy_program() -> Callable[..., Awaitable[int]]:
     return names["copy"]
 
 
-async def test_entries_go_from_redis_to_disk_and_back_with_what_remains_of_their_ttl(
+async def test_entries_are_copied_from_redis_to_disk_and_back_with_their_remaining_ttl(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     copy = copy_program()
@@ -83,12 +83,12 @@ async def test_entries_go_from_redis_to_disk_and_back_with_what_remains_of_their
             assert value == {"n": "short"}
             assert ttl is not None
             assert 300 < ttl < 600
-    # For whoever reads the output; no test depends on it.
+    # For information; no test depends on it.
     print(f"{ENTRIES / (on_disk - started):.0f} entries a second to disk, {ENTRIES / (back - on_disk):.0f} back")  # noqa: T201
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-async def test_entries_go_from_any_store_to_any_other(
+async def test_entries_are_copied_from_any_store_to_any_other(
     url_of: Callable[[str], str], tmp_path: Path, source: str, target: str
 ) -> None:
     def opened(backend: str) -> Any:
@@ -109,8 +109,8 @@ async def test_entries_go_from_any_store_to_any_other(
     assert 500 < ttl <= 600
 
 
-@pytest.mark.parametrize("backend", OF_MANY)
-async def test_of_ten_thousand_entries_stored_read_listed_and_removed_nothing_stays_in_memory(
+@pytest.mark.parametrize("backend", BACKENDS_WITH_MANY_ENTRIES)
+async def test_ten_thousand_stored_and_removed_entries_leave_nothing_in_memory(
     url_of: Callable[[str], str], tmp_path: Path, backend: str
 ) -> None:
     keys = [f"key {number}" for number in range(10_000)]
@@ -129,13 +129,13 @@ async def test_of_ten_thousand_entries_stored_read_listed_and_removed_nothing_st
                 assert await store.delete_many(keys[:size], collection=COLLECTION) == size
             assert await store.get_many(keys[:size:100], collection=COLLECTION) == [None] * len(keys[:size:100])
 
-        await use(100)  # connections, statements and modules are there from then on
-        before = objects()
+        await use(100)  # creates connections, statements and modules
+        before = tracked_objects()
         await use(10_000)
-        assert objects() - before < 1000
+        assert tracked_objects() - before < 1000
 
 
-def objects() -> int:
-    """How many objects there are that hold others, such as an entry, a task or a frame."""
+def tracked_objects() -> int:
+    """Return the number of objects tracked by the garbage collector, such as entries, tasks and frames."""
     gc.collect()
     return len(gc.get_objects())

@@ -1,4 +1,4 @@
-"""FastMCP on our packages, as it requires them: before version 4.2 by an interface below 0.5, then by one below 0.6."""
+"""FastMCP on our packages: before its version 4.2 it requires an interface below 0.5, since then below 0.6."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workspace import Wheel
 
 APPLICATION = Path(__file__).with_name("fastmcp_application.py")
-TELL_VERSION = "from importlib.metadata import version; print(version('py-key-value-aio'))"
+PRINT_VERSION = "from importlib.metadata import version; print(version('py-key-value-aio'))"
 UMBRELLA = "py-key-value-aio"
 
 FRAMEWORKS = {"0.5.0": "fastmcp>=4.2.3", "0.4.6": "fastmcp<4.2"}
@@ -26,13 +26,13 @@ BACKENDS = ("redis", "valkey", "postgresql", "dynamodb")
 def environment(
     request: pytest.FixtureRequest, wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory
 ) -> Environment:
-    """With FastMCP, and the extras of its application."""
+    """An environment with FastMCP and the extras of the application."""
     dist = tmp_path_factory.mktemp("dist")
     built = build(ROOT, dist, "--package", UMBRELLA, "--wheel", KV_INTERFACE=request.param)
     environment = Environment(tmp_path_factory.mktemp("fastmcp") / "venv")
     extras = ",".join((*BACKENDS, "wrappers-encryption"))
     environment.install(f"{UMBRELLA}[{extras}]", FRAMEWORKS[request.param], wheels=wheels | built)
-    assert environment.run("-c", TELL_VERSION).strip() == f"{request.param}+kv.1"
+    assert environment.run("-c", PRINT_VERSION).strip() == f"{request.param}+kv.1"
     return environment
 
 

@@ -1,4 +1,4 @@
-"""The tree itself: what no file may hold, and how the scripts and the workspace are laid out."""
+"""The tree itself: content forbidden in all files, and the layout of the scripts and the workspace."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ LOCK = Path("uv.lock")
 FILES = tree_files()
 SCRIPTS = [path for path in FILES if path.parts[0] == "scripts" and len(path.parts) == 2]
 
-# Written so that no pattern matches its own text.
+# The patterns do not match their own source text.
 MACHINE_PATH = re.compile(r"(?<![\w.~-])(?:/(?:home|root|Users|work)/|[A-Z]:\\Users\\)[\w.]")
 REGISTRY_HOST = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com))\b")
 
@@ -25,7 +25,7 @@ def text_of(path: Path) -> str:
 
 
 def header(script: Path) -> str:
-    """The docstring of a Python script; of another the comment below the line that names its interpreter."""
+    """Return the docstring of a Python script, or the comment below the interpreter line of another."""
     first, _, rest = text_of(script).partition("\n")
     if script.suffix == ".py" or "python" in first:
         return ast.get_docstring(ast.parse(text_of(script))) or ""
@@ -33,24 +33,24 @@ def header(script: Path) -> str:
 
 
 def modules_imported(tree: ast.Module) -> set[str]:
-    """The modules of the workspace that it imports with `from`, wherever it does."""
+    """Return the modules of the workspace that the tree imports with `from`, at any level."""
     names = (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
     return {name for name in names if name.startswith("key_value.aio.")}
 
 
-@pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST], ids=["path of a machine", "host of a registry"])
-def test_no_file_holds_what_is_true_of_one_machine_only(pattern: re.Pattern[str]) -> None:
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST], ids=["machine path", "registry host"])
+def test_no_file_contains_a_machine_specific_path_or_host(pattern: re.Pattern[str]) -> None:
     found = {path.as_posix(): match[0] for path in FILES if path != LOCK and (match := pattern.search(text_of(path)))}
     assert found == {}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=str)
-def test_a_script_says_at_its_top_what_it_does(script: Path) -> None:
+def test_a_script_starts_with_a_description(script: Path) -> None:
     assert header(script)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=str)
-def test_a_script_is_executable_exactly_when_it_names_its_interpreter(script: Path) -> None:
+def test_a_script_is_executable_if_and_only_if_it_names_its_interpreter(script: Path) -> None:
     assert os.access(ROOT / script, os.X_OK) == text_of(script).startswith("#!") == (script.suffix == "")
 
 
@@ -65,7 +65,7 @@ def test_the_workspace_finds_its_members_by_glob() -> None:
     assert '[tool.uv.workspace]\nmembers = ["packages/*"]\n' in text_of(Path("pyproject.toml"))
 
 
-def test_the_tests_of_core_packages_import_what_is_there_on_every_python() -> None:
+def test_the_tests_of_core_packages_import_only_core_requirements() -> None:
     modules = [path for path in FILES if path.parts[0] == "tests" and path.parts[1] in CORE_PACKAGES]
     imported = {name for path in modules for name in modules_imported(ast.parse(text_of(path)))}
     origins = {name: Path(spec.origin) for name in imported if (spec := find_spec(name)) and spec.origin}

@@ -43,7 +43,7 @@ def test_every_module_imports_with_the_package_alone(
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_installing_a_package_brings_in_what_it_requires_and_nothing_else_of_ours(
+def test_installing_a_package_installs_only_our_packages_that_it_requires(
     make_environment: "MakeEnvironment", wheels: dict[str, Wheel], python: Path, package: str
 ) -> None:
     required = map(Requirement, wheels[package].metadata.get_all("Requires-Dist", []))
@@ -82,7 +82,7 @@ asyncio.run(main())
 """
 
 
-def test_a_url_opens_what_is_installed_and_names_the_package_that_is_missing(
+def test_a_url_opens_an_installed_store_and_names_a_missing_package(
     make_environment: "MakeEnvironment", python: Path
 ) -> None:
     printed = make_environment(python, "kv-memory").run("-c", BY_URL)
@@ -92,7 +92,7 @@ def test_a_url_opens_what_is_installed_and_names_the_package_that_is_missing(
 
 
 def test_every_store_can_be_opened_by_a_url(wheels: dict[str, Wheel]) -> None:
-    """Each class that a package of a backend exports and that is a store is behind one scheme or several."""
+    """Check that each store class exported by a backend package has at least one scheme."""
     stores = {
         f"{module}:{name}"
         for wheel in wheels.values()

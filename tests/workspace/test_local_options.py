@@ -1,4 +1,4 @@
-"""All local stores take one spelling of where their data is and how durable it is, and the older ones."""
+"""All local stores accept the same options for path and durability, and their older spellings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_url_gives_the_path(store_type: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("store_type", [DiskStore, MultiDiskStore, FileTreeStore, RocksDBStore])
-def test_one_word_says_how_durable_a_write_is(tmp_path: Path, store_type: type[Any]) -> None:
+def test_durability_is_set_by_one_option(tmp_path: Path, store_type: type[Any]) -> None:
     for durability in ("normal", "full"):
         store_type(path=tmp_path / "data", durability=durability)
     refusal = """durability must be "normal" or "full", not 'none'"""

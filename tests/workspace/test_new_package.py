@@ -14,9 +14,9 @@ PACKAGE = f"kv-{NAME}"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the tree as it stands, apart from most packages, and the new package in it."""
+    """A repository with the current tree, without most packages, and with the new package."""
     copy = tmp_path_factory.mktemp("scaffold") / "tree"
-    # What its README installs and the tests read; each build takes a second.
+    # Only packages that its README installs or the tests read; each build takes a second.
     copy_tree(copy, only={"kv-atomic", "kv-core", "kv-memory", "kv-redis", "kv-testing"})
     run("git", "init", "--quiet", cwd=copy)
     run("git", "add", ".", cwd=copy)
@@ -26,7 +26,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tree: Path, wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The new package, the conformance kit and the tools of development."""
+    """An environment with the new package, the conformance kit and the development tools."""
     folder = tmp_path_factory.mktemp("environment")
     new = build(tree, folder / "dist", "--package", PACKAGE)
     environment = Environment(folder / "venv")
@@ -60,8 +60,8 @@ def test_it_writes_the_package_and_its_tests_and_changes_nothing_else(tree: Path
     assert run("git", "diff", "--name-only", cwd=tree) == ""
 
 
-def test_the_new_package_passes_the_wheel_tests_as_it_stands(tree: Path) -> None:
-    # The other packages are tested in the tree itself; what covers all of them together names none.
+def test_the_new_package_passes_the_wheel_tests_unchanged(tree: Path) -> None:
+    # Exclude tests of other packages; tests of all packages together name none.
     selected = f"{PACKAGE} or not (kv- or stores_and_reads)"
     tests = ("tests/workspace/test_wheels.py", "tests/workspace/test_isolation.py")
     run(sys.executable, "-m", "pytest", "--quiet", "-k", selected, *tests, cwd=tree)
@@ -76,7 +76,7 @@ def test_the_new_readme_runs(tree: Path, environment: Environment) -> None:
 
 
 def test_the_new_package_type_checks_in_strict_mode(tree: Path, environment: Environment, tmp_path: Path) -> None:
-    # Apart from the tree, whose settings point at an environment that a copy does not have.
+    # Outside the tree, which configures an environment that the copy does not have.
     for path in new_modules(tree):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tree / path, tmp_path / path)
@@ -96,13 +96,13 @@ def test_it_refuses_to_overwrite(tree: Path) -> None:
     assert {path: (tree / path).stat().st_mtime_ns for path in tree_files(tree)} == before
 
 
-def test_the_name_of_the_distribution_means_the_same(tree: Path) -> None:
+def test_the_distribution_name_is_accepted_as_the_name(tree: Path) -> None:
     with pytest.raises(CommandError, match="windows_tape exists already"):
         scaffold(tree, PACKAGE)
 
 
 @pytest.mark.parametrize("name", ["memory", "kv-memory", "base"])
-def test_it_refuses_a_module_that_a_package_owns(tree: Path, name: str) -> None:
+def test_it_refuses_the_name_of_an_existing_module(tree: Path, name: str) -> None:
     with pytest.raises(CommandError, match="exists already"):
         scaffold(tree, name)
 
@@ -110,12 +110,12 @@ def test_it_refuses_a_module_that_a_package_owns(tree: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "Redis", "two--hyphens", "-lead", "trail-", "under_score", "1st", "class", "../up"]
 )
-def test_it_refuses_what_is_not_a_name(tree: Path, name: str) -> None:
+def test_it_refuses_an_invalid_name(tree: Path, name: str) -> None:
     with pytest.raises(CommandError, match=r"exit code 2"):
         scaffold(tree, "--", name)
 
 
-def test_the_class_can_be_spelled_as_its_field_does(tree: Path) -> None:
+def test_the_spelling_of_the_class_can_be_chosen(tree: Path) -> None:
     scaffold(tree, "duckdb-copy", "--store-class", "DuckDBCopyStore")
     module = tree / "packages/kv-duckdb-copy/src/key_value/aio/stores/duckdb_copy/store.py"
     assert "\nclass DuckDBCopyStore(BaseStore):\n" in module.read_text(encoding="utf-8")

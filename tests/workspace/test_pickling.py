@@ -32,7 +32,7 @@ def pickled(store: Any) -> Any:
 
 @pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
 @pytest.mark.parametrize("name", URLS.keys() - {"duckdb in memory", "duckdb", "rocksdb", "keyring", "memory", "simple"})
-def test_a_copy_opens_the_same_data_by_itself(name: str, copied: Callable[[Any], Any], tmp_path: Path) -> None:
+def test_a_copy_opens_the_same_data_independently(name: str, copied: Callable[[Any], Any], tmp_path: Path) -> None:
     store: Any = open_store(URLS[name].format(tmp_path), default_collection="shelf")
 
     async def use() -> None:
@@ -47,7 +47,7 @@ def test_a_copy_opens_the_same_data_by_itself(name: str, copied: Callable[[Any],
     asyncio.run(use())
 
 
-async def test_a_copy_of_a_store_in_memory_has_its_options_and_its_seed_alone() -> None:
+async def test_a_copy_of_a_memory_store_has_only_its_options_and_its_seed() -> None:
     store = MemoryStore(max_entries_per_collection=1, default_collection="shelf", seed={"shelf": {"key": {"n": 1}}})
     await store.put("other", {"n": 2})
     same: MemoryStore = pickled(store)
@@ -58,21 +58,21 @@ async def test_a_copy_of_a_store_in_memory_has_its_options_and_its_seed_alone() 
 
 
 class Shelf(SimpleStore):
-    """A store of somebody's own, with what its base does not know."""
+    """A third-party store with additional constructor arguments."""
 
     def __init__(self, label: str, /, *pages: int, owner: str = "me", **options: Any) -> None:
         self.description = (label, pages, owner)
         super().__init__(**options)
 
 
-def test_a_store_of_somebodys_own_is_copied_with_its_own_arguments() -> None:
+def test_a_third_party_store_is_copied_with_its_own_arguments() -> None:
     store: Any = Shelf("first", 1, 2, owner="you", max_entries=3)
     for same in (pickled(store), copy.deepcopy(store), pickled(pickled(store))):
         assert same.description == ("first", (1, 2), "you")
 
 
 class Client:
-    """Of the caller's, bound to this process."""
+    """A client of the caller, bound to this process."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         message = "cannot pickle a socket"
@@ -86,14 +86,14 @@ class ClientStore(SimpleStore):
 
 
 @pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
-def test_a_store_that_holds_a_clients_says_that_it_cannot_be_copied(copied: Callable[[Any], Any]) -> None:
+def test_copying_a_store_with_a_client_is_a_clear_error(copied: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match="cannot be pickled or copied: its client is a Client"):
         copied(ClientStore(client=Client()))
 
 
 @pytest.mark.parametrize("copied", [pickled, copy.deepcopy])
-def test_a_client_that_could_be_pickled_is_not_copied_either(copied: Callable[[Any], Any]) -> None:
-    """Those of some drivers can, unconnected and with their passwords."""
+def test_a_picklable_client_is_not_copied_either(copied: Callable[[Any], Any]) -> None:
+    """Some drivers' clients can be pickled, unconnected and with their passwords."""
     with pytest.raises(TypeError, match="cannot be pickled or copied: its client is a dict"):
         copied(ClientStore(client={"password": "hunter2"}))
     assert copied(ClientStore(client=None)).client is None

@@ -1,4 +1,4 @@
-"""kv-core in one environment with the predecessor's wheel, which owns the same paths."""
+"""kv-core in one environment with the predecessor's wheel, which contains the same paths."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ ADVICE = r"ImportError: .*pip uninstall py-key-value-aio"
 
 @pytest.fixture
 def core(wheels: dict[str, Wheel]) -> dict[str, Wheel]:
-    """Without a package of ours that may have the predecessor's name."""
+    """Only kv-core, because another package of ours may have the predecessor's name."""
     return {"kv-core": wheels["kv-core"]}
 
 
-def test_kv_core_installed_after_it_says_which_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
+def test_kv_core_installed_after_it_names_the_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
     environment = Environment(tmp_path / "venv")
     environment.install(PREDECESSOR)
     environment.install("kv-core", wheels=core)
@@ -26,11 +26,11 @@ def test_kv_core_installed_after_it_says_which_distribution_to_remove(tmp_path: 
             environment.run("-c", f"import {module}")
 
 
-def test_kv_core_installed_before_it_says_which_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
+def test_kv_core_installed_before_it_names_the_distribution_to_remove(tmp_path: Path, core: dict[str, Wheel]) -> None:
     environment = Environment(tmp_path / "venv")
     environment.install("kv-core", wheels=core)
     environment.install(PREDECESSOR)
-    # Its other modules replaced ours and load as they always did.
+    # Its other modules have replaced ours and load as before.
     with pytest.raises(CommandError, match=ADVICE):
         environment.run("-c", "import key_value.aio.stores.base")
 

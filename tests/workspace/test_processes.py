@@ -1,4 +1,4 @@
-"""Stores in processes that fork, end and spawn others: each program runs in a process of its own."""
+"""Stores in processes that fork, exit and spawn others; each program runs in its own process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORKS = int(os.environ.get("KEY_VALUE_FORKS", "100"))
 
 REFUSED_IN_CHILDREN = {"rocksdb", "duckdb", "chdb"}
 
-# A keyring in memory, as far as a store asks for it.
+# An in-memory keyring with the methods that a store uses.
 OPENING = """
 import sys
 from key_value.aio.urls import open_store
@@ -45,8 +45,8 @@ def opened(url):
     return open_store(url, keyring=Backend())
 """
 
-# Forks while the store is idle, opening, or in use by a thread or by the event loop that forks. The child may go on
-# with the event loop of the parent. Prints how many children ended how.
+# Forks while the store is idle, opening, or in use by a thread or by the event loop that forks. The child may continue
+# to use the parent's event loop. Prints the number of children for each exit status.
 FORKING = f"""
 import asyncio, collections, os, threading, time
 {OPENING}
@@ -139,9 +139,9 @@ print(dict(ends))
 
 
 def run(program: str, *arguments: object, seconds: float = 60) -> str:
-    """What the program prints. It ends in time, and well."""
+    """Run the program, which must succeed within the time limit, and return its output."""
     command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 — ours
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 — our own program
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -153,8 +153,7 @@ def test_no_forked_child_hangs_and_its_first_use_works(name: str, tmp_path: Path
     forks = FORKS // len(URLS) + 1
     ends = literal_eval(run(FORKING, URLS[name].format(tmp_path), forks, seconds=60 + 2 * FORKS))
     assert sum(ends.values()) == forks
-    # RocksDB, DuckDB and chDB do not survive a fork once they are open, and let no second process open what the first
-    # has.
+    # RocksDB, DuckDB and chDB do not survive a fork once they are open, and a second process cannot open the same data.
     assert ends.keys() <= ({0, 2} if name in REFUSED_IN_CHILDREN else {0})
 
 
@@ -179,7 +178,7 @@ atexit.register(save, "first")
 
 @pytest.mark.parametrize("used", ["used", "unused"])
 @pytest.mark.parametrize("name", URLS.keys() - {"duckdb in memory"})
-def test_a_call_in_an_exit_handler_works_whenever_that_was_registered(name: str, used: str, tmp_path: Path) -> None:
+def test_a_call_in_an_exit_handler_works_whenever_it_was_registered(name: str, used: str, tmp_path: Path) -> None:
     assert run(EXITING, URLS[name].format(tmp_path), used) == "first {'n': 1}\nlast {'n': 1}"
 
 
@@ -203,12 +202,12 @@ print(asyncio.run(store.get("other")))
 
 @pytest.mark.parametrize("end", ["stopped", "closed"])
 @pytest.mark.parametrize("name", URLS)
-def test_a_loop_that_ends_with_the_first_call_unfinished_holds_no_other(name: str, end: str, tmp_path: Path) -> None:
+def test_a_loop_that_ends_during_the_first_call_does_not_block_others(name: str, end: str, tmp_path: Path) -> None:
     assert run(STOPPING, URLS[name].format(tmp_path), end) == "{'n': 2}"
 
 
 def step(call: Any) -> None:
-    """As far as a call comes without an event loop, or with that of another library."""
+    """Start the call without a running asyncio event loop; check the error."""
     with pytest.raises(RuntimeError, match=r" requires asyncio: await it in a coroutine run by asyncio"):
         call.send(None)
 
@@ -217,14 +216,14 @@ LOOPLESS = URLS.keys() - {"memory", "simple", "keyring"}
 
 
 @pytest.mark.parametrize("name", [*LOOPLESS, "keyring", "redis"])
-def test_without_asyncio_a_store_says_that_it_needs_it(name: str, tmp_path: Path) -> None:
+def test_without_asyncio_a_store_raises_a_clear_error(name: str, tmp_path: Path) -> None:
     store: Any = open_store({**URLS, "redis": "redis://127.0.0.1:1"}[name].format(tmp_path))
     for call in (store.get("key"), store.put("key", {}), store.setup(), store.get_many(["key"]), store.delete("key")):
         step(call)
 
 
 @pytest.mark.parametrize("name", LOOPLESS)
-def test_without_asyncio_a_store_that_is_open_says_so_too(name: str, tmp_path: Path) -> None:
+def test_without_asyncio_an_open_store_raises_a_clear_error_too(name: str, tmp_path: Path) -> None:
     store: Any = open_store(URLS[name].format(tmp_path))
     asyncio.run(store.put("key", {"n": 1}))
     for call in (store.get("key"), store.put("key", {}), store.setup()):
@@ -250,10 +249,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_spawned_process_is_given_the_store_itself(tmp_path: Path) -> None:
+def test_a_store_can_be_passed_to_a_spawned_process(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(SPAWNING)
-    done = subprocess.run(  # noqa: S603 — ours
+    done = subprocess.run(  # noqa: S603 — our own program
         [sys.executable, str(program), str(tmp_path / "data")], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split("\n")[:2] == ["{'n': 1}", "{'n': 2}"], done.stderr

@@ -30,7 +30,7 @@ class RedisServer(Protocol):
 
 def quickstart(*arguments: str, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [tree / "scripts/quickstart", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)  # noqa: S603 — ours
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)  # noqa: S603 — our own script
 
 
 def documents(output: str) -> int:
@@ -39,7 +39,7 @@ def documents(output: str) -> int:
     return int(total[1])
 
 
-def test_a_second_run_finds_on_disk_what_the_first_stored(tmp_path: Path) -> None:
+def test_a_second_run_finds_the_data_of_the_first_on_disk(tmp_path: Path) -> None:
     first, second = quickstart(f"disk://{tmp_path}/index"), quickstart(f"disk://{tmp_path}/index")
     for done in (first, second):
         assert (done.returncode, done.stderr) == (0, "")
@@ -60,14 +60,14 @@ def test_without_a_url_it_keeps_its_index_in_the_tree() -> None:
     assert (ROOT / ".quickstart/key-value.db").exists()
 
 
-def test_it_indexes_some_hundred_documents_in_memory() -> None:
+def test_it_indexes_hundreds_of_documents_in_memory() -> None:
     done = quickstart("memory://")
     assert (done.returncode, done.stderr) == (0, "")
     assert "in MemoryStore" in done.stdout
     assert documents(done.stdout) >= 300
 
 
-def test_an_entry_expires_before_the_readers_eyes() -> None:
+def test_it_shows_an_entry_expiring() -> None:
     remaining = [float(seconds) for seconds in re.findall(r"([\d.]+) s remaining", quickstart("memory://").stdout)]
     assert len(remaining) >= 3
     assert remaining == sorted(remaining, reverse=True)
@@ -76,7 +76,7 @@ def test_an_entry_expires_before_the_readers_eyes() -> None:
 def test_every_document_is_on_redis_and_expires(redis_server: RedisServer) -> None:
     done = quickstart(redis_server.url)
     assert done.returncode == 0, done.stderr
-    raw_client: Any = Redis  # its own types leave most of it open
+    raw_client: Any = Redis  # its types are incomplete
     with raw_client.from_url(redis_server.url) as client:
         names = list(client.scan_iter("quickstart-*", count=1000))
         assert len(names) == documents(done.stdout)
@@ -84,7 +84,7 @@ def test_every_document_is_on_redis_and_expires(redis_server: RedisServer) -> No
         client.delete(*names)
 
 
-def test_a_server_that_does_not_answer_is_one_line() -> None:
+def test_an_unreachable_server_is_reported_in_one_line() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         done = quickstart(f"redis://:{SECRET}@127.0.0.1:{unused.getsockname()[1]}")
@@ -93,7 +93,7 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_a_url_that_names_no_store_is_one_line() -> None:
+def test_an_invalid_url_is_reported_in_one_line() -> None:
     wrong = {
         f"ftp://:{SECRET}@localhost": r"no package for ftp:// is installed\. Installed packages provide .*'redis'",
         "localhost:6379": "no package for localhost:// is installed",
@@ -107,19 +107,19 @@ def test_a_url_that_names_no_store_is_one_line() -> None:
         assert SECRET not in done.stdout + done.stderr
 
 
-def test_its_framework_knows_the_interface_and_no_store() -> None:
+def test_its_framework_imports_the_interface_and_no_store() -> None:
     tree = ast.parse((ROOT / "scripts/catalog/framework.py").read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name and name.startswith("key_value")} == {"key_value.aio.protocols"}
 
 
-def test_it_needs_nothing_but_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_needs_only_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, commands = tmp_path / "tree", tmp_path / "bin"
     copy_tree(tree)
     commands.mkdir()
     version = ".".join(map(str, sys.version_info[:2]))
     (commands / "python3").symlink_to(Path(sys.base_prefix, "bin", f"python{version}"))
-    # The folder that holds uv may hold the only Python as well.
+    # The folder of uv may also contain the only Python.
     without_uv = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "uv").exists()]
     monkeypatch.setenv("PATH", os.pathsep.join([str(commands), *without_uv]))
     done = quickstart(tree=tree)

@@ -1,6 +1,7 @@
-"""Every Python block of the README files and the documentation, run as it stands.
+"""Every Python block of the README files and the documentation is run unchanged.
 
-A block runs by itself; one fenced as "python continuation" runs after those above it, back to the last that is not.
+A block runs by itself; one fenced as "python continuation" runs after the blocks above it, from the last block that is
+not a continuation.
 `<!-- not run: reason -->` on the line above its fence exempts a block.
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from servers.s3 import S3Server
     from servers.vault import VaultServer
 
-# Where the documentation has its servers → the fixture that starts one.
+# Address of a server in the documentation → fixture that starts it.
 SERVERS = {
     "redis://localhost:6379": "redis_server",
     "memcached://localhost:11211": "memcached_server",
@@ -56,24 +57,24 @@ class Endpoint(NamedTuple):
 
 @pytest.fixture
 def s3_endpoint(s3_server: "S3Server") -> Endpoint:
-    """Its URL without the credentials, which the documentation has beside it."""
+    """The URL without the credentials, which the documentation passes separately."""
     return Endpoint(s3_server.endpoint)
 
 
 @pytest.fixture
 def vault_endpoint(vault_server: "VaultServer") -> Endpoint:
-    """As for S3."""
+    """The URL without the token, which the documentation passes separately."""
     return Endpoint(vault_server.endpoint)
 
 
 @pytest.fixture
 def firestore_endpoint(firestore_server: "FirestoreServer") -> Endpoint:
-    """Its host and port, as the client of an emulator has them."""
+    """The host and port, as passed to clients of the emulator."""
     return Endpoint(firestore_server.address)
 
 
 def programs(text: str) -> dict[int, str]:
-    """The program that ends with each block, by the line its block starts at. Every line keeps its number."""
+    """Return the program that ends with each block, by the block's first line. Line numbers are kept."""
     found: dict[int, str] = {}
     program = ""
     for block in BLOCK.finditer(text):
@@ -96,7 +97,7 @@ WRITTEN = [
 
 def execute(program: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     main = ModuleType("__main__")
-    # Dataclasses and pydantic look their module up by name.
+    # Dataclasses and pydantic look up their module by name.
     monkeypatch.setitem(sys.modules, "__main__", main)
     code = compile(program, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     outcome = eval(code, main.__dict__)  # noqa: S307 — our own documentation
@@ -116,7 +117,7 @@ def test_the_block_runs(
     execute(program, str(path), monkeypatch)
 
 
-# What they show must hold where other tasks run between two calls, which a store in memory alone would hide.
+# These must work if other tasks run between two calls, which never happens with a store in memory.
 CONCURRENT = [
     pytest.param(path, program, id=f"{path.relative_to(ROOT).as_posix()}:{line}")
     for path in (ROOT / "docs/atomic-updates.md", ROOT / "packages/kv-atomic/README.md")
@@ -133,8 +134,8 @@ def test_a_block_about_concurrency_runs_on_a_store_that_yields(
     execute(program, str(path), monkeypatch)
 
 
-async def test_a_hundred_concurrent_visits_of_the_first_example_are_a_hundred() -> None:
-    # The other examples run where kv-memory is not installed.
+async def test_the_first_example_counts_a_hundred_concurrent_visits_exactly() -> None:
+    # Imported here because the other tests run without kv-memory.
     from key_value.aio.stores.memory import MemoryStore
     from key_value.aio.stores.simple import SimpleStore
 
@@ -151,7 +152,7 @@ def test_a_block_sees_only_the_blocks_it_continues() -> None:
     assert programs(text) == {2: "\na = 1\n", 6: "\n" * 5 + "b = 2\n", 10: "\n" * 5 + "b = 2\n\n\n\nc = b\n"}
 
 
-def test_a_block_with_a_reason_above_it_is_not_run() -> None:
+def test_an_exempt_block_is_not_run() -> None:
     assert programs("<!-- not run: needs a cluster -->\n```python\na = 1\n```\n") == {}
 
 

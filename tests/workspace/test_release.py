@@ -1,4 +1,4 @@
-"""scripts/release: its parts, and a release in a repository of its own."""
+"""scripts/release: its functions, and a release in a separate repository."""
 
 import sys
 from importlib.machinery import SourceFileLoader
@@ -17,16 +17,18 @@ def release() -> ModuleType:
 
 
 @pytest.mark.parametrize(("bump", "expected"), [("major", "2.0.0"), ("minor", "1.3.0"), ("patch", "1.2.4")])
-def test_a_bump_raises_one_part_and_clears_those_behind_it(release: ModuleType, bump: str, expected: str) -> None:
+def test_a_bump_increments_one_part_and_resets_the_following_ones(
+    release: ModuleType, bump: str, expected: str
+) -> None:
     assert release.next_version("1.2.3", tagged=True, bump=bump, wanted=None) == expected
 
 
-def test_a_version_that_was_never_tagged_is_released_as_it_stands(release: ModuleType) -> None:
+def test_an_untagged_version_is_released_unchanged(release: ModuleType) -> None:
     assert release.next_version("1.0.0", tagged=False, bump=None, wanted=None) == "1.0.0"
     assert release.next_version("1.0.0", tagged=False, bump="minor", wanted=None) == "1.0.0"
 
 
-def test_a_version_that_was_asked_for_is_taken(release: ModuleType) -> None:
+def test_a_requested_version_is_used(release: ModuleType) -> None:
     assert release.next_version("1.2.3", tagged=True, bump=None, wanted="1.10.0") == "1.10.0"
     assert release.next_version("0.4.6+kv.1", tagged=True, bump=None, wanted="0.4.6+kv.2") == "0.4.6+kv.2"
 
@@ -42,20 +44,22 @@ def test_a_version_that_was_asked_for_is_taken(release: ModuleType) -> None:
         ("0.4.6+kv.1", "patch", None),
     ],
 )
-def test_what_does_not_follow_a_tagged_version_is_refused(
+def test_a_version_that_does_not_follow_the_tagged_one_is_refused(
     release: ModuleType, current: str, bump: str | None, wanted: str | None
 ) -> None:
     with pytest.raises(release.ReleaseError):
         release.next_version(current, tagged=True, bump=bump, wanted=wanted)
 
 
-def test_the_changelog_gets_a_dated_section_under_a_new_open_one(release: ModuleType) -> None:
+def test_the_changelog_gets_a_dated_section_below_a_new_unreleased_one(release: ModuleType) -> None:
     before = "# Changelog\n\n## Unreleased\n\n- Faster.\n\n## 1.2.2 — 2026-10-01\n\n- First.\n"
     after = "# Changelog\n\n## Unreleased\n\n## 1.2.3 — 2026-11-23\n\n- Faster.\n\n## 1.2.2 — 2026-10-01\n\n- First.\n"
     assert release.dated_changelog(before, "1.2.3", "2026-11-23") == after
 
 
-def test_the_wheel_of_an_earlier_interface_is_built_beside_the_newest(release: ModuleType, tmp_path: Path) -> None:
+def test_the_wheel_of_an_earlier_interface_is_built_in_addition_to_the_newest(
+    release: ModuleType, tmp_path: Path
+) -> None:
     wheels = release.build_artifacts(ROOT, tmp_path, "py-key-value-aio")
     interface, _, ours = wheels["py-key-value-aio"].version.partition("+")
     assert interface == "0.5.0"
@@ -72,7 +76,7 @@ def test_a_changelog_without_changes_is_refused(release: ModuleType, changelog: 
         release.dated_changelog(changelog, "1.2.3", "2026-11-23")
 
 
-def test_the_trial_installs_the_packages_that_the_tests_name(
+def test_the_trial_installs_the_packages_that_the_tests_import(
     release: ModuleType, wheels: dict[str, Wheel], tmp_path: Path
 ) -> None:
     tests = tmp_path / "test_store.py"
@@ -84,7 +88,7 @@ def test_the_trial_installs_the_packages_that_the_tests_name(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the tree as it stands in one commit: the packages that are released, and what they need."""
+    """A repository with the current tree in one commit: the released packages and their requirements."""
     tree = tmp_path_factory.mktemp("release") / "tree"
     copy_tree(tree, only={"kv-core", "kv-disk", "kv-memory", "kv-testing"})
     run("git", "init", "--quiet", cwd=tree)
@@ -100,7 +104,7 @@ def run_release(tree: Path, *arguments: str) -> str:
 
 
 def replace_tests(tree: Path, package: str, test: str) -> None:
-    """One test in place of the package's own, committed."""
+    """Replace the package's tests by one test, and commit."""
     tests = tree / "tests" / package
     run("git", "rm", "-r", "--quiet", "--ignore-unmatch", tests, cwd=tree)
     tests.mkdir(exist_ok=True)
@@ -110,14 +114,14 @@ def replace_tests(tree: Path, package: str, test: str) -> None:
 
 
 def state(tree: Path) -> tuple[str, ...]:
-    """What a release changes."""
+    """Return the state that a release changes."""
     head = run("git", "rev-parse", "HEAD", cwd=tree)
     changes = run("git", "status", "--porcelain", "--ignored", "--", "packages", "tests", "dist", cwd=tree)
     return head, changes, run("git", "tag", "--list", cwd=tree)
 
 
 @pytest.mark.timeout(300)  # the package's own tests run inside
-def test_kv_memory_is_tried_with_its_own_tests_and_released(clone: Path) -> None:
+def test_kv_memory_is_tested_with_its_own_tests_and_released(clone: Path) -> None:
     printed = run_release(clone, "kv-memory", "--execute")
 
     assert run("git", "tag", "--points-at", "HEAD", cwd=clone) == "kv-memory-v1.0.0\n"
@@ -134,7 +138,7 @@ def test_kv_memory_is_tried_with_its_own_tests_and_released(clone: Path) -> None
         run_release(clone, "kv-memory", "--bump", "minor")
 
 
-def test_a_dry_run_tries_the_wheel_of_the_next_version_and_changes_nothing(clone: Path) -> None:
+def test_a_dry_run_tests_the_wheel_of_the_next_version_and_changes_nothing(clone: Path) -> None:
     test = """
 from importlib.metadata import version
 import key_value.aio.testing
@@ -149,7 +153,7 @@ def test_the_new_wheel_is_what_is_tested():
     assert state(clone) == before
 
 
-def test_a_package_whose_tests_fail_is_refused_and_nothing_changes(clone: Path) -> None:
+def test_a_package_with_failing_tests_is_refused_and_nothing_changes(clone: Path) -> None:
     replace_tests(clone, "kv-testing", "def test_that_fails():\n    raise AssertionError\n")
     before = state(clone)
     with pytest.raises(CommandError, match=r"1 failed"):
@@ -157,7 +161,7 @@ def test_a_package_whose_tests_fail_is_refused_and_nothing_changes(clone: Path) 
     assert state(clone) == before
 
 
-def test_a_tree_with_changes_is_refused(clone: Path) -> None:
+def test_a_tree_with_uncommitted_changes_is_refused(clone: Path) -> None:
     (clone / "stray.txt").touch()
     with pytest.raises(CommandError, match=r"not committed:\n\?\? stray.txt"):
         run_release(clone, "kv-testing", "--execute")

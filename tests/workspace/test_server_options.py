@@ -1,4 +1,4 @@
-"""What cannot be an option of a store is refused when the store is made, and not by a driver at the first call."""
+"""Invalid options of stores are refused by the constructor, not by a driver at the first call."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has none
+from aiobotocore.session import AioSession  # pyright: ignore[reportMissingTypeStubs] — it has no stubs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# Each store, the option that takes a client, and what else it needs.
+# Backend → store class, client option, other required options.
 STORES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "redis": ("RedisStore", "client", {}),
     "valkey": ("ValkeyStore", "client", {}),
@@ -36,13 +36,13 @@ def type_of(backend: str) -> Any:
     return getattr(importlib.import_module(f"key_value.aio.stores.{backend}"), STORES[backend][0])
 
 
-def made(backend: str, client: object) -> Any:
+def store_with_client(backend: str, client: object) -> Any:
     _, option, options = STORES[backend]
     return type_of(backend)(**options, **{option: client})
 
 
-# The stores that take no client need a place instead.
-PLACES: dict[str, dict[str, Any]] = {
+# Required options if no client is passed.
+CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "opensearch": {"url": "http://127.0.0.1:9"},
     "elasticsearch": {"url": "http://127.0.0.1:9"},
     "azure_tables": {"connection_string": "UseDevelopmentStorage=true", "table_name": "table"},
@@ -54,29 +54,29 @@ COUNTS = ("max_connections", "max_value_bytes", "max_item_bytes", "max_record_by
 
 
 def options_of(*names: str) -> list[tuple[str, str]]:
-    """Each store that has one of these options, and the option."""
+    """Return pairs of a backend and an option among these that its store has."""
     return [(each, name) for each in STORES for name in names if name in signature(type_of(each)).parameters]
 
 
 def make(backend: str, **options: object) -> Any:
-    return type_of(backend)(**{**STORES[backend][2], **PLACES.get(backend, {}), **options})
+    return type_of(backend)(**{**STORES[backend][2], **CONNECTION_OPTIONS.get(backend, {}), **options})
 
 
 @pytest.mark.parametrize("backend", STORES)
-def test_the_options_that_the_others_are_tried_with_are_taken(backend: str) -> None:
+def test_the_required_options_alone_are_accepted(backend: str) -> None:
     make(backend)
 
 
 @pytest.mark.parametrize(("backend", "option"), options_of(*SECONDS))
 @pytest.mark.parametrize("seconds", [0, -1.5, math.nan, 10**400, "5", True, [1]], ids=lambda each: repr(each)[:6])
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of the type, which comes before it
-def test_what_is_no_time_is_refused(backend: str, option: str, seconds: object) -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning")  # about the type, before the error
+def test_an_invalid_time_is_refused(backend: str, option: str, seconds: object) -> None:
     with pytest.raises(ValueError, match=f"{option} must be a number of seconds above zero, or None"):
         make(backend, **{option: seconds})
 
 
 @pytest.mark.parametrize(("backend", "option"), options_of("timeout"))
-def test_no_limit_is_none_or_infinite(backend: str, option: str) -> None:
+def test_none_and_infinity_mean_no_limit(backend: str, option: str) -> None:
     for seconds in (None, math.inf):
         make(backend, **{option: seconds})
 
@@ -84,7 +84,7 @@ def test_no_limit_is_none_or_infinite(backend: str, option: str) -> None:
 @pytest.mark.parametrize(("backend", "option"), options_of(*COUNTS))
 @pytest.mark.parametrize("count", [-1, 1.5, "5", True, None], ids=repr)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_is_no_count_is_refused(backend: str, option: str, count: object) -> None:
+def test_an_invalid_count_is_refused(backend: str, option: str, count: object) -> None:
     with pytest.raises(ValueError, match=f"{option} must be a whole number"):
         make(backend, **{option: count})
 
@@ -100,7 +100,7 @@ async def client_of_sqs() -> AsyncIterator[Any]:
 @pytest.mark.parametrize("backend", ["dynamodb", "s3"])
 async def test_a_client_for_another_service_is_refused(backend: str, client_of_sqs: Any) -> None:
     with pytest.raises(TypeError, match=f"client must be a client of the service '{backend}', not 'sqs'"):
-        made(backend, client_of_sqs)
+        store_with_client(backend, client_of_sqs)
 
 
 @pytest.mark.parametrize("backend", ["dynamodb", "s3"])
@@ -108,5 +108,5 @@ def test_a_client_that_was_not_entered_is_refused(backend: str) -> None:
     session: Any = AioSession()
     context = session.create_client(backend, region_name="us-east-1")
     with pytest.raises(TypeError, match=r"client must be .*as returned by `async with`, not aiobotocore\.session"):
-        made(backend, context)
+        store_with_client(backend, context)
     context._coro.close()  # noqa: SLF001 — it would warn that it was never awaited

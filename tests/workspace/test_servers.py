@@ -1,4 +1,4 @@
-"""Real servers: nothing stays behind, and nothing that is not ours is touched."""
+"""Real servers: nothing is left behind, and external servers are not touched."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ PASSWORD = f"{uuid.uuid4().hex}@/: "
 
 def connect(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
-    # A connection that the server has not yet accepted ends differently: with a reset.
+    # Without a reply the connection may not be accepted yet and would end with a reset.
     connection.sendall(b"PING\r\n")
     assert connection.recv(7) == b"+PONG\r\n"
     return connection
 
 
 def python(*arguments: str | Path, stderr: int | None = None, **variables: str) -> subprocess.Popen[str]:
-    """Python, in an environment that names no running server."""
+    """Start Python in an environment that names no running server."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("KV_TEST_") and name != "CI"}
     command = [sys.executable, *arguments]
     environment = {**inherited, **variables}
@@ -56,7 +56,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """For what nobody announces."""
+    """Poll until the condition holds, for at most 5 s."""
     deadline = time.monotonic() + 5
     while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -68,7 +68,7 @@ def client_of(server: RedisServer) -> Redis:
     return Redis(port=server.port, decode_responses=True, retry=Retry(NoBackoff(), 0))
 
 
-def test_a_started_server_answers_and_tells_its_version(private_redis: RedisServer) -> None:
+def test_a_started_server_answers_and_reports_its_version(private_redis: RedisServer) -> None:
     with client_of(private_redis) as client:
         assert client.set("key", "value")
         assert client.get("key") == "value"
@@ -76,7 +76,7 @@ def test_a_started_server_answers_and_tells_its_version(private_redis: RedisServ
 
 
 def test_a_server_listens_on_one_address_only(private_redis: RedisServer) -> None:
-    # On Linux all of 127/8 is the loopback interface: what listens everywhere answers here.
+    # On Linux all of 127/8 is the loopback interface: a server that listens on all addresses answers here.
     with pytest.raises(OSError, match=r"refused|assign"):
         socket.create_connection(("127.0.0.2", private_redis.port), timeout=1)
 
@@ -131,7 +131,7 @@ threading.Event().wait()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the states of threads are read from /proc")
-def test_a_paused_server_has_no_thread_that_still_runs() -> None:
+def test_a_paused_server_has_no_running_thread() -> None:
     child = Child("threads")
     try:
         child.run([sys.executable, "-c", THREADS])
@@ -160,7 +160,7 @@ def test_a_password_is_required_and_part_of_the_url() -> None:
             client.get("key")
 
 
-def test_a_user_is_the_only_one() -> None:
+def test_a_configured_user_replaces_the_default_user() -> None:
     with RedisServer(username="reader", password=PASSWORD) as server, client_of(server) as client:
         assert ask(server.url, "ACL", "WHOAMI") == "reader"
         with pytest.raises(AuthenticationError):
@@ -172,12 +172,14 @@ def test_a_unix_socket_is_served_too(private_redis: RedisServer) -> None:
         assert client.get("key") is None
 
 
-def test_a_server_that_ends_while_it_starts_shows_its_output() -> None:
+def test_a_server_that_exits_during_its_start_shows_its_output() -> None:
     with pytest.raises(ServerStartError, match="no-such-directive"):
         RedisServer("--no-such-directive", "yes").start()
 
 
-def test_a_running_server_is_used_and_left_alone(private_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_server_is_used_but_not_controlled(
+    private_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KV_TEST_REDIS_URL", private_redis.url)
     with RedisServer() as server:
         assert (server.url, server.version) == (private_redis.url, private_redis.version)
@@ -193,23 +195,23 @@ def test_a_private_server_is_ours_even_if_another_is_running(monkeypatch: pytest
         server.kill()
 
 
-def test_a_named_server_that_does_not_answer_is_an_error_and_no_reason_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_server_that_does_not_answer_is_an_error_and_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KV_TEST_REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.setattr(RedisServer, "start_timeout", 0.05)
     with pytest.raises(ServerStartError, match="KV_TEST_REDIS_URL: no answer"):
         RedisServer().start()
 
 
-def test_a_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RedisServer, "binary", "no-such-server")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ServerUnavailableError, match="apt-get install redis-server, or set KV_TEST_REDIS_URL"):
         RedisServer(private=True).start()
 
 
-def test_every_file_of_the_folder_is_a_server() -> None:
+def test_every_file_in_the_folder_defines_a_server() -> None:
     variables = {name: server.environment_variable for name, server in discover().items()}
-    # An account of Azure has no URL that holds its key.
+    # An Azure account has no URL that contains its key.
     kinds = dict.fromkeys(variables, "URL") | {"azure_tables": "CONNECTION_STRING"}
     assert variables == {name: f"KV_TEST_{name.upper()}_{kind}" for name, kind in kinds.items()}
     assert {"redis", "redis_cluster", "redis_sentinel"} <= variables.keys()
@@ -258,7 +260,7 @@ def test_a_server_does_not_outlive_the_tests(number: signal.Signals) -> None:
     assert eventually(lambda: not Path(directory).exists())
 
 
-def test_run_gives_the_command_its_servers_and_returns_its_code() -> None:
+def test_run_passes_the_servers_to_the_command_and_returns_its_exit_code() -> None:
     program = "import os; print(os.environ['KV_TEST_REDIS_URL']); raise SystemExit(7)"
     with python(SERVICES, "run", "redis", "--", sys.executable, "-c", program) as run:
         url = line_of(run).strip()
@@ -269,7 +271,7 @@ def test_run_gives_the_command_its_servers_and_returns_its_code() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Have children heed SIGINT, also where a shell that started these tests in the background ignores it for them."""
+    """Let children handle SIGINT even if a shell that runs the tests in the background set it to be ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -296,7 +298,7 @@ def test_list_shows_a_missing_server_and_how_to_get_it() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["run", "redis"], ["start", "redis", "--", "true"], ["start", "no-such"], []])
-def test_wrong_usage_is_told_and_starts_nothing(arguments: list[str]) -> None:
+def test_a_usage_error_is_reported_and_nothing_is_started(arguments: list[str]) -> None:
     with python(SERVICES, *arguments, stderr=PIPE) as refused:
         _, message = refused.communicate()
     assert refused.returncode == 2
@@ -309,7 +311,7 @@ def test_it(redis_server): ...
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
-def test_a_missing_server_skips_with_advice_and_fails_in_ci(tmp_path: Path, ci: str, outcome: str) -> None:
+def test_a_missing_server_skips_tests_with_advice_and_fails_them_in_ci(tmp_path: Path, ci: str, outcome: str) -> None:
     (tmp_path / "test_user.py").write_text(USER)
     conftest = Path(servers.__file__).parents[2] / "tests" / "conftest.py"
     (tmp_path / "conftest.py").write_text(conftest.read_text())

@@ -1,4 +1,4 @@
-"""What stores say when TLS does not come about: those whose drivers send HTTP, each with exceptions of its own."""
+"""Error messages for failed TLS of stores with HTTP drivers, each with its own exceptions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPENED: dict[str, Callable[[str], Any]] = {
     "elasticsearch": lambda url: ElasticsearchStore(url=url, index_prefix="kv"),
     "opensearch": lambda url: OpenSearchStore(url=url, index_prefix="kv"),
     "s3": lambda url: S3Store(bucket_name="bucket", endpoint_url=url, **AWS),
-    "vault": lambda url: VaultStore(url=url, token="hunter2"),  # noqa: S106 — of no server
+    "vault": lambda url: VaultStore(url=url, token="hunter2"),  # noqa: S106 — of no real server
 }
 
 each_store = pytest.mark.parametrize("open_store", OPENED.values(), ids=OPENED)
@@ -39,7 +39,7 @@ each_store = pytest.mark.parametrize("open_store", OPENED.values(), ids=OPENED)
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's, with a certificate that signed itself."""
+    """A server context with a self-signed certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     folder: Path = tmp_path_factory.mktemp("certificate")
@@ -54,7 +54,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 
 async def refusal(open_store: Callable[[str], Any], tls: ssl.SSLContext | None) -> Exception:
-    """The error of a call to a server of this TLS, or without any, which has an answer to everything."""
+    """Return the error of a call to a server that answers every request, with this TLS context or without TLS."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
@@ -71,16 +71,14 @@ async def refusal(open_store: Callable[[str], Any], tls: ssl.SSLContext | None) 
 
 
 @each_store
-async def test_a_certificate_that_nobody_vouches_for_is_told(
-    open_store: Callable[[str], Any], tls: ssl.SSLContext
-) -> None:
+async def test_an_untrusted_certificate_is_reported(open_store: Callable[[str], Any], tls: ssl.SSLContext) -> None:
     error = await refusal(open_store, tls)
     assert isinstance(error, StoreSetupError)
     assert "the certificate was refused: self-signed certificate" in str(error)
 
 
 @each_store
-async def test_a_server_without_tls_is_told(open_store: Callable[[str], Any]) -> None:
+async def test_a_server_without_tls_is_reported(open_store: Callable[[str], Any]) -> None:
     error = await refusal(open_store, None)
     assert isinstance(error, StoreConnectionError)
     assert "TLS failed: wrong version number" in str(error)

@@ -1,4 +1,4 @@
-"""What the built wheels and their metadata hold."""
+"""Contents and metadata of the built wheels."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ def requirements(wheel: Wheel) -> list[Requirement]:
 
 
 def backends(wheels: dict[str, Wheel]) -> dict[str, Wheel]:
-    """The wheels that own nothing but stores."""
+    """Return the wheels that contain only stores."""
     return {
         name: wheel
         for name, wheel in wheels.items()
@@ -41,26 +41,26 @@ def test_every_folder_under_packages_is_a_distribution_of_that_name(wheels: dict
 
 
 @each_package
-def test_the_wheel_owns_only_directories_below_the_namespace(wheels: dict[str, Wheel], package: str) -> None:
+def test_the_wheel_contains_only_directories_below_the_namespace(wheels: dict[str, Wheel], package: str) -> None:
     leaves = wheels[package].leaves
     assert leaves
     assert {str(PurePosixPath(leaf).parent) for leaf in leaves} <= {"key_value/aio", "key_value/aio/stores"}
 
 
 @each_package
-def test_no_file_lies_in_a_namespace_directory_of_the_wheel(wheels: dict[str, Wheel], package: str) -> None:
+def test_the_namespace_directories_of_the_wheel_contain_no_files(wheels: dict[str, Wheel], package: str) -> None:
     directories = {str(PurePosixPath(name).parent) for name in wheels[package].files}
     assert directories.isdisjoint(NAMESPACE_DIRECTORIES | {"."})
 
 
 @each_package
-def test_no_file_lies_in_a_namespace_directory_of_the_source(package: str) -> None:
+def test_the_namespace_directories_of_the_source_contain_no_files(package: str) -> None:
     directories = {str(PurePosixPath(name).parent) for name in source_files(package)}
     assert directories.isdisjoint(NAMESPACE_DIRECTORIES | {"."})
 
 
 @each_package
-def test_every_directory_the_wheel_owns_is_a_typed_package(wheels: dict[str, Wheel], package: str) -> None:
+def test_every_directory_of_the_wheel_is_a_typed_package(wheels: dict[str, Wheel], package: str) -> None:
     wheel = wheels[package]
     for leaf in wheel.leaves:
         assert f"{leaf}/__init__.py" in wheel.files
@@ -77,7 +77,7 @@ def test_the_wheel_holds_the_source_and_nothing_else(wheels: dict[str, Wheel], p
     assert set(wheels[package].files) == source_files(package)
 
 
-def test_strays_outside_the_slices_stay_out_of_the_wheels(wheels: dict[str, Wheel], tmp_path: Path) -> None:
+def test_stray_files_outside_the_packages_are_not_in_the_wheels(wheels: dict[str, Wheel], tmp_path: Path) -> None:
     copy_tree(tmp_path / "tree")
     for package in PACKAGES:
         source = tmp_path / "tree" / "packages" / package / "src"
@@ -144,13 +144,11 @@ def test_the_readme_says_how_to_install_the_package(wheels: dict[str, Wheel], pa
 
 
 @each_package
-def test_the_description_has_no_link_that_is_dead_outside_the_repository(
-    wheels: dict[str, Wheel], package: str
-) -> None:
+def test_the_description_has_no_links_relative_to_the_repository(wheels: dict[str, Wheel], package: str) -> None:
     description = str(wheels[package].metadata.get_payload())
     source = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"\]\((?!https?://)[^)]*\)", description) == []
-    # Nothing else is lost.
+    # The rest is unchanged.
     assert len(description.splitlines()) == len(source.splitlines()) + 2
 
 

@@ -1,4 +1,4 @@
-"""The store that docs/writing-a-store.md builds, tested as the page tells its reader to."""
+"""The store built in docs/writing-a-store.md, tested as described on the page."""
 
 import os
 import re
@@ -19,12 +19,12 @@ STORE, TESTS = "sqlite_store.py", "test_sqlite_store.py"
 
 
 def check(tmp_path: Path, *command: str) -> str:
-    """What the command prints, run by this Python where the files of the page are. Fails the test when it fails."""
+    """Run the command with this Python among the files of the page and return its output; it must succeed."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    # Plugins do not see the tests; this one warns about a setting that a reader's folder does not have.
+    # Disable pytest-asyncio, which the kit does not need and which warns about a setting missing in this folder.
     environment = {**os.environ, "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
-    done = subprocess.run(  # noqa: S603 — ours
+    done = subprocess.run(  # noqa: S603 — our own command
         [sys.executable, *command],
         cwd=tmp_path,
         env=environment,
@@ -37,7 +37,7 @@ def check(tmp_path: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_page_holds_a_store_and_its_tests() -> None:
+def test_the_page_contains_a_store_and_its_tests() -> None:
     assert list(FILES) == [STORE, TESTS]
 
 
@@ -59,5 +59,5 @@ def test_the_store_type_checks_in_strict_mode(tmp_path: Path, checker: tuple[str
     check(tmp_path, "-m", *checker, *options[checker[0]], STORE)
 
 
-def test_the_store_is_formatted_as_ours_are(tmp_path: Path) -> None:
+def test_the_store_is_formatted_like_our_code(tmp_path: Path) -> None:
     check(tmp_path, "-m", "ruff", "format", "--check", "--config", str(ROOT / "pyproject.toml"), *FILES)

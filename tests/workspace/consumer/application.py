@@ -1,4 +1,4 @@
-"""An application: it hands one store or another to the framework, one of them its own."""
+"""An application that passes different stores, including its own, to the framework."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import framework
 
 
 class ForeignStore:
-    """A store by its eight methods alone: it inherits nothing of ours."""
+    """A store with only the eight methods and without our base classes."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str | None, str], dict[str, Any]] = {}
@@ -29,7 +29,7 @@ class ForeignStore:
         value: Mapping[str, Any],
         *,
         collection: str | None = None,
-        ttl: SupportsFloat | None = None,  # noqa: ARG002 — this store keeps everything
+        ttl: SupportsFloat | None = None,  # noqa: ARG002 — entries of this store do not expire
     ) -> None:
         self._values[collection, key] = dict(value)
 

@@ -1,4 +1,4 @@
-"""A framework: it knows AsyncKeyValue and nothing of the store its user picks."""
+"""A framework that depends only on AsyncKeyValue, whichever store its user passes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ async def load(store: AsyncKeyValue, session: str) -> dict[str, Any]:
 
 
 async def exercise(store: AsyncKeyValue) -> int:
-    """Call each of the eight methods; the number of entries that were deleted."""
+    """Call each of the eight methods; return the number of deleted entries."""
     await save(store, "one", {"user": "ada", "roles": ["admin"]})
     await store.put_many(keys=["two", "three"], values=[{"user": "bob"}, {}], collection=COLLECTION, ttl=1.5)
     value: dict[str, Any] | None = await store.get(key="one", collection=COLLECTION)
@@ -52,7 +52,7 @@ async def sessions(store: AsyncKeyValue) -> list[str]:
 
 
 async def start(store: AsyncKeyValue) -> bool:
-    """Get the store ready; whether sessions will survive the process."""
+    """Open the store; return whether sessions survive the process."""
     if isinstance(store, AsyncLifecycleProtocol):
         await store.setup()
     return store.capabilities.durable if isinstance(store, CapabilitiesProtocol) else False
