@@ -78,7 +78,7 @@ class ClusterCases(Generic[StoreT]):
         raise NotImplementedError
 
     async def serves_again(self, store: StoreT, keys: list[str]) -> None:
-        """Wait until the store has found the node of the keys again. By default, the first call is expected to."""
+        """Wait until the store has found the node of the keys again. By default, expect the first call to find it."""
 
     @pytest.fixture
     async def store(self, cluster: RedisCluster, raw_cluster: Any) -> AsyncIterator[StoreT]:
@@ -125,7 +125,7 @@ class ClusterCases(Generic[StoreT]):
         # A server reads the clock once for all commands that it has received.
         assert start + 100.9 - 0.2 < min(expiries) <= max(expiries) < time.time() + 100.9
 
-    async def test_delete_many_counts_what_all_nodes_had(self, store: StoreT, raw_cluster: Any) -> None:
+    async def test_delete_many_counts_the_entries_on_all_nodes(self, store: StoreT, raw_cluster: Any) -> None:
         await store.put_many(KEYS, VALUES)
         assert await store.delete_many([*KEYS[:150], "absent"]) == 150
         assert sum(sizes(raw_cluster)) == 50
@@ -136,7 +136,7 @@ class ClusterCases(Generic[StoreT]):
         assert sorted(await store.keys("users")) == sorted(KEYS)
         assert len(set(await store.keys("users", limit=150))) == 150
 
-    async def test_destroy_reaches_every_node_and_leaves_what_others_wrote(
+    async def test_destroy_reaches_every_node_and_keeps_other_applications_keys(
         self, store: StoreT, raw_cluster: Any
     ) -> None:
         for key in KEYS:
@@ -148,7 +148,7 @@ class ClusterCases(Generic[StoreT]):
         assert await store.destroy() is True
         assert sum(sizes(raw_cluster)) == 200
 
-    # Nodes that die
+    # Killed nodes
 
     async def answer(self, store: StoreT, key: str) -> Any:
         """Return the result of a get, or the error that it raises."""
@@ -169,7 +169,7 @@ class ClusterCases(Generic[StoreT]):
         assert await asyncio.gather(*(store.get(key) for key in served)) == [{"key": key} for key in served]
         assert await store.get_many(served) == [{"key": key} for key in served]
 
-    async def test_a_killed_node_costs_its_slots_and_no_others(
+    async def test_a_killed_node_affects_only_its_slots(
         self, fragile_cluster: RedisCluster, fragile_raw: Any, fragile_store: StoreT
     ) -> None:
         lost = keys_of(fragile_raw, fragile_cluster.nodes[DOOMED].port)
@@ -203,7 +203,7 @@ class ClusterCases(Generic[StoreT]):
         await fragile_store.put_many(KEYS, VALUES)
         assert await fragile_store.get_many(KEYS) == VALUES
 
-    # Slots that move
+    # Migration of slots
 
     async def test_a_slot_is_served_while_and_after_it_moves(self, fragile_raw: Any, fragile_store: StoreT) -> None:
         migration = Migration(fragile_raw)

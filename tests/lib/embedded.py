@@ -110,7 +110,7 @@ async def main(path, work, number):
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
-# Calls that must notice that the database was removed → their arguments.
+# Calls that must detect a removed database → their arguments.
 CALLS: dict[str, tuple[Any, ...]] = {
     "put": ("b", {}),
     "get": ("a",),
@@ -123,7 +123,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)  # noqa: S603 — ours
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)  # noqa: S603 — our own program
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def check_held_elsewhere(store: Any, opening: str, path: Path, message: str) -> 
     """
     holder = f"import sys\n{opening}\nprint('open', flush=True)\nsys.stdin.read()"
     command = [sys.executable, "-c", holder, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 — ours
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 — our own program
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
         with pytest.raises(StoreSetupError, match=message):
@@ -158,7 +158,7 @@ def check_held_elsewhere(store: Any, opening: str, path: Path, message: str) -> 
 
 
 async def check_removal(store: Any, directory: Path, call: str, message: str) -> None:
-    """The first of the CALLS after the directory was removed raises; the next ones store `c` in a new one."""
+    """Check that the first of the CALLS after removal of the directory raises; the next ones store `c` in a new one."""
     await store.put("a", {"n": 1})
     shutil.rmtree(directory)
     with pytest.raises(StoreConnectionError, match=f"{message} has been removed while it was open"):
@@ -169,7 +169,7 @@ async def check_removal(store: Any, directory: Path, call: str, message: str) ->
 
 
 async def check_removal_under_two(store: Any, other: Any, remove: Callable[[], None], message: str) -> None:
-    """A removed database is made again, with `c` and `d`, when both stores on it have noticed."""
+    """Check that a removed database is created again, with `c` and `d`, after both its stores detected the removal."""
     await store.put("a", {"n": 1})
     await other.setup()
     remove()
@@ -194,7 +194,7 @@ async def check_equal_values_have_versions(store: Any, times: int) -> None:
 
 
 async def check_versions_across_openings(open_store: Callable[[], Any], change: Callable[[], Awaitable[None]]) -> None:
-    """A version lasts until the next opening; `change` stores {"n": 2} as `a` while nothing is open."""
+    """Check that versions stay valid after reopening except for `a`, to which `change` puts {"n": 2} meanwhile."""
     async with open_store() as store:
         await store.put_many(["a", "b"], [{"n": 1}, {"n": 1}], ttl=1000)
         versions = [await version_of(store, key) for key in ("a", "b")]
@@ -206,7 +206,7 @@ async def check_versions_across_openings(open_store: Callable[[], Any], change: 
 
 
 async def check_expired_is_absent(store: Any) -> None:
-    """An entry `a`, which has expired, has no version."""
+    """Check that the expired entry `a` has no version and is replaced as an absent one."""
     assert (await store.get_versioned("a")).version is None
     assert await store.put_if_version("a", {"n": 2}, None) is True
     assert await store.put_if_version("a", {"n": 3}, None) is False
@@ -214,7 +214,7 @@ async def check_expired_is_absent(store: Any) -> None:
 
 
 def check_writes_at_once(stores: list[Any], turns: int, meanwhile: Callable[[], object]) -> None:
-    """Stores in threads of their own write the same keys, and then `own 0`, `own 1`, …"""
+    """Write the same keys with stores in separate threads, and then `own 0`, `own 1`, …"""
     errors: list[BaseException] = []
 
     async def write(store: Any, number: int) -> None:
@@ -228,7 +228,7 @@ def check_writes_at_once(stores: list[Any], turns: int, meanwhile: Callable[[], 
     def run_one(store: Any, number: int) -> None:
         try:
             asyncio.run(write(store, number))
-        except BaseException as exc:  # noqa: BLE001 — told below
+        except BaseException as exc:  # noqa: BLE001 — checked below
             errors.append(exc)
 
     threads = [threading.Thread(target=run_one, args=(store, number)) for number, store in enumerate(stores)]
@@ -240,7 +240,7 @@ def check_writes_at_once(stores: list[Any], turns: int, meanwhile: Callable[[], 
 
 
 async def check_pages_under_writes(store: Any, other: Any, number: int) -> None:
-    """Pages have every key that stays while another store adds and removes keys between them."""
+    """Check that pages contain every permanent key while another store adds and removes keys between them."""
     kept = [f"k{each:03}" for each in range(0, number, 3)]
     passing = [f"k{each:03}" for each in range(1, number, 3)]
     await store.put_many(kept, [{"n": 1}] * len(kept))
@@ -265,10 +265,10 @@ async def check_pages_under_writes(store: Any, other: Any, number: int) -> None:
 
 
 def work_in_processes(program: str, path: Path, work: str, number: int) -> int:
-    """How often the work of four processes, which begin at the same moment, succeeded in all."""
+    """Run the work in four processes that start at the same time; return how often it succeeded in total."""
     command = [sys.executable, "-c", program, str(path), work, str(number)]
     processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 — ours
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 — our own program
         for _ in range(4)
     ]
     try:

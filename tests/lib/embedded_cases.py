@@ -1,4 +1,4 @@
-"""Tests that stores in the files of their process share."""
+"""Tests shared by embedded stores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ StoreT = TypeVar("StoreT", bound=Any)
 
 
 class ContentionCases(Generic[StoreT]):
-    """Conditional writes and deletions of many at once, on stores that processes share."""
+    """Concurrent conditional writes and deletions, on stores that processes can share."""
 
     beginning: ClassVar[str]
-    """What defines `Store` for the programs."""
+    """Code that defines `Store` for the programs."""
     increments: ClassVar[int]
     keys: ClassVar[int]
 
@@ -28,7 +28,7 @@ class ContentionCases(Generic[StoreT]):
         raise NotImplementedError
 
     def check_files(self, path: Path) -> None:
-        """Look for what is left beside the entry `count`."""
+        """Check the files that remain besides the entry `count`."""
 
     async def work(self, path: Path, work: str, number: int) -> int:
         return await asyncio.to_thread(work_in_processes, self.beginning + WORKING, path, work, number)
@@ -39,15 +39,15 @@ class ContentionCases(Generic[StoreT]):
             assert await store.get("count") == {"n": 4 * self.increments}
         self.check_files(tmp_path)
 
-    async def test_of_four_processes_that_put_if_absent_one_wins_each_key(self, tmp_path: Path) -> None:
+    async def test_put_if_absent_in_four_processes_succeeds_once_for_each_key(self, tmp_path: Path) -> None:
         assert await self.work(tmp_path, "claim", self.keys) == self.keys
 
-    async def test_of_four_processes_that_delete_one_wins_each_key(self, tmp_path: Path) -> None:
+    async def test_delete_in_four_processes_succeeds_once_for_each_key(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as store:
             await store.put_many([f"key {each}" for each in range(self.keys)], [{"n": 1}] * self.keys)
             assert await self.work(tmp_path, "delete", self.keys) == self.keys
 
-    async def test_of_fifty_that_delete_at_once_one_wins(self, tmp_path: Path) -> None:
+    async def test_one_of_fifty_concurrent_deletions_succeeds(self, tmp_path: Path) -> None:
         stores = [self.open(tmp_path) for _ in range(5)]
         await stores[0].put_many(["a", "b"], [{}, {}])
         version = await version_of(stores[0], "a")
@@ -58,7 +58,7 @@ class ContentionCases(Generic[StoreT]):
 
 
 class URLCases(Generic[StoreT]):
-    """What URLs of a store in one file or directory mean."""
+    """URLs of a store in one file or directory."""
 
     store_type: ClassVar[type[Any]]
     scheme: ClassVar[str]
@@ -91,7 +91,7 @@ class URLCases(Generic[StoreT]):
             ("entries?db=other", "no options"),
         ],
     )
-    def test_a_url_that_means_nothing_is_refused(self, location: str, why: str) -> None:
+    def test_an_invalid_url_is_refused(self, location: str, why: str) -> None:
         with pytest.raises(ValueError, match=why):
             self.store_type.from_url(f"{self.scheme}://{location}")
 
@@ -99,11 +99,11 @@ class URLCases(Generic[StoreT]):
 class TableCases(URLCases[StoreT]):
     """Options of a store in a table of an SQL database, which may be in memory.
 
-    Needs the fixture `path`, where the database of `raw` is, the owner's client.
+    Needs the fixtures `raw`, a native client, and `path`, the path of its database.
     """
 
     def open(self, raw: Any, path: Path, **options: Any) -> StoreT:
-        """A store on the owner's database."""
+        """Return a store on the database of `raw`."""
         raise NotImplementedError
 
     def rows(self, raw: Any, sql: str) -> list[tuple[Any, ...]]:
@@ -113,15 +113,15 @@ class TableCases(URLCases[StoreT]):
         "table_name",
         ["", "1a", "a-b", "a b", "main.a", 'a"; DROP TABLE b; --', "a`; DROP TABLE b; --", "ä", "a\n"],
     )
-    def test_a_table_name_that_is_no_identifier_is_refused(self, table_name: str) -> None:
+    def test_a_table_name_that_is_not_an_identifier_is_refused(self, table_name: str) -> None:
         with pytest.raises(ValueError, match="letters, digits and underscores"):
             self.store_type(table_name=table_name)
 
     @pytest.mark.parametrize("table_name", ["select", "Table1", "_", "order"])
-    async def test_a_table_name_may_be_a_word_of_sql(self, raw: Any, path: Path, table_name: str) -> None:
+    async def test_a_table_name_may_be_an_sql_keyword(self, raw: Any, path: Path, table_name: str) -> None:
         async with self.open(raw, path, table_name=table_name) as store:
             await store.put("a", {"n": 1})
-        assert self.rows(raw, f'SELECT key FROM "{table_name}"') == [("a",)]  # noqa: S608 — ours
+        assert self.rows(raw, f'SELECT key FROM "{table_name}"') == [("a",)]  # noqa: S608 — our own name
 
     def test_a_constructor_opens_nothing(self, tmp_path: Path) -> None:
         self.store_type(database_path=tmp_path / "database")
@@ -135,7 +135,7 @@ class TableCases(URLCases[StoreT]):
         assert await store.get("ada", collection="users") == {"n": 2}
         await store.close()
 
-    async def test_a_missing_table_is_named_when_it_may_not_be_created(self, raw: Any, path: Path) -> None:
+    async def test_a_missing_table_is_named_if_it_may_not_be_created(self, raw: Any, path: Path) -> None:
         store = self.open(raw, path, auto_create=False)
         with pytest.raises(
             StoreSetupError, match=r"'kv_entries' .* does not exist; create it, or pass auto_create=True"
@@ -151,6 +151,6 @@ class TableCases(URLCases[StoreT]):
     def test_a_url_without_a_path_is_in_memory(self, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
         self.check_shown(monkeypatch, query, ":memory:")
 
-    def test_a_url_with_a_bad_table_name_is_refused(self) -> None:
+    def test_a_url_with_an_invalid_table_name_is_refused(self) -> None:
         with pytest.raises(ValueError, match="letters, digits and underscores"):
             self.store_type.from_url(f"{self.scheme}://entries?table_name=a-b")

@@ -33,7 +33,7 @@ class OutageCases(Generic[StoreT]):
         raise NotImplementedError
 
     async def recovers(self, store: StoreT) -> bool:
-        """Whether the load is served after the outage; override it for a driver that reconnects at its own pace."""
+        """Return whether the load is served after the outage. Override it for a driver that reconnects with a delay."""
         return await self.load.is_served(store)
 
 
@@ -78,12 +78,12 @@ class RestartCases(OutageCases[StoreT]):
             assert await self.load.is_served(store)
 
 
-# Cancelled and late calls
+# Cancelled and timed-out calls
 
 
 async def cancel_at_random(calls: list[Awaitable[object]]) -> None:
-    """Run the calls at once and cancel fifty at a time, until all have ended."""
-    chance = random.Random(7)  # noqa: S311 — the same every time
+    """Run the calls concurrently and cancel fifty at a time, until all have ended."""
+    chance = random.Random(7)  # noqa: S311 — reproducible
     tasks = [asyncio.ensure_future(call) for call in calls]
     while any(not task.done() for task in tasks):
         for task in chance.sample(tasks, 50):
@@ -92,7 +92,7 @@ async def cancel_at_random(calls: list[Awaitable[object]]) -> None:
 
 
 async def check_cancelled_calls_leave_no_answers(store: Any, *, calls: int = 500, ttl: int = 60) -> None:
-    """Later calls get their own answers. `calls` is the number of each kind at once."""
+    """Check that later calls get their own answers. `calls` is the number of concurrent calls of each kind."""
     keys = [f"key {number}" for number in range(calls)]
     await store.put_many(keys, [{"key": key} for key in keys])
     for _ in range(3):
@@ -105,7 +105,7 @@ async def check_cancelled_calls_leave_no_answers(store: Any, *, calls: int = 500
 
 
 async def check_timed_out_calls_leave_no_answers(proxy: FaultProxy, store: Any, *, with_batches: bool = True) -> None:
-    """Later calls get their own answers. The store, with a time limit of a few seconds, is behind the proxy."""
+    """Check that later calls get their own answers. The store is behind the proxy, with a timeout of a few seconds."""
     await store.put_many(["one", "two"], [{"n": 1}, {"n": 2}])
     proxy.delay(60)
     with pytest.raises(StoreTimeoutError):

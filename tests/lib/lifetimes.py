@@ -83,7 +83,7 @@ async def check_forked_child(beginning: str, child_loop: str) -> None:
 
 
 async def check_closing_frozen(store: Any, server: Any) -> None:
-    """Closing does not wait for a server that has stopped answering, and the calls time out."""
+    """Check that closing does not wait for a server that has stopped answering, and that the calls time out."""
     await store.put("key", {"n": 1})
     server.pause()
     calls = [asyncio.ensure_future(store.get("key")) for _ in range(5)]
@@ -96,7 +96,7 @@ async def check_closing_frozen(store: Any, server: Any) -> None:
 
 
 async def check_closing_with_calls(store: Any, calls: int, has_none: Callable[[], Awaitable[bool]]) -> None:
-    """Closing lets calls end, and leaves no connection; afterwards the store connects anew."""
+    """Check that closing waits for calls in flight and leaves no connection; afterwards the store reconnects."""
     await store.put("key", {"n": 1})
     gets = [asyncio.ensure_future(store.get("key")) for _ in range(calls)]
     await asyncio.sleep(0)

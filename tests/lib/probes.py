@@ -1,4 +1,4 @@
-"""Whether a store serves, and everything that an error shows."""
+"""Probes of a store, and the full text of an error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 async def serves(store: Any) -> bool:
-    """Whether the store, which is closed afterwards, returns an entry that it has just stored."""
+    """Return whether the store returns an entry that it has just stored; close the store."""
     async with store:
         await store.put("key", {"n": 1})
         return await store.get("key") == {"n": 1}
 
 
 def text_of(error: BaseException) -> str:
-    """The repr and the traceback, with the causes."""
+    """Return the repr and the traceback, including the causes."""
     return f"{error!r} {''.join(traceback.format_exception(type(error), error, error.__traceback__))}"

@@ -1,4 +1,4 @@
-"""A store on a server that speaks the protocol of Redis, in a database that other applications share."""
+"""Tests of a store on a server with the Redis protocol, in a database shared with other applications."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def counter_of_commands(ignored: frozenset[str], *nodes: Any) -> Callable[[], di
 
 
 def written(collection: str, key: str) -> str:
-    """An entry in the format of every version."""
+    """Return an entry in the format of all versions."""
     return json.dumps({"version": 1, "collection": collection, "key": key, "value": {"n": 1}})
 
 
@@ -128,7 +128,7 @@ def contents(raw: Any) -> dict[bytes, bytes]:
 
 
 class SharedDatabaseCases:
-    """Needs the fixtures `raw`, `store`, `other_database` (a store on another one) and `commands_run`."""
+    """Needs the fixtures `raw`, `store`, `other_database` (a store on another database) and `commands_run`."""
 
     async def test_destroy_leaves_what_others_wrote(self, store: Any, raw: Any) -> None:
         put_foreign(raw)
@@ -138,19 +138,19 @@ class SharedDatabaseCases:
         assert await store.destroy() is True
         assert contents(raw) == before
 
-    async def test_destroy_leaves_other_databases(self, store: Any, other_database: Any) -> None:
+    async def test_destroy_keeps_other_databases(self, store: Any, other_database: Any) -> None:
         await other_database.put("key", {"n": 1})
         await store.destroy()
         assert await other_database.delete("key") is True
 
-    async def test_destroy_removes_what_earlier_versions_wrote(self, store: Any, raw: Any) -> None:
+    async def test_destroy_removes_entries_of_earlier_versions(self, store: Any, raw: Any) -> None:
         raw.set("users::alice", written("users", "alice"))
         raw.set("a::b::c", written("a::b", "c"))
         raw.set("a:::b", written("a:", "b"))
         await store.destroy()
         assert raw.dbsize() == 0
 
-    async def test_destroying_a_collection_leaves_another_whose_name_begins_like_it(self, store: Any, raw: Any) -> None:
+    async def test_destroying_a_collection_keeps_another_with_the_same_prefix(self, store: Any, raw: Any) -> None:
         # An earlier version stores ("a::b", "c") under the name of ("a", "b::c").
         raw.set("a::b::c", written("a::b", "c"))
         await store.put("key", {"n": 1}, collection="a")
@@ -163,7 +163,7 @@ class SharedDatabaseCases:
         await store.destroy()
         assert raw.dbsize() == 0
 
-    async def test_destroying_a_collection_leaves_what_others_wrote(self, store: Any, raw: Any) -> None:
+    async def test_destroying_a_collection_keeps_other_applications_keys(self, store: Any, raw: Any) -> None:
         put_foreign(raw)
         before = contents(raw)
         await store.put("key", {"n": 1}, collection="foreign")
@@ -172,14 +172,14 @@ class SharedDatabaseCases:
         assert contents(raw) == before
 
     @pytest.mark.parametrize("collection", GLOBS)
-    async def test_a_collection_is_no_pattern(self, store: Any, raw: Any, collection: str) -> None:
+    async def test_a_collection_is_not_treated_as_a_pattern(self, store: Any, raw: Any, collection: str) -> None:
         for name in ("users", "usera", collection):
             await store.put("key", {"n": 1}, collection=name)
         assert await store.keys(collection) == ["key"]
         assert await store.destroy_collection(collection) is True
         assert set(raw.keys()) == {b"users::key", b"usera::key"}
 
-    async def test_destroying_runs_no_command_that_stops_the_server(
+    async def test_destroying_runs_no_command_that_blocks_the_server(
         self, store: Any, commands_run: Callable[[], dict[str, int]]
     ) -> None:
         await store.put("key", {"n": 1}, collection="users")
@@ -188,14 +188,14 @@ class SharedDatabaseCases:
         await store.destroy()
         assert set(commands_run()) == {"set", "scan", "mget", "unlink"}
 
-    async def test_keys_lists_the_collection_and_nothing_else(self, store: Any, raw: Any) -> None:
+    async def test_keys_lists_only_the_collection(self, store: Any, raw: Any) -> None:
         put_foreign(raw)
         raw.hset("users::hash", "field", "text")
         await store.put_many(["a", "höme/é 🌍", "a::b", "*"], [{"n": 1}] * 4, collection="users")
         await store.put("c", {"n": 1}, collection="users::a")
         assert sorted(await store.keys("users")) == sorted(["a", "höme/é 🌍", "a::b", "*"])
 
-    async def test_keys_is_complete_and_destroy_too(self, store: Any, raw: Any) -> None:
+    async def test_keys_and_destroy_are_complete(self, store: Any, raw: Any) -> None:
         keys = [f"key {number}" for number in range(MANY)]
         raw.mset({f"users::{key}": written("users", key) for key in keys})
         raw.mset({f"foreign {number}": "text" for number in range(1000)})
@@ -290,12 +290,12 @@ class RedisOutageCases(KillCases[StoreT], FreezeCases[StoreT]):
 
 
 async def check_cancelled_close(store: Any, raw: Any, reason: str) -> None:
-    """Cancel a close that waits for a call: the call fails at once for that reason."""
+    """Cancel a close that waits for a call; check that the call fails at once with the reason."""
     await store.get("key")
     raw.client_pause(60_000, all=False)
     put = asyncio.create_task(store.put("key", {"n": 1}))
     closing = asyncio.create_task(store.close())
-    # As often as it takes until the put is sent and the close waits, however late the event loop is.
+    # Enough turns of even a slow event loop for the put to be sent and the close to wait.
     for _ in range(20):
         await asyncio.sleep(0.002)
     assert not put.done()
@@ -306,7 +306,7 @@ async def check_cancelled_close(store: Any, raw: Any, reason: str) -> None:
 
 
 async def check_cluster_node_is_refused(store: Any, advice: str) -> None:
-    """The store, opened as on one server, is on a node of a cluster: calls for other nodes fail with the advice."""
+    """Check that a single-server store on a cluster node fails with the advice for keys of other nodes."""
     outcomes = await asyncio.gather(*(store.get(f"key {number}") for number in range(20)), return_exceptions=True)
     await store.close()
     failures = [outcome for outcome in outcomes if outcome is not None]
@@ -316,18 +316,18 @@ async def check_cluster_node_is_refused(store: Any, advice: str) -> None:
         assert str(failure).endswith(f"the server is a node of a cluster: {advice}")
 
 
-# Rights of users
+# Permissions of users
 
 
 def documented_rights(backend: str) -> list[str]:
-    """The rules of ACL SETUSER on the page of the backend."""
+    """Return the ACL SETUSER rules documented on the page of the backend."""
     page = (ROOT / "docs/backends" / f"{backend}.md").read_text()
     [rights] = re.findall(r"`ACL SETUSER app on >… ~\* ([^`]+)`", page)
     return rights.split()
 
 
 async def use_everything(store: Any) -> None:
-    """Make a call of each kind, so that every command is sent that a store may send."""
+    """Make a call of each kind, so that every command that a store may send is sent."""
     await store.put("key", {"n": 1}, ttl=60)
     await store.put_many(["a", "b"], [{"n": 2}] * 2)
     await store.put_many(["c", "d"], [{"n": 3}] * 2, ttl=60)

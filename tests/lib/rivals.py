@@ -54,7 +54,7 @@ def winners(open_store: Callable[[], Any], times: int, what: str) -> int:
 
 
 async def attempt(store: Any, what: str, number: int, version: str) -> bool:
-    """Whether one of the RACES for the entry `a` succeeds, of which the version is given."""
+    """Run one of the RACES for the entry `a`, which has this version, and return whether it succeeds."""
     if what == "put_if_absent":
         return await store.put_if_absent("a", {"n": number})
     if what == "put_if_version":
@@ -65,7 +65,7 @@ async def attempt(store: Any, what: str, number: int, version: str) -> bool:
 
 
 async def winners_of(stores: list[Any], what: str, version: str) -> int:
-    """For how many of the open stores one of the RACES for the entry `a` succeeds; closes them."""
+    """Run one of the RACES for the entry `a` with the open stores; close them and return how many succeed."""
     won = await asyncio.gather(*(attempt(store, what, number, version) for number, store in enumerate(stores)))
     await asyncio.gather(*(store.close() for store in stores))
     return sum(won)

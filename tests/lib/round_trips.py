@@ -24,7 +24,7 @@ async def round_trips_of(*calls: Awaitable[object]) -> list[int]:
 async def round_trips_through(
     proxy: FaultProxy, make_store: Callable[[], Any], calls: Iterable[Callable[[Any], Awaitable[object]]]
 ) -> list[int]:
-    """How many round trips each call takes. Each has a store of its own, connected through the proxy beforehand."""
+    """Return the round trips of each call, made on its own store that is already connected through the proxy."""
     async with AsyncExitStack() as stack:
         connected: list[Awaitable[object]] = []
         for call in calls:

@@ -89,7 +89,7 @@ class SearchContract(ServiceContract[StoreT]):
     async def has_foreign(self, store: StoreT) -> bool:
         return self.raw.get("shelf", "foreign") == {"text": "foreign"}
 
-    async def test_a_collection_of_expired_entries_is_destroyed_as_one_without_any(
+    async def test_a_collection_of_expired_entries_is_destroyed_like_an_empty_one(
         self, store: StoreT, raw: Raw
     ) -> None:
         with FakeClock() as clock:
@@ -116,7 +116,7 @@ class SearchContract(ServiceContract[StoreT]):
         assert await other.get("key") == {"n": 1}
         await other.close()
 
-    async def test_destroying_a_collection_removes_what_no_listing_shows_yet(
+    async def test_destroying_a_collection_removes_entries_not_yet_visible_to_searches(
         self, place: dict[str, Any], raw: Raw
     ) -> None:
         store = self.store_type(**{**place, "refresh": "interval"})

@@ -19,7 +19,7 @@ VALUES = [{"key": key} for key in KEYS]
 
 
 class ServiceContract(StoreContract[StoreT]):
-    """Needs the fixtures `place`, the options of a store with nothing stored, and `raw`, a raw client of the same."""
+    """Needs the fixtures `place`, the options of an empty store, and `raw`, a native client of the same data."""
 
     time_limit = 200.0
     store_type: ClassVar[type[Any]]
@@ -59,14 +59,14 @@ class ServiceClientTests(VersionedTests[StoreT]):
 
 
 class RequestCases:
-    """Needs the fixtures `service`, which counts requests, and `store`, which sends its requests there."""
+    """Needs the fixtures `service`, which counts requests, and `store`, which sends its requests to it."""
 
     write: ClassVar[str]
     read: ClassVar[str]
     list_keys: ClassVar[str]
     """The service's names of the operations."""
     look: ClassVar[str]
-    """The operation that tells whether a listed key still has an entry."""
+    """The operation that checks whether a listed key still has an entry."""
 
     async def test_reading_or_writing_an_entry_is_one_request(self, store: Any, service: HTTPService) -> None:
         await store.put("key", {"n": 1}, ttl=60)
