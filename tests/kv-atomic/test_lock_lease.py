@@ -48,16 +48,16 @@ async def test_a_holder_that_stalls_past_its_lease_gets_an_error(store: Any, clo
 async def test_a_holder_that_lost_the_lock_does_not_release_it_for_the_next_holder(
     store: Any, clock: FakeClock
 ) -> None:
-    late, next_holder = Lock(store, "job", lease=10), Lock(store, "job")
-    await late.acquire()
+    former_holder, next_holder = Lock(store, "job", lease=10), Lock(store, "job")
+    await former_holder.acquire()
     clock.advance(10)
     await next_holder.acquire()
     with pytest.raises(LockLostError):
-        await late.renew()
+        await former_holder.renew()
     with pytest.raises(LockLostError):
-        await late.release()
-    assert (late.held, next_holder.held) == (False, True)
-    assert late.fence < next_holder.fence
+        await former_holder.release()
+    assert (former_holder.held, next_holder.held) == (False, True)
+    assert former_holder.fence < next_holder.fence
     await next_holder.release()
 
 
@@ -68,13 +68,13 @@ async def test_leaving_the_context_of_a_lost_lock_raises(store: Any, clock: Fake
 
 
 async def test_an_error_in_the_context_takes_precedence_over_a_lost_lock(store: Any, clock: FakeClock) -> None:
-    async def fail_late() -> None:
+    async def fail_after_lease() -> None:
         async with Lock(store, "job", lease=10):
             clock.advance(10)
             raise LookupError
 
     with pytest.raises(LookupError):
-        await fail_late()
+        await fail_after_lease()
     assert await lease_of(store) is None
 
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 Entry = dict[str, Any]
-"""The JSON text of a value, when it expires as ISO 8601 or None, and its version."""
+"""The value as JSON text, its expiry in ISO 8601 format or None, and its version."""
 
 
 class VersionedStore(BaseStore):
     """A minimal store with versions. `_entries` gives exclusive access to the entries."""
 
     hides: bool = False
-    """Whether entries read as absent, as those do that a wrapper cannot decrypt."""
+    """Whether entries read as absent, like entries that a wrapper cannot decrypt."""
 
     @abstractmethod
     def _entries(self) -> Any: ...

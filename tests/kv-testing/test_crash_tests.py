@@ -22,9 +22,9 @@ JOURNAL = """
 
 
     class JournalStore(BaseStore):
-        \"\"\"A line for each entry that is put and for each name that is deleted.\"\"\"
+        \"\"\"Writes a line for each put and each deletion.\"\"\"
 
-        late = False
+        buffers = False
 
         def __init__(self, path):
             super().__init__()
@@ -33,10 +33,10 @@ JOURNAL = """
             self._size, self._read = 0, {}
 
         def _append(self, key, text):
-            # A process that is killed can leave the beginning of its last line.
+            # A killed process can leave an incomplete last line.
             self._lines.append(b"\\n" + json.dumps([key, text]).encode() + b"\\n")
-            # A late store acknowledges some writes before they have left the process.
-            if not self.late or len(self._lines) == 50:
+            # A buffering store acknowledges some writes before they have left the process.
+            if not self.buffers or len(self._lines) == 50:
                 with open(self._path, "ab", buffering=0) as file:
                     file.write(b"".join(self._lines))
                 self._lines = []
@@ -68,8 +68,8 @@ JOURNAL = """
             return True
 
 
-    class LateStore(JournalStore):
-        late = True
+    class BufferingStore(JournalStore):
+        buffers = True
 """
 
 
@@ -92,8 +92,8 @@ class TestJournalStore(JournalCrashes):
     store_path = "journal:JournalStore"
 
 
-class TestLateStore(JournalCrashes):
-    store_path = "journal:LateStore"
+class TestBufferingStore(JournalCrashes):
+    store_path = "journal:BufferingStore"
 
     @pytest.mark.xfail(raises=AssertionError, strict=True, reason="it loses what it acknowledged")
     def test_what_a_killed_process_was_told_is_written_is_there_and_whole(self, tmp_path: Path) -> None:

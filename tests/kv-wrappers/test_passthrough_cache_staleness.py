@@ -26,11 +26,11 @@ async def test_a_read_overtaken_by_a_write_is_not_cached(write: Write, after: An
     reading = started(store.get("key", collection="shelf"), store.get_many(["b", "key"], collection="shelf"))
     await steps()
     await write(store)
-    late = started(store.get("key", collection="shelf"))
+    after_write = started(store.get("key", collection="shelf"))
     await steps()
     primary.read_gate.set()
     assert await asyncio.gather(*reading) == [{"n": 1}, [None, {"n": 1}]]
-    assert await asyncio.gather(*late) == [after]
+    assert await asyncio.gather(*after_write) == [after]
     assert await store.get("key", collection="shelf") == after
     assert await cache.get("key", collection="shelf") != {"n": 1}
 
@@ -90,10 +90,10 @@ async def test_a_read_during_a_write_is_neither_cached_nor_joined_afterwards(wri
     await steps()
     primary.write_gate.set()
     await writing
-    late = started(store.get("key", collection="shelf"))
+    after_write = started(store.get("key", collection="shelf"))
     await steps()
     primary.read_gate.set()
-    assert await asyncio.gather(*during, *late) == [{"n": 1}, after]
+    assert await asyncio.gather(*during, *after_write) == [{"n": 1}, after]
     assert await store.get("key", collection="shelf") == after
 
 

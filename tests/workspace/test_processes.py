@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORKS = int(os.environ.get("KEY_VALUE_FORKS", "100"))
-"""How many processes are forked in all. A long run takes 1 000 of them."""
+"""Total number of forked processes. Long runs use 1,000."""
 
 REFUSED_IN_CHILDREN = {"rocksdb", "duckdb", "chdb"}
 
