@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections import Counter
 from contextlib import contextmanager
 from functools import cache
@@ -84,6 +85,14 @@ def predecessor_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return Predecessor(tmp_path_factory.mktemp("predecessor") / "venv", backend)
 
     return install
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections. It is bound, so that no other program can use it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture

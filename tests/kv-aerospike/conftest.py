@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -110,10 +109,3 @@ def requests_made(raw: Raw) -> Callable[[], dict[str, int]]:
         return {name: count - before.get(name, 0) for name, count in seen.items() if count != before.get(name, 0)}
 
     return since_last
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,13 +75,6 @@ def place(azure_tables_server: AzureTablesServer, raw: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> AzureTablesStore:
     return AzureTablesStore(**place)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,13 +77,6 @@ def place(dynamodb_server: DynamoDBServer, raw: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> DynamoDBStore:
     return DynamoDBStore(**place)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def at(place: dict[str, Any], url: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,10 +29,3 @@ def place(raw: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> ElasticsearchStore:
     return ElasticsearchStore(**place)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +65,3 @@ def place(raw: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> FirestoreStore:
     return FirestoreStore(**place)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

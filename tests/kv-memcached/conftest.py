@@ -129,10 +129,3 @@ def commands_run(raw: Raw) -> Callable[[], dict[str, int]]:
         return {name: new for name in counters if (new := seen[name] - before[name])}
 
     return since_last
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

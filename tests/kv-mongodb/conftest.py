@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import socket
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,10 +64,3 @@ def database_at() -> Iterator[Callable[[str], Any]]:
 def raw(url: str, database_at: Callable[[str], Any]) -> Any:
     """Return the database under test, by the raw client."""
     return database_at(url)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] — without stubs
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
     from servers.postgresql import PostgreSQLServer
 
@@ -72,10 +71,3 @@ def raw_at() -> Callable[[str], Raw]:
 @pytest.fixture
 def raw(url: str, raw_at: Callable[[str], Raw]) -> Raw:
     return raw_at(url)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -87,10 +86,3 @@ def cluster_client(redis_cluster: RedisCluster) -> Iterator[Any]:
 def raw_cluster(cluster_client: Any) -> Any:
     cluster_client.flushall(target_nodes=RawCluster.PRIMARIES)
     return cluster_client
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

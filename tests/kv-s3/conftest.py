@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,10 +159,3 @@ async def store_at_service(service: Service, place: dict[str, Any]) -> AsyncIter
     async with S3Store(**at(place, service.url)) as store:
         service.requests.clear()
         yield store
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -103,10 +102,3 @@ def cluster_commands_run(raw_cluster: Any) -> Callable[[], dict[str, int]]:
     return counter_of_commands(
         CONNECTING, *(raw_cluster.get_redis_connection(node) for node in raw_cluster.get_primaries())
     )
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -110,10 +109,3 @@ def place(vault_server: VaultServer, raw: Raw) -> dict[str, Any]:
 @pytest.fixture
 def store(place: dict[str, Any]) -> VaultStore:
     return VaultStore(**place)
-
-
-@pytest.fixture
-def unused_port() -> Iterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
