@@ -9,7 +9,8 @@ from key_value.aio.core.codec import load_object
 from key_value.aio.core.directories import only_path, user_path
 from key_value.aio.core.envelope import load_moment
 from key_value.aio.core.names import checked_table_name
-from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.numbers import checked_paths
+from key_value.aio.core.type_checks import checked_text, warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.base import (
@@ -74,13 +75,13 @@ class ChDBStore(
 
         Raises ValueError for both a session and a path, for a path with a question mark, and for a table_name with
         other characters than letters, digits and underscores; StoreSetupError for a session that has been closed;
-        TypeError for a session of another type.
+        TypeError for a session, path or table_name of another type.
         """
-        location = only_path(path=path, database_path=database_path)
+        location = only_path(**checked_paths(path=path, database_path=database_path))
         if session is not None and location is not None:
             message = "pass a session or a path, not both"
             raise ValueError(message)
-        checked_table_name(table_name)
+        checked_table_name(checked_text(table_name, "table_name"))
         engine: Engine
         if session is not None:
             engine = engine_of(session)

@@ -9,6 +9,7 @@ from key_value.aio.core.clock import to_microseconds
 from key_value.aio.core.codec import EncodedValue
 from key_value.aio.core.directories import PathOption, is_full, user_path
 from key_value.aio.core.entry import ManagedEntry
+from key_value.aio.core.numbers import checked_int, require_number
 from key_value.aio.errors import ValueTooLargeError
 from key_value.aio.stores.base import (
     BaseCullStore,
@@ -60,9 +61,11 @@ class BaseDiskStore(
         if path is None:
             message = f"{type(self).__name__} needs the path of a directory to store its entries in"
             raise ValueError(message)
+        max_size = checked_int(max_size, "max_size")
         if max_size is not None and max_size < _MIN_MAX_SIZE_BYTES:
             message = f"max_size must be at least {_MIN_MAX_SIZE_BYTES} bytes or None, not {max_size}"
             raise ValueError(message)
+        require_number(timeout, "timeout")
         if not timeout > 0:
             message = f"timeout must be above zero seconds, not {timeout}"
             raise ValueError(message)

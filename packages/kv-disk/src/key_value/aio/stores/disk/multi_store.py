@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from key_value.aio.core.directories import Durability, only_path
+from key_value.aio.core.numbers import checked_paths
 from key_value.aio.core.sanitization import EscapingStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
@@ -56,7 +57,8 @@ class MultiDiskStore(BaseDiskStore):
     ) -> None:
         """Like DiskStore, but `max_size` applies to each collection. `base_directory` is an alias of `path`.
 
-        Raises ValueError for invalid options and for `disk_cache_factory`, an option of earlier versions.
+        Raises ValueError for invalid options and for `disk_cache_factory`, an option of earlier versions; TypeError for
+        a path, size or time limit of another type.
         """
         if disk_cache_factory is not None:
             message = (
@@ -65,7 +67,7 @@ class MultiDiskStore(BaseDiskStore):
             )
             raise ValueError(message)
         super().__init__(
-            only_path(path=path, base_directory=base_directory),
+            only_path(**checked_paths(path=path, base_directory=base_directory)),
             max_size=max_size,
             default_collection=default_collection,
             auto_create=auto_create,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from key_value.aio.core.directories import Durability, only_path
+from key_value.aio.core.numbers import checked_paths
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.disk import diskcache
 from key_value.aio.stores.disk.asynchronous import AsyncDatabase, ReaderWriterThreads
@@ -41,7 +42,8 @@ class DiskStore(BaseDiskStore):
         because each write waits for the disk. `timeout` limits how long a write waits for other processes, in seconds.
         `directory` is an alias of `path`.
 
-        Raises ValueError for invalid options and for `disk_cache`, an option of earlier versions.
+        Raises ValueError for invalid options and for `disk_cache`, an option of earlier versions; TypeError for a path,
+        size or time limit of another type.
         """
         if disk_cache is not None:
             message = (
@@ -50,7 +52,7 @@ class DiskStore(BaseDiskStore):
             )
             raise ValueError(message)
         super().__init__(
-            only_path(path=path, directory=directory),
+            only_path(**checked_paths(path=path, directory=directory)),
             max_size=max_size,
             default_collection=default_collection,
             auto_create=auto_create,

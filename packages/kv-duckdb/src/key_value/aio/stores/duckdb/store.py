@@ -9,7 +9,8 @@ from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.codec import load_object
 from key_value.aio.core.directories import only_path, user_path
 from key_value.aio.core.names import checked_table_name
-from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.numbers import checked_paths
+from key_value.aio.core.type_checks import checked_text, warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.base import (
@@ -75,13 +76,13 @@ class DuckDBStore(
         → value, is stored when the store is first opened. `database_path` is an alias of `path`.
 
         Raises ValueError for both a connection and a path, and for a table_name with other characters than letters,
-        digits and underscores.
+        digits and underscores; TypeError for a path or table_name of another type.
         """
-        location = only_path(path=path, database_path=database_path)
+        location = only_path(**checked_paths(path=path, database_path=database_path))
         if connection is not None and location is not None:
             message = "pass a connection or a path, not both"
             raise ValueError(message)
-        checked_table_name(table_name)
+        checked_table_name(checked_text(table_name, "table_name"))
         file = ":memory:" if location is None else str(location)
         if not file:
             message = "path must name a file, or be ':memory:' or None for a database in memory"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from key_value.aio.core.directories import Durability, is_full, only_path, user_path
+from key_value.aio.core.numbers import checked_paths
 from key_value.aio.core.sanitization import PassthroughStrategy, SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
@@ -92,9 +93,11 @@ class FileTreeStore(
         failure, because each write waits for the disk. `data_directory` is an alias of `path`, and `fsync=True` of
         `durability="full"`.
 
-        Raises ValueError for a path that is missing, is empty or contains NUL, and for an unknown durability.
+        Raises ValueError for a path that is missing, is empty or contains NUL, and for an unknown durability;
+        TypeError for a path of another type.
         """
-        location = only_path(path=path, data_directory=data_directory)
+        checked_paths(metadata_directory=metadata_directory)
+        location = only_path(**checked_paths(path=path, data_directory=data_directory))
         if location is None:
             message = "FileTreeStore needs the path of a directory to store its entries in"
             raise ValueError(message)

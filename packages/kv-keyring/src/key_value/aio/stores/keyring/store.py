@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from key_value.aio.core.envelope import dump_entry, load_entry
 from key_value.aio.core.forks import new_lock
 from key_value.aio.core.names import join_names
-from key_value.aio.core.numbers import checked_timeout, scaled_timeout
+from key_value.aio.core.numbers import checked_timeout, require_number, scaled_timeout
 from key_value.aio.core.sanitization import HybridSanitizationStrategy, SanitizationStrategy
-from key_value.aio.core.type_checks import warn_types
+from key_value.aio.core.type_checks import checked_text, warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError, ValueTooLargeError
 from key_value.aio.stores.base import BaseStore, Capabilities, ManagedEntry
@@ -75,8 +75,10 @@ class KeyringStore(BaseStore):
         Without strategies, names are escaped where the backend would confuse or reject them.
 
         Raises ValueError for a `service_name` that is empty, contains NUL or cannot be encoded as UTF-8, and for a
-        limit that is not positive.
+        limit that is not positive; TypeError for a name or limit of another type.
         """
+        service_name = checked_text(service_name, "service_name")
+        require_number(timeout, "timeout", optional=True)
         if not service_name or "\0" in service_name or any("\ud800" <= letter <= "\udfff" for letter in service_name):
             message = "service_name must be a non-empty string without NUL and lone surrogates"
             raise ValueError(message)

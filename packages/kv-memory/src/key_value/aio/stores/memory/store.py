@@ -10,6 +10,7 @@ from weakref import ref
 from key_value.aio.core import clock
 from key_value.aio.core.capabilities import Capabilities
 from key_value.aio.core.forks import new_lock
+from key_value.aio.core.numbers import checked_int
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base import (
     SEED_DATA_TYPE,
@@ -66,13 +67,15 @@ class MemoryStore(
         """Store the options.
 
         A put beyond `max_entries_per_collection` evicts expired entries, then the least recently used one; puts and
-        reads count as use. `seed`, a mapping collection → key → value, is stored on first use. Raises ValueError for a
-        maximum below one.
+        reads count as use. `seed`, a mapping collection → key → value, is stored on first use.
+
+        Raises ValueError for a maximum below one, and TypeError unless it is an int or None.
         """
-        if max_entries_per_collection is not None and max_entries_per_collection < 1:
+        max_entries = checked_int(max_entries_per_collection, "max_entries_per_collection")
+        if max_entries is not None and max_entries < 1:
             message = f"max_entries_per_collection must be at least 1 or None, not {max_entries_per_collection}"
             raise ValueError(message)
-        self._max_entries = max_entries_per_collection
+        self._max_entries = max_entries
         self._collections: dict[str, dict[str, ManagedEntry]] = {}
         self._expiries = ExpiryQueue()
         self._next_sweep: datetime | None = None

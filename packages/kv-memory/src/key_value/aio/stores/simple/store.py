@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from key_value.aio.core.forks import new_lock
+from key_value.aio.core.numbers import checked_int
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.stores.base import (
     BaseDestroyStore,
@@ -28,7 +29,11 @@ class SimpleStore(BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDes
 
     @warn_types
     def __init__(self, max_entries: int | None = None, default_collection: str | None = None) -> None:
-        """A put beyond `max_entries` evicts the entry whose key was stored first. Raises ValueError below one."""
+        """Store the options. A put beyond `max_entries` evicts the entry whose key was stored first.
+
+        Raises ValueError for `max_entries` below one, and TypeError unless it is an int or None.
+        """
+        max_entries = checked_int(max_entries, "max_entries")
         if max_entries is not None and max_entries < 1:
             message = f"max_entries must be at least 1 or None, not {max_entries}"
             raise ValueError(message)

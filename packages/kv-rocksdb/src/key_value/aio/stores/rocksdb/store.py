@@ -10,6 +10,7 @@ from key_value.aio.core.directories import Durability, is_full, user_path
 from key_value.aio.core.envelope import dump_entry, is_entry_named, load_entry
 from key_value.aio.core.marks import digest
 from key_value.aio.core.names import collection_prefix, end_of_prefix, join_names, split_names
+from key_value.aio.core.numbers import checked_paths
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.worker import Worker
 from key_value.aio.errors import DeserializationError
@@ -71,8 +72,10 @@ class RocksDBStore(
         False. With `durability` "normal" an acknowledged write survives a crash of the process; with "full" also a
         power failure, because each write waits for the disk.
 
-        Raises ValueError unless exactly one of `db` and `path` is given, and for an unknown durability.
+        Raises ValueError unless exactly one of `db` and `path` is given, and for an unknown durability;
+        TypeError for a path of another type.
         """
+        checked_paths(path=path)
         if (db is None) is (path is None) or path == "":
             message = "pass either db=, an open rocksdict.Rdict, or path=, the directory of a database"
             raise ValueError(message)
