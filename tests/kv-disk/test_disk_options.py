@@ -6,6 +6,7 @@ import re
 import sqlite3
 import stat
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,12 +105,37 @@ async def test_without_auto_create_the_directory_must_exist(tmp_path: Path, stor
     await store.close()
 
 
-async def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o755], ids=oct)
+@pytest.mark.parametrize("options", [{}, {"auto_create": False}], ids=["create", "required"])
+@pytest.mark.parametrize("store_type", [DiskStore, MultiDiskStore])
+async def test_a_path_that_is_a_file_is_named(
+    tmp_path: Path, store_type: type[DiskStore | MultiDiskStore], options: dict[str, Any], mode: int
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("text")
+    file.chmod(mode)
+    store = store_type(path=file, **options)
+    for call in (store.setup, partial(store.get, "key"), partial(store.put, "key", {})):
+        with pytest.raises(StoreSetupError, match=f"^{file} is not a directory; the store needs one there$"):
+            await call()
+    assert file.read_text() == "text"
+    await store.close()
+
+
+async def test_a_path_below_a_file_or_at_a_dangling_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    for path in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises(StoreSetupError, match=f"the directory {path}: "):
-            await DiskStore(directory=path).get("key")
-    assert (tmp_path / "file").read_text() == "text"
+    (tmp_path / "link").symlink_to("absent")
+    with pytest.raises(StoreSetupError, match=f"the directory {tmp_path}/file/below: Not a directory"):
+        await DiskStore(path=tmp_path / "file/below").get("key")
+    with pytest.raises(StoreSetupError, match=f"{tmp_path}/link is not a directory"):
+        await DiskStore(path=tmp_path / "link").get("key")
+
+
+async def test_the_directory_of_a_collection_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("text")
+    async with MultiDiskStore(path=tmp_path) as store:
+        with pytest.raises(StoreSetupError, match=f"{tmp_path}/users is not a directory"):
+            await store.put("key", {}, collection="users")
 
 
 async def test_a_read_only_directory_is_named(forbidden: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NoReturn
 
 from key_value.aio.core.directories import PRIVATE_FILE, make_directories
@@ -161,10 +162,22 @@ def check_directory(path: Path, *, required: Path | None) -> None:
             raise _unusable(required, exc, "; with auto_create=False the directory must exist") from exc
     try:
         make_directories(path)
+        is_directory = _is_directory_or_absent(path)
     except OSError as exc:
         raise _unusable(path, exc) from exc
+    if not is_directory:
+        message = f"{path} is not a directory; the store needs one there"
+        raise StoreSetupError(message)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise _unusable(path, PermissionError(EACCES, os.strerror(EACCES)))
+
+
+def _is_directory_or_absent(path: Path) -> bool:
+    # In one system call: other processes may remove and create the directory meanwhile.
+    try:
+        return S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return not path.is_symlink()
 
 
 def _unusable(path: Path, error: OSError, hint: str = "") -> StoreSetupError:
