@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import stat
@@ -252,3 +253,15 @@ async def test_a_write_that_waits_too_long_for_another_process_times_out(tmp_pat
             other.execute("ROLLBACK")
         await store.put("key", {"n": 3})
         assert await store.get("key") == {"n": 3}
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e10, 10**400], ids=["inf", "1e10", "int"])
+async def test_a_write_waits_however_large_the_time_limit_is(tmp_path: Path, timeout: float) -> None:
+    async with DiskStore(path=tmp_path, timeout=timeout) as store:
+        with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            put = asyncio.create_task(store.put("key", {"n": 1}))
+            await asyncio.wait([put], timeout=0.2)
+            other.execute("ROLLBACK")
+        await put
+        assert await store.get("key") == {"n": 1}

@@ -29,6 +29,8 @@ __all__ = ["BaseDiskStore"]
 
 _MAX_VALUE_BYTES = 999_000_000  # SQLite limits a row to a billion bytes: https://sqlite.org/limits.html
 _MIN_MAX_SIZE_BYTES = 96 * 1024
+# SQLite takes milliseconds in a signed 32-bit integer. A larger timeout would overflow, and SQLite would not wait.
+_MAX_TIMEOUT_SECONDS = 2_000_000
 _EMPTY_DATABASE_BYTES = 48 * 1024  # an empty database, and some half-full pages
 
 
@@ -71,7 +73,12 @@ class BaseDiskStore(
             raise ValueError(message)
         self._path = user_path(path)
         required = None if auto_create else self._path
-        self._options = Options(max_size=max_size, full=is_full(durability), timeout=timeout, required=required)
+        self._options = Options(
+            max_size=max_size,
+            full=is_full(durability),
+            timeout=min(timeout, _MAX_TIMEOUT_SECONDS),
+            required=required,
+        )
         self._max_value_bytes = (
             _MAX_VALUE_BYTES if max_size is None else min(_MAX_VALUE_BYTES, max_size - _EMPTY_DATABASE_BYTES)
         )
