@@ -14,7 +14,7 @@ from key_value.aio.core.numbers import checked_count, checked_timeout
 from key_value.aio.core.sanitization import SanitizationStrategy
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.urls import redacted
-from key_value.aio.errors import KeyValueStoreError
+from key_value.aio.errors import StoreSetupError
 from key_value.aio.stores.base import (
     BaseCullStore,
     BaseDestroyCollectionStore,
@@ -252,8 +252,11 @@ class S3Store(
     async def _require_conditions(self, requests: Requests) -> Facts:
         facts = await self._server.facts(requests)
         if not facts.conditions:
-            message = f"{self!r} has no conditional writes: the server ignores If-Match and If-None-Match"
-            raise KeyValueStoreError(message)
+            message = (
+                f"{self!r} has no conditional writes: the server does not support If-Match and If-None-Match; "
+                "use put and delete"
+            )
+            raise StoreSetupError(message)
         return facts
 
     # Names
