@@ -42,7 +42,9 @@ async def main():
         for expected in (StoreConnectionError, StoreSetupError, StoreSetupError):
             try:
                 await store.put("b", {"n": 2})
-            except expected:
+            except expected as error:
+                if expected is StoreSetupError and f"another database replaced {path} while" not in str(error):
+                    sys.exit(str(error))
                 continue
             sys.exit("stored")
 
@@ -79,11 +81,43 @@ def test_a_path_open_in_another_process_is_a_setup_error(path: Path) -> None:
 async def test_a_path_open_in_this_process_is_a_setup_error(path: Path) -> None:
     async with RocksDBStore(path=path) as store:
         other = RocksDBStore(path=path)
-        with pytest.raises(StoreSetupError, match="open in this process already"):
+        with pytest.raises(StoreSetupError, match=f"another store in this process has .*{path} open"):
             await other.get("a")
         await store.put("a", {"n": 1})
     assert await other.get("a") == {"n": 1}
     await other.close()
+
+
+async def test_a_path_that_the_application_has_open_is_a_setup_error(path: Path) -> None:
+    store = RocksDBStore(path=path)
+    client = Rdict(str(path))
+    with pytest.raises(StoreSetupError, match=f"{path} is already open in this process, or was when it was forked"):
+        await store.get("a")
+    client.close()
+    assert await store.get("a") is None
+    await store.close()
+
+
+# Opens a database without a store, and a store on it in a forked child.
+OPENED_BEFORE_FORK = """
+import asyncio, os, sys
+from rocksdict import Rdict
+client = Rdict(sys.argv[1])
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+from key_value.aio.errors import StoreSetupError
+from key_value.aio.stores.rocksdb import RocksDBStore
+try:
+    asyncio.run(RocksDBStore(path=sys.argv[1]).get("a"))
+except StoreSetupError as error:
+    os._exit(0 if "or was when it was forked" in str(error) else 3)
+os._exit(4)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_path_open_when_the_process_was_forked_is_a_setup_error(path: Path) -> None:
+    assert run(OPENED_BEFORE_FORK, path).returncode == 0
 
 
 def test_a_file_is_a_setup_error(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from key_value.aio.core.directories import make_directories
 from key_value.aio.core.driver_errors import DriverErrors
@@ -37,6 +38,12 @@ _locks: dict[tuple[int, int], threading.Lock] = {}
 The process id is part of the key, because a fork may copy a lock that is held. Locks (200 bytes each) are never
 removed, so that `dict.setdefault` is enough for concurrent threads to get the same lock.
 """
+
+_open_databases: "WeakValueDictionary[str, RocksDatabase]" = WeakValueDictionary()
+"""Path → the database that a store of this process has opened there."""
+
+_paths_open_forever: set[str] = set()
+"""Paths that this process cannot open again, because another database has replaced the open one."""
 
 # RocksDB's flush threads outlive the last database. A forked child does not have them, and would wait for them forever.
 _rocksdb = ForkGuard("RocksDB")
@@ -192,11 +199,14 @@ class RocksDatabase:
 
     def close(self) -> None:
         client, self._client = self._client, None
+        if self._path is not None and _open_databases.get(self.where) is self:
+            del _open_databases[self.where]
         files, self._files = self._files, None
         if client is None:
             return
         if files is not None and files.is_replaced():
             _keep_open_forever(client)
+            _paths_open_forever.add(self.where)
             return
         try:
             self._close_client(client)
@@ -208,7 +218,9 @@ class RocksDatabase:
     def _get_client(self) -> Rdict:
         if self._client is None:
             self._client = self._open_client()
-            self._files = None if self._path is None else Files(self._path)
+            if self._path is not None:
+                _open_databases[self.where] = self
+                self._files = Files(self._path)
         return self._client
 
 
@@ -278,11 +290,7 @@ def _failure_message(where: str, error: Exception) -> str:
 def _open_error(path: Path, error: str) -> str:
     text = error.partition("\n")[0]
     if "lock hold by current process" in text:
-        return (
-            f"the RocksDB database {path} is open in this process already, was open when the process was forked, or "
-            "replaced an open one: share one store or pass one Rdict as db=, open it after forking, or restart the "
-            "program"
-        )
+        return _open_in_process_error(str(path))
     if "While lock file" in text:
         return (
             f"another process has the RocksDB database {path} open, and RocksDB allows only one process: "
@@ -291,6 +299,20 @@ def _open_error(path: Path, error: str) -> str:
     if path.exists() and not path.is_dir():
         return f"the path of a RocksDB database is a directory, and {path} is not"
     return f"cannot open the RocksDB database {path}: {text}"
+
+
+def _open_in_process_error(path: str) -> str:
+    if path in _paths_open_forever:
+        return (
+            f"another database replaced {path} while this process had the RocksDB database there open, and the "
+            "process cannot open the new one: restart the program"
+        )
+    if path in _open_databases:
+        return f"another store in this process has the RocksDB database {path} open: share one store"
+    return (
+        f"the RocksDB database {path} is already open in this process, or was when it was forked: share one store, "
+        "pass the open Rdict as db=, or open it only after forking"
+    )
 
 
 def _after(name: str) -> str:
