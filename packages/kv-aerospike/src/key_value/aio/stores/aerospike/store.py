@@ -86,7 +86,7 @@ class AerospikeStore(
         The namespace must exist. `auto_create`, from earlier versions, has no effect. The set belongs to the store:
         `destroy` removes everything in it.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` single operations are in flight at once, each in
         a thread. `max_record_bytes` is the namespace's max-record-size.
 

@@ -96,7 +96,7 @@ class AzureTablesStore(
 
         A missing table is created unless `auto_create` is False. Strategies convert names before they are stored.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
         Raises ValueError for an invalid connection string, endpoint, account name, credential or table name, for a

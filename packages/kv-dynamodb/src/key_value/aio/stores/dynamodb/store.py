@@ -110,7 +110,7 @@ class DynamoDBStore(
         `table_config` holds further parameters of CreateTable, such as BillingMode or Tags. `consistent_read=False`
         halves the price of reads, which may then miss a recent write; versions are always read consistently.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
         Raises ValueError for an invalid name, region, endpoint or configuration, for incomplete credentials, for a

@@ -67,7 +67,7 @@ class ElasticsearchStore(BaseSearchStore):
         refreshes it with each write; "wait_for" lets each write wait for the next refresh. "interval" leaves
         refreshing to the server, every second by default.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
         Raises ValueError for an invalid prefix or URL, for a client together with connection options, and for a limit

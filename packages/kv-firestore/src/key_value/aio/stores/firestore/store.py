@@ -99,7 +99,9 @@ class FirestoreStore(
         emulator_host: str | None = None,
         timeout: float | None = 30.0,
     ) -> None:
-        """Create a store from a client or connection options. The first one imports the driver, which takes a second.
+        """Create a store from a client or connection options.
+
+        The first FirestoreStore imports the driver, which takes a second.
 
         `client` is a google-cloud-firestore `AsyncClient`; the caller closes it, and it belongs to one event loop.
         Without a client, each event loop gets its own; a missing project or missing credentials are looked up the way
@@ -108,8 +110,8 @@ class FirestoreStore(
         `emulator_host` is the `host:port` of an emulator, which needs no credentials; by default, the current value of
         FIRESTORE_EMULATOR_HOST.
 
-        `timeout` is the time limit of a request in seconds, including retries, None for no limit; a batch gets the same
-        again for each full thousand of its entries.
+        `timeout` is the time limit of a request in seconds, including retries, None for no limit; a batch gets
+        `timeout` once more for each full thousand of its entries.
 
         Raises ValueError for an invalid project, database or host, for a client together with connection options, and
         for a limit that is not positive; TypeError for a client of another type.

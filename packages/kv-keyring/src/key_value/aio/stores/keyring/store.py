@@ -70,7 +70,7 @@ class KeyringStore(BaseStore):
         """Store the entries under `service_name` in `keyring`, by default the backend that the keyring library selects.
 
         `timeout` is the time limit of an operation in seconds, None for no limit. It includes the time in which the
-        keyring asks the user to unlock it. Every hundred entries that wait for the keyring add the same again.
+        keyring asks the user to unlock it. The limit grows by `timeout` for every hundred waiting entries.
 
         Without strategies, names are escaped where the backend would confuse or reject them.
 

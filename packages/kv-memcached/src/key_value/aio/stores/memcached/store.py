@@ -69,8 +69,8 @@ class MemcachedStore(BaseDestroyStore, BaseVersionedStore):
 
         `key_sanitization_strategy` maps the joined name `collection::key`; use MemcachedV1KeySanitizationStrategy for
         data written with it. Names that the server rejects are always mapped. `timeout` is the time limit in seconds
-        for the server's answer, None for no limit; a batch gets the same again for each full thousand of its entries.
-        `max_item_bytes` is the value of the server's option -I.
+        for the server's answer, None for no limit; a batch gets `timeout` once more for each full thousand of its
+        entries. `max_item_bytes` is the value of the server's option -I.
 
         Raises ValueError for an invalid host, a port outside 1 to 65535, and a limit that is not positive.
         """

@@ -114,7 +114,7 @@ class PostgreSQLStore(
         A missing table is created unless `auto_create` is False. `auto_cull` is the interval in seconds at which
         expired entries are removed in the background while the event loop runs, None for no removal.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. `statement_cache_size` is the number of prepared statements cached per
         connection; pass 0 behind a pooler in transaction mode.
 

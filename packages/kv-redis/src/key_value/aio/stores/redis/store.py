@@ -76,7 +76,7 @@ class RedisStore(BaseRespStore):
         `username` and `password` for the master. pydantic's URLs and SecretStr are accepted in place of strings.
         Without a client, each event loop gets its own connections, on which the commands of all callers are pipelined.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. The store uses one connection until a large command or reply delays the
         others, and opens at most `max_connections` to one server. With a client, as many commands are in flight as it
         has connections.

@@ -88,11 +88,11 @@ class S3Store(
         event loop. Without a client, each event loop gets its own; a missing region or missing credentials are looked
         up the way the AWS tools do. With `endpoint_url`, requests name the bucket in the path instead of the host.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
 
-        `escape_names` decides whether names that a file system would fold are escaped; None detects, at the first name
-        concerned, whether the server folds them, with test objects that are removed again.
+        `escape_names` decides whether names that a file system would merge are escaped; None detects, at the first name
+        concerned, whether the server merges them, with test objects that are removed again.
 
         Raises ValueError for an invalid name, region or endpoint, for incomplete credentials, for a client together
         with connection options, and for a limit that is not positive.

@@ -69,7 +69,7 @@ class ValkeyStore(BaseRespStore):
         cluster. Without a client, each event loop gets its own, created at the first use. pydantic's SecretStr is
         accepted in place of strings.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. The limits of a client or configuration also apply: without a
         `request_timeout`, 250 ms.
 

@@ -89,7 +89,7 @@ class VaultStore(
         variable VAULT_TOKEN, then to the file `~/.vault-token`. VAULT_CACERT and VAULT_CAPATH name the certificate
         authorities for the server's certificate.
 
-        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets the same again for
+        `timeout` is the time limit of an operation in seconds, None for no limit; a batch gets `timeout` once more for
         each full thousand of its entries. At most `max_connections` requests are in flight at once; others wait.
         `max_value_bytes` is the largest entry that the server's storage accepts.
 
