@@ -1,5 +1,6 @@
 """kv-core in one environment with the predecessor's wheel, which contains the same paths."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def test_following_the_message_repairs_the_environment(tmp_path: Path, core: dic
     environment = Environment(tmp_path / "venv")
     environment.install(PREDECESSOR)
     environment.install("kv-core", wheels=core)
-    run("uv", "pip", "uninstall", "--python", environment.python, "py-key-value-aio")
-    environment.install("--reinstall-package", "kv-core", "kv-core", wheels=core)
+    with pytest.raises(CommandError) as failure:
+        environment.run("-c", "import key_value.aio.stores.base")
+    commands = re.findall("`pip (.*?)`", str(failure.value))
+    assert [command.split()[0] for command in commands] == ["uninstall", "install"]
+    run("uv", "pip", *commands[0].split(), "--python", environment.python)
+    environment.install(*commands[1].split()[1:], wheels=core)
     environment.import_modules(core["kv-core"].modules)
