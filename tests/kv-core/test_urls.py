@@ -154,10 +154,21 @@ def test_url_and_secret_objects_may_be_passed() -> None:
     assert [store.url for store in stores] == ["driver://:pw@host", "driver://host"]
 
 
+NO_SCHEME = "^a URL must look like scheme://…, for example redis://localhost:6379$"
+
 WRONG = {
-    "no scheme": ("kv", "has no scheme"),
-    "nothing": ("", "has no scheme"),
-    "an unknown scheme": ("nope://", r"no package for nope:// is installed\. Installed packages provide"),
+    "no scheme": (SECRET, NO_SCHEME),
+    "nothing": ("", NO_SCHEME),
+    "a host and a port": ("localhost:6379", NO_SCHEME),
+    "a scheme without slashes": (f"driver:{SECRET}", NO_SCHEME),
+    "a scheme with one slash": (f"driver:/{SECRET}", NO_SCHEME),
+    "a scheme without a colon": (f"rediss//{SECRET}", NO_SCHEME),
+    "credentials without a scheme": (f"user:{SECRET}@host/?x=://", NO_SCHEME),
+    "a space before the scheme": (f" driver://:{SECRET}@host", NO_SCHEME),
+    "an unknown scheme": (
+        "nope://",
+        r"no package for nope:// is installed\. Installed packages provide .*; other kv-\* packages .*'redis'",
+    ),
     "a package that is missing": ("dynamodb://table", "pip install kv-dynamodb"),
     "an unknown option": ("sample://kv?colour=red", r"no options \['colour'\]; its options are .*'durability'"),
     "an option that no URL can hold": ("sample://kv?client=x", r"no options \['client'\]"),
@@ -186,6 +197,37 @@ def test_the_error_for_an_invalid_url_says_what_is_allowed_and_shows_no_secret(n
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "url", [None, 6379, b"driver://host", Path("driver://host"), ["driver://host"]], ids=lambda url: type(url).__name__
+)
+def test_an_object_that_represents_no_url_is_a_type_error(url: Any) -> None:
+    with pytest.raises(TypeError, match=f"^a URL must be a str or .*, not {type(url).__name__}$"):
+        open_store(url)
+
+
+def test_a_secret_that_is_no_url_is_not_shown() -> None:
+    class Secret:
+        def get_secret_value(self) -> str:
+            return SECRET
+
+    url: Any = Secret()
+    with pytest.raises(ValueError, match=NO_SCHEME):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://", r"no package for redis:// is installed; pip install kv-redis\. No store package is installed"),
+        ("nope://", r"No store package is installed; install one, for example with pip install kv-redis; other kv-"),
+    ],
+)
+def test_without_any_store_package_it_says_so(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+    install(monkeypatch, [])
+    with pytest.raises(ValueError, match=message):
+        open_store(url)
 
 
 def test_an_option_passed_both_in_the_url_and_as_an_argument_is_refused() -> None:

@@ -96,7 +96,7 @@ def test_an_unreachable_server_is_reported_in_one_line() -> None:
 def test_an_invalid_url_is_reported_in_one_line() -> None:
     wrong = {
         f"ftp://:{SECRET}@localhost": r"no package for ftp:// is installed\. Installed packages provide .*'redis'",
-        "localhost:6379": "no package for localhost:// is installed",
+        "localhost:6379": "a URL must look like scheme://…, for example redis://localhost:6379",
         "redis://localhost:port": "is not a URL such as redis://host:port",
         "disk://": "must name a path: disk://relative/path or disk:///path",
     }

@@ -16,6 +16,8 @@ _HIDDEN = "***"
 # urllib silently drops line ends and tabs, and drivers differ in whether a backslash is a slash.
 _AMBIGUOUS = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -78,7 +80,7 @@ class StoreURL(NamedTuple):
 
     def refuse_location(self) -> None:
         """Raise ValueError if the URL has a user, host, port or path, for stores that use none of them."""
-        if self.url.partition("?")[0] not in (f"{self.scheme}:", f"{self.scheme}://", f"{self.scheme}:///"):
+        if urlsplit(self.url).netloc or self.path not in ("", "/"):
             message = f"{redacted(self.url)}: {self.scheme}:// takes only options, after a question mark"
             raise ValueError(message)
 
@@ -86,10 +88,10 @@ class StoreURL(NamedTuple):
 def parse_url(url: object) -> StoreURL:
     """Parse a URL: a str, or an object that represents one, such as pydantic's URLs and SecretStr.
 
-    Raises ValueError for a malformed URL, a fragment, or an option given twice. Messages show no secrets.
+    Raises TypeError for an object that does not represent a URL, and ValueError for a malformed URL, a fragment, or an
+    option given twice. Messages show no secrets.
     """
-    get_secret_value = getattr(url, "get_secret_value", None)
-    text = str(url if get_secret_value is None else get_secret_value())
+    text = _text(url)
     try:
         parts = urlsplit(text)
         hosts = parts.netloc.rpartition("@")[2]
@@ -100,9 +102,6 @@ def parse_url(url: object) -> StoreURL:
         # The original message may show the password.
         message = f"{redacted(text)} is not a URL such as redis://host:port?option=value"
         raise ValueError(message) from None
-    if not parts.scheme:
-        message = f"{redacted(text)} has no scheme, as in redis://host:port"
-        raise ValueError(message)
     if "#" in text:
         message = f"{redacted(text)} has a fragment; escape # in a name or password as %23"
         raise ValueError(message)
@@ -120,6 +119,21 @@ def parse_url(url: object) -> StoreURL:
         unquote(parts.path),
         query,
     )
+
+
+def _text(url: object) -> str:
+    """Return the URL as a str. Raises TypeError or ValueError unless it begins with a scheme and `://`."""
+    get_secret_value = getattr(url, "get_secret_value", None)
+    shown = url if get_secret_value is None else get_secret_value()
+    text = str(shown)
+    if _SCHEME.match(text):
+        return text
+    if not isinstance(shown, str):
+        message = f"a URL must be a str or an object that represents a URL, not {type(url).__qualname__}"
+        raise TypeError(message)
+    # The text may be a password.
+    message = "a URL must look like scheme://…, for example redis://localhost:6379"
+    raise ValueError(message)
 
 
 def http_parts(url: str) -> SplitResult | None:

@@ -28,9 +28,10 @@ def open_store(url: str, *, require: Iterable[str] = (), **options: Any) -> Open
     constructor options, of any type. `require` names capabilities, such as "durable", and operations, such as "scan",
     that the store must have. `url` may also be an object that represents a URL, such as pydantic's URLs and SecretStr.
 
-    Raises ValueError for a scheme without an installed package, naming the package to install; for a part of the URL
-    that the store does not use; for an option that is unknown, of the wrong type, or given twice; and for a requirement
-    that the store does not meet. Messages show no password and no option value.
+    Raises TypeError if `url` is neither a str nor represents a URL. Raises ValueError for text that does not look like
+    scheme://…; for a scheme without an installed package, naming the package to install; for a part of the URL that the
+    store does not use; for an option that is unknown, of the wrong type, or given twice; and for a requirement that the
+    store does not meet. Messages show no password and no option value.
     """
     parsed = parse_url(url)
     required = _checked_requirements(require)
@@ -48,7 +49,14 @@ def _store_class(scheme: str) -> Any:
     if not found:
         schemes = sorted({entry_point.name for entry_point in installed})
         hint = f"; pip install {DISTRIBUTIONS[scheme]}" if scheme in DISTRIBUTIONS else ""
-        message = f"no package for {scheme}:// is installed{hint}. Installed packages provide {schemes}"
+        provided = (
+            f"Installed packages provide {schemes}"
+            if schemes
+            else "No store package is installed; install one, for example with pip install kv-redis"
+        )
+        others = sorted(DISTRIBUTIONS.keys() - schemes)
+        more = "" if hint or not others else f"; other kv-* packages provide {others}"
+        message = f"no package for {scheme}:// is installed{hint}. {provided}{more}"
         raise ValueError(message)
     if len(found) > 1:
         names = sorted(_distribution(entry_point) for entry_point in found.values())
