@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from key_value.aio.errors import BaseKeyValueError, StoreTimeoutError
 from key_value.aio.stores.redis import RedisStore
+from key_value.aio.urls import open_store
 from probes import serves, text_of
 from pydantic import RedisDsn, SecretStr
 from redis.asyncio import Redis
@@ -127,6 +128,23 @@ def test_a_bad_url_is_refused_and_not_shown(url: Any) -> None:
     with pytest.raises(ValueError, match=r"url|options") as refusal:
         RedisStore(url=url)
     assert "hunter2" not in text_of(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["redis://", "rediss://"])
+def test_an_option_of_neither_the_store_nor_redis_py_is_named_with_the_options_of_the_store(scheme: str) -> None:
+    url = f"{scheme}user:hunter2@localhost?socket_timeout=2&colour=hunter2"
+    expected = (
+        r"neither RedisStore nor redis-py has an option 'colour'; the options of RedisStore are \['db', .*'timeout'"
+    )
+    for create in (lambda: open_store(f"{url}&timeout=2"), lambda: RedisStore(url=url), lambda: RedisStore(url=[url])):
+        with pytest.raises(ValueError, match=expected) as refusal:
+            create()
+        assert "hunter2" not in text_of(refusal.value)
+
+
+def test_an_option_of_the_store_in_a_url_for_redis_py_is_an_argument() -> None:
+    with pytest.raises(ValueError, match="redis-py has no option 'timeout'; pass it to RedisStore as an argument"):
+        RedisStore(url="redis://localhost?timeout=2")
 
 
 # Limits and side effects of the constructor

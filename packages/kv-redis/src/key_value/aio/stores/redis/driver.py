@@ -1,6 +1,7 @@
 """The only module that uses redis-py: opens connections, parses URLs, maps errors."""
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLError
 from typing import Any, cast
@@ -42,6 +43,7 @@ __all__ = [
     "ResponseError",
     "SSLConnection",
     "TryAgainError",
+    "UnknownOptionError",
     "UnusableError",
     "check_connection",
     "check_kind",
@@ -84,6 +86,16 @@ _opening = _Opening()
 class UnusableError(Exception):
     """A failure that a retry does not fix. The message is the reason, without secrets."""
 
+
+class UnknownOptionError(ValueError):
+    """redis-py has no option of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"redis-py has no option {name!r}")
+        self.name = name
+
+
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(.+)'")
 
 _CREDENTIALS = "wrong user name or password, or missing credentials"
 _RESHARDING = "the cluster is moving keys, or one of its nodes is down"
@@ -153,10 +165,13 @@ DRIVER_ERRORS: DriverErrors = {
 
 
 def check_connection(options: Mapping[str, Any]) -> None:
-    """Raise ValueError if redis-py rejects the options of a connection, or their combination."""
+    """Raise UnknownOptionError for an option that redis-py does not have, and ValueError for others that it rejects."""
     try:
         _make_driver_connection(options)
     except (TypeError, ValueError, exceptions.RedisError) as exc:
+        unknown = _UNKNOWN_OPTION.search(str(exc))
+        if unknown is not None:
+            raise UnknownOptionError(unknown[1]) from exc
         message = f"redis-py rejects these options: {exc}"
         raise ValueError(message) from exc
 

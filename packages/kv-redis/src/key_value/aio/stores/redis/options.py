@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, Protocol, cast, runtime_checkable
 
 from key_value.aio.core.urls import StoreURL, host_and_port, parse_url, redacted
-from key_value.aio.stores.redis.driver import SSLConnection, check_connection, parse_driver_url
+from key_value.aio.stores.redis.driver import SSLConnection, UnknownOptionError, check_connection, parse_driver_url
 
 __all__ = [
     "URLObject",
@@ -98,8 +99,20 @@ def complete(
         options = {**tls, **options}
     _check_range(options, "port", 1, _MAX_PORT)
     _check_range(options, "db", 0, _MAX_DATABASE)
-    check_connection(options)
+    try:
+        check_connection(options)
+    except UnknownOptionError as exc:
+        raise ValueError(_describe_unknown(exc.name)) from None
     return options
+
+
+def _describe_unknown(name: str) -> str:
+    from key_value.aio.stores.redis.store import RedisStore
+
+    own = signature(RedisStore).parameters.keys() - {"client", "url"}
+    if name in own:
+        return f"redis-py has no option {name!r}; pass it to RedisStore as an argument, or use open_store"
+    return f"neither RedisStore nor redis-py has an option {name!r}; the options of RedisStore are {sorted(own)}"
 
 
 def sentinel_options(node: Mapping[str, Any]) -> dict[str, Any]:
