@@ -68,6 +68,13 @@ class Renaming(BaseNameWrapper):
         return await self._inner(RenameProtocol).rename(*names, collection=collection)
 
 
+class OnlyGet:
+    """An object that has only some of the eight methods."""
+
+    async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
+        return {"key": key, "collection": collection}
+
+
 def names(store: object) -> set[str]:
     return {operation.name for operation in operations_of(store)}
 
@@ -162,6 +169,30 @@ def test_operations_set_on_instances_are_found_for_each_instance() -> None:
 
 
 @pytest.mark.parametrize("wrapper", [BaseWrapper, Around, BaseNameWrapper, BaseValueWrapper])
+@pytest.mark.parametrize(
+    ("store", "named"),
+    [
+        (MemoryStore, "the class MemoryStore; create an object of it"),
+        (3, "int"),
+        ("redis://localhost", "str"),
+        (object(), "object"),
+    ],
+)
+def test_an_object_that_is_no_store_is_refused(wrapper: type[BaseWrapper], store: Any, named: str) -> None:
+    with pytest.raises(TypeError, match=f"^key_value must be a store, not {named}$"):
+        wrapper(store)
+    wrapped = wrapper(MemoryStore())
+    with pytest.raises(TypeError, match=f"^key_value must be a store, not {named}$"):
+        wrapped.key_value = store
+    assert isinstance(wrapped.key_value, MemoryStore)
+
+
+async def test_an_object_with_some_methods_of_a_store_is_wrapped() -> None:
+    store = Around(OnlyGet())
+    assert await store.get("key") == {"key": "key", "collection": None}
+
+
+@pytest.mark.parametrize("wrapper", [BaseWrapper, Around, BaseNameWrapper, BaseValueWrapper])
 def test_a_wrapper_has_the_protocols_of_its_store(wrapper: type[BaseWrapper]) -> None:
     for protocol in (AsyncScanProtocol, AsyncVersionedProtocol, AsyncCullProtocol, AsyncEnumerateKeysProtocol):
         assert isinstance(wrapper(MemoryStore()), protocol)
@@ -251,7 +282,7 @@ def test_a_call_returns_its_arguments_whether_positional_or_keyword() -> None:
 
 async def test_the_default_collection_is_visible_through_wrappers() -> None:
     assert BaseNameWrapper(BaseWrapper(MemoryStore(default_collection="shelf"))).default_collection == "shelf"
-    assert BaseWrapper(object()).default_collection is None  # pyright: ignore[reportArgumentType] — it has none
+    assert BaseWrapper(OnlyGet()).default_collection is None  # pyright: ignore[reportArgumentType] — has no such attribute
 
 
 async def test_a_name_wrapper_lists_only_its_own_keys() -> None:

@@ -188,6 +188,13 @@ def test_fallback_on_must_be_exception_classes(fallback_on: Any) -> None:
         FallbackWrapper(MemoryStore(), MemoryStore(), fallback_on=fallback_on)
 
 
+@pytest.mark.parametrize("no_store", [MemoryStore, 3, None])
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+def test_both_stores_are_stores(no_store: Any) -> None:
+    with pytest.raises(TypeError, match=r"^fallback_key_value must be a store, not (the class MemoryStore|int|None)"):
+        FallbackWrapper(MemoryStore(), no_store)
+
+
 def test_abilities_and_capabilities_come_from_the_primary() -> None:
     store = FallbackWrapper(primary_key_value=PlainStore(), fallback_key_value=FullStore())
     assert not isinstance(store, AsyncEnumerateKeysProtocol)

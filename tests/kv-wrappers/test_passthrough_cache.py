@@ -293,6 +293,13 @@ def test_a_time_that_is_not_finite_and_positive_is_a_value_error(option: str, se
         PassthroughCacheWrapper(MemoryStore(), MemoryStore(), **options)
 
 
+@pytest.mark.parametrize("no_store", [MemoryStore, 3, None])
+@pytest.mark.filterwarnings("ignore::key_value.aio.core.type_checks.TypeViolationWarning")
+def test_the_cache_is_a_store(no_store: Any) -> None:
+    with pytest.raises(TypeError, match=r"^cache_key_value must be a store, not (the class MemoryStore|int|None)"):
+        PassthroughCacheWrapper(MemoryStore(), no_store)
+
+
 def test_one_store_cannot_be_both_primary_and_cache() -> None:
     store = MemoryStore()
     with pytest.raises(ValueError, match="must be different stores"):

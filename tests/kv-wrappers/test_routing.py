@@ -241,6 +241,16 @@ def test_an_argument_that_is_not_a_function_raises_a_value_error() -> None:
         RoutingWrapper(not_a_function, MemoryStore())
 
 
+async def test_a_class_is_no_store() -> None:
+    no_store: Any = MemoryStore
+    with pytest.raises(TypeError, match=r"^default_store must be a store, not the class MemoryStore"):
+        RoutingWrapper(lambda _: None, no_store)
+    with pytest.raises(ValueError, match="must map non-empty collections to stores"):
+        CollectionRoutingWrapper({"a": no_store}, None)
+    with pytest.raises(TypeError, match="routing_function must return a store or None"):
+        await RoutingWrapper(lambda _: no_store, None).get("key")
+
+
 async def test_the_map_is_copied() -> None:
     stores = {"a": MemoryStore()}
     store = CollectionRoutingWrapper(stores, MemoryStore())

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.wrappers import BaseCallWrapper, BaseWrapper, Call
+from key_value.aio.core.wrappers.base import checked_store
 from key_value.aio.core.wrappers.exceptions import checked_exceptions
 from key_value.aio.errors import KeyValueStoreError
 from key_value.aio.protocols import AsyncKeyValue, AsyncKeyValueProtocol
@@ -48,7 +49,7 @@ class FallbackWrapper(BaseCallWrapper):
         ValueError if `fallback_on` contains anything but exception classes.
         """
         super().__init__(primary_key_value)
-        self.fallback_key_value = fallback_key_value
+        self.fallback_key_value: AsyncKeyValue = checked_store(fallback_key_value, "fallback_key_value")
         self.fallback_on: tuple[type[Exception], ...] = checked_exceptions(fallback_on, "fallback_on")
         self.write_to_fallback = write_to_fallback
 

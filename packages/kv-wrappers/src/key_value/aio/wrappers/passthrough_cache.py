@@ -12,6 +12,7 @@ from key_value.aio.core.numbers import checked_seconds
 from key_value.aio.core.operations import Operation
 from key_value.aio.core.type_checks import warn_types
 from key_value.aio.core.wrappers import BaseWrapper, Call
+from key_value.aio.core.wrappers.base import checked_store
 from key_value.aio.protocols import (
     AsyncCullProtocol,
     AsyncDestroyCollectionProtocol,
@@ -84,7 +85,7 @@ class PassthroughCacheWrapper(BaseWrapper):
         )
         self.cache_timeout: float = checked_seconds(cache_timeout, "cache_timeout")
         super().__init__(primary_key_value)
-        self.cache_key_value = cache_key_value
+        self.cache_key_value: AsyncKeyValue = checked_store(cache_key_value, "cache_key_value")
         self._cache = CacheStore(cache_key_value, self.cache_timeout)
         self._reads = SharedReads(self._run)
         self._invalidations = Invalidations(self.maximum_ttl)

@@ -10,7 +10,7 @@ from key_value.aio.core.names import checked_name
 from key_value.aio.core.operations import Operation, operations_of
 from key_value.aio.core.type_checks import checked_limit, warn_types
 from key_value.aio.core.wrappers import BaseCallWrapper, BaseWrapper, Call
-from key_value.aio.core.wrappers.base import with_ability
+from key_value.aio.core.wrappers.base import checked_store, with_ability
 from key_value.aio.errors import KeyValueOperationError
 from key_value.aio.protocols import (
     AsyncCullProtocol,
@@ -56,7 +56,7 @@ class RoutingWrapper(BaseCallWrapper):
         self._default_store = default_store
         self._stores: dict[int, AsyncKeyValue] = {}
         if default_store is not None:
-            self._add_store(default_store)
+            self._add_store(checked_store(default_store, "default_store"))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "_stores": {}})
@@ -138,7 +138,7 @@ class RoutingWrapper(BaseCallWrapper):
         return store
 
     def _add_store(self, store: AsyncKeyValue) -> None:
-        if not isinstance(store, AsyncKeyValue):  # pyright: ignore[reportUnnecessaryIsInstance] — the caller's function
+        if not _is_store(store):
             message = f"routing_function must return a store or None, not an object of type {type(store).__qualname__}"
             raise TypeError(message)
         self._stores[id(store)] = store
@@ -181,4 +181,5 @@ def _routed(stores: Mapping[str, AsyncKeyValue], collection: str | None) -> Asyn
 
 
 def _is_store(store: object) -> bool:
-    return isinstance(store, AsyncKeyValue)
+    # A class has the methods, too.
+    return isinstance(store, AsyncKeyValue) and not isinstance(store, type)

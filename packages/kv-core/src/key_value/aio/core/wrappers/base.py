@@ -13,7 +13,7 @@ from key_value.aio.protocols import AsyncKeyValue
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BaseWrapper", "with_ability"]
+__all__ = ["BaseWrapper", "checked_store", "with_ability"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -35,11 +35,16 @@ class BaseWrapper(AsyncKeyValue):
     key_value: AsyncKeyValue
 
     def __init__(self, key_value: AsyncKeyValue | None = None) -> None:
-        """Wrap the store. A subclass may instead set `key_value` itself, before or after this call."""
+        """Wrap the store. A subclass may instead set `key_value` itself, before or after this call.
+
+        Raises TypeError for a class, and for an object without the methods of a store.
+        """
         if key_value is not None:
             self.key_value = key_value
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "key_value":
+            checked_store(value, name)
         super().__setattr__(name, value)
         if name == "key_value":
             self._show(operations_of(value))
@@ -170,6 +175,21 @@ class BaseWrapper(AsyncKeyValue):
 
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
         return await self.key_value.delete_many(keys, collection=collection)
+
+
+def checked_store(store: Any, name: str) -> AsyncKeyValue:
+    """Return the store. Raises TypeError for a class, and for an object without the methods of a store.
+
+    Only `get` is looked up, so that an object that has some of the eight methods, or creates them on demand, can be
+    wrapped.
+    """
+    if isinstance(store, type):
+        message = f"{name} must be a store, not the class {store.__qualname__}; create an object of it"
+        raise TypeError(message)
+    if not callable(getattr(store, "get", None)):
+        message = f"{name} must be a store, not {'None' if store is None else type(store).__qualname__}"
+        raise TypeError(message)
+    return store
 
 
 def with_ability(store: AsyncKeyValue, protocol: type[P]) -> P:
