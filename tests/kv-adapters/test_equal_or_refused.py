@@ -226,7 +226,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (User, User(settings=b"raw"), "value.settings: this bytes would be read as str"),
     (Any, Pair(1), "value: this Pair would be read as list"),
     (Open, Open.model_validate({SECRET: NOON}), "value[*]: this datetime would be read as str"),
-    (User, {"name": SECRET}, "value: this dict would be read as User"),
+    (User, {"name": SECRET}, "value: this dict would be read as User; put an instance of User, not a dict"),
     (int | User | dict[Any, Any], {"name": SECRET}, "value: this dict would be read as User"),
     (User, Admin(), "value: this Admin would be read as User"),
     (User, User(friends=[User(), Admin()]), "value.friends[1]: this Admin would be read as User"),

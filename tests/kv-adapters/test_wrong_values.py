@@ -202,8 +202,8 @@ class UnannotatedSerializer(BaseModel):
 # Type, invalid value, part of the message.
 INVALID_VALUES: list[tuple[Any, Any, str]] = [
     (Lenient, Cat(), "Lenient: value: this Cat would be read as Lenient"),
-    (Lenient, None, "value: this NoneType is not of the type"),
-    (Lenient, SECRET, "value: this str is not of the type"),
+    (Lenient, None, "value: it must be of type Lenient, not NoneType"),
+    (Lenient, SECRET, "value: it must be of type Lenient, not str"),
     (Lenient, {"number": SECRET}, "value.number: int_parsing"),
     (Lenient, Lenient.model_construct(number=SECRET), "value.number: int_parsing"),  # type: ignore[arg-type]
     (list[Lenient], [Lenient(), Cat()], "value[1]: this Cat would be read as Lenient"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from key_value.aio.atomic import Lock
 from key_value.aio.errors import InvalidKeyError, InvalidTTLError
+from key_value.aio.stores.memory import MemoryStore
 
 from .functions import lease_of
 
@@ -149,3 +150,17 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(error):
         construct(backend.open())
+
+
+@pytest.mark.parametrize(
+    ("lease", "message"),
+    [
+        (-1, r"^A lease must be a finite number .* \(lease=-1\)$"),
+        (True, r"^A lease must be .*; a bool is not accepted"),
+        ("30", r"^lease must be a number of seconds, not str$"),
+        (None, r"^lease must be a number of seconds, not NoneType$"),
+    ],
+)
+def test_a_message_about_the_lease_names_it(lease: Any, message: str) -> None:
+    with pytest.raises((InvalidTTLError, TypeError), match=message):
+        Lock(MemoryStore(), "job", lease=lease)

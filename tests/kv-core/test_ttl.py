@@ -1,11 +1,14 @@
 """Conversion of a ttl in seconds to a time of expiry."""
 
 import math
+import pickle
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
+from key_value.aio.core.numbers import checked_seconds
 from key_value.aio.core.ttl import expiry
 from key_value.aio.errors import InvalidTTLError
 
@@ -32,6 +35,23 @@ def test_fractions_of_a_second_are_kept() -> None:
 def test_other_numbers_are_invalid(ttl: float) -> None:
     with pytest.raises(InvalidTTLError, match="finite number of seconds above zero"):
         expiry(NOW, ttl)
+
+
+def test_a_bool_is_named_as_not_accepted() -> None:
+    with pytest.raises(InvalidTTLError, match=r"; a bool is not accepted \(ttl=True\)$"):
+        expiry(NOW, True)  # noqa: FBT003 — the point
+    with pytest.raises(ValueError, match=r"^maximum_ttl must be .*; a bool is not accepted$"):
+        checked_seconds(True, "maximum_ttl")  # noqa: FBT003
+
+
+def test_messages_name_the_parameter() -> None:
+    with pytest.raises(InvalidTTLError, match=r"^A lease must be .* \(lease=-1\)$") as caught:
+        expiry(NOW, -1, name="lease")
+    assert caught.value.extra_info == {"lease": -1}
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 — our own
+    text: Any = "5"
+    with pytest.raises(TypeError, match=r"^maximum_ttl must be a number of seconds, not str$"):
+        checked_seconds(text, "maximum_ttl")
 
 
 @pytest.mark.parametrize("ttl", ["5", b"5", 1j, [1], object()], ids=repr)

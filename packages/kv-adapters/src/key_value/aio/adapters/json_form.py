@@ -95,7 +95,7 @@ class JsonForm(Generic[T]):
         if self._wraps:
             dumped = {_ITEMS: dumped}
         elif not isinstance(dumped, dict):
-            reason = f"value: this {display(type(value))} is not of the type"
+            reason = f"value: it must be of type {self.name}, not {display(type(value))}"
             if is_record(value):
                 reason = f"its serializer returns {type(dumped).__name__}, not an object; annotate its return type"
             raise self._serialization_error(reason)
@@ -168,6 +168,8 @@ class JsonForm(Generic[T]):
         put, got = type(difference.put), type(difference.got)
         if put is got is dict:
             return f"{path}: its keys would be read as other keys, because JSON keys are strings"
+        if put is dict and is_record(difference.got):
+            return f"{path}: this dict would be read as {display(got)}; put an instance of {display(got)}, not a dict"
         read_as = "another" if put is got else display(got)
         return f"{path}: this {display(put)} would be read as {read_as}; name its type or give it a serializer"
 

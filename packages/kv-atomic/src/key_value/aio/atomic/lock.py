@@ -48,13 +48,15 @@ class Lock:
     def __init__(
         self, store: Store, key: str, *, collection: str | None = "locks", lease: SupportsFloat = 30.0
     ) -> None:
-        """Raises TypeError for a store without versions, InvalidKeyError, and InvalidTTLError for an invalid lease."""
+        """Raises TypeError for a store without versions or a lease that is not a number, InvalidKeyError, and
+        InvalidTTLError for an invalid lease.
+        """
         self._store = require_versions(store)
         checked_name(key, "key")
         self._lease_key = checked_name(f"lease:{key}", "key")
         self._fence_key = checked_name(f"fence:{key}", "key")
         self._collection = None if collection is None else checked_name(collection, "collection")
-        expiry(clock.now(), lease)
+        expiry(clock.now(), lease, name="lease", expected="a number of seconds")
         self._lease = float(lease)
         self._owner: str | None = None
         self._fence = 0

@@ -71,9 +71,10 @@ def checked_paths(**paths: Any) -> dict[str, PathOption]:
 def checked_seconds(ttl: SupportsFloat, name: str) -> float:
     """Return the ttl in seconds. Raises ValueError unless it is finite, above zero and ends before the year 10000."""
     try:
-        expiry(clock.now(), ttl)
+        expiry(clock.now(), ttl, name=name, expected="a number of seconds")
     except InvalidTTLError as exc:
-        message = f"{name} must be a finite number of seconds above zero that ends before the year 10000"
+        refused = "; a bool is not accepted" if isinstance(ttl, bool) else ""
+        message = f"{name} must be a finite number of seconds above zero that ends before the year 10000{refused}"
         raise ValueError(message) from exc
     return float(ttl)
 

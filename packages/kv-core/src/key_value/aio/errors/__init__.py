@@ -87,11 +87,14 @@ _MAX_PRINTED_INT = 10**18
 class InvalidTTLError(KeyValueOperationError):
     """A ttl is not a finite number of seconds above zero that ends before the year 10000."""
 
-    def __init__(self, ttl: Any, extra_info: ExtraInfoType | None = None) -> None:
-        message = "A ttl must be a finite number of seconds above zero that ends before the year 10000"
+    def __init__(self, ttl: Any, extra_info: ExtraInfoType | None = None, *, name: str = "ttl") -> None:
+        """`name` is the name of the parameter, for the message and `extra_info`."""
+        message = f"A {name} must be a finite number of seconds above zero that ends before the year 10000"
+        if isinstance(ttl, bool):
+            message += "; a bool is not accepted"
         printable = isinstance(ttl, float) or (isinstance(ttl, int) and abs(ttl) < _MAX_PRINTED_INT)
         shown = ttl if printable else type(ttl).__name__
-        super().__init__(message, {"ttl": shown, **(extra_info or {})})
+        super().__init__(message, {name: shown, **(extra_info or {})})
 
 
 class MissingKeyError(KeyValueOperationError, KeyError):
