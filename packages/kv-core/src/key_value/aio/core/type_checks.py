@@ -6,13 +6,19 @@ exact builtin types themselves and use beartype only for other types. Constructo
 
 import functools
 import os
+import re
 import warnings
 from collections.abc import Callable, Container
-from typing import Any, ParamSpec, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 __all__ = ["ENABLED", "TypeViolationWarning", "checked_limit", "checked_text", "require", "warn_types"]
 
 _MAX_CACHED_TYPES = 1000
+_MAX_SHOWN_CHARACTERS = 40
+
+_SECRET_PARAMETER = re.compile("auth|cert|credential|dsn|key|material|pass|salt|secret|token|uri|url|user")
+_MODULE = re.compile(r"\b(?:[A-Za-z_]\w*\.)+")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +115,8 @@ def _are_as_annotated(function: Callable[..., Any], args: tuple[Any, ...], kwarg
         and not is_bearable(argument, hints[name], conf=numeric_tower)
     ]
     for name in wrong:
-        message = f"{function.__qualname__}: {name} should be {hints[name]}, not {type(given[name]).__qualname__}"
+        expected = _described(hints[name])
+        message = f"{function.__qualname__}: {name} should be {expected}, not {_shown(name, hints[name], given[name])}"
         warnings.warn(message, TypeViolationWarning, stacklevel=3)
     # The type alone does not determine the contents of a container, or whether a text is one of a Literal's.
     type_suffices = not any(
@@ -117,3 +124,30 @@ def _are_as_annotated(function: Callable[..., Any], args: tuple[Any, ...], kwarg
         for name, argument in given.items()
     )
     return type_suffices and not wrong
+
+
+def _described(hint: Any) -> str:
+    """Return the alternatives of a type hint for a message, such as "int or None"."""
+    # None last, as in "int, str or None"; each alternative once.
+    *others, last = dict.fromkeys(sorted(_alternatives(hint), key=lambda name: name == "None"))
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _alternatives(hint: Any) -> list[str]:
+    if get_origin(hint) in (Union, UnionType):
+        return [name for each in get_args(hint) for name in _alternatives(each)]
+    if get_origin(hint) is Literal:
+        return [repr(option) for option in get_args(hint)]
+    if hint is NoneType:
+        return ["None"]
+    return [hint.__qualname__ if isinstance(hint, type) and get_origin(hint) is None else _MODULE.sub("", str(hint))]
+
+
+def _shown(name: str, hint: Any, argument: object) -> str:
+    """Return the value for a parameter that has a fixed set of options, and otherwise its type: it may be a secret."""
+    has_options = get_origin(hint) is Literal or any(get_origin(each) is Literal for each in get_args(hint))
+    if has_options and isinstance(argument, (str, int, float)) and not _SECRET_PARAMETER.search(name.lower()):
+        return f"{argument!r:.{_MAX_SHOWN_CHARACTERS}}"
+    if isinstance(argument, type):
+        return f"the class {argument.__qualname__}"
+    return "None" if argument is None else type(argument).__qualname__
