@@ -111,8 +111,9 @@ def test_it_refuses_the_name_of_an_existing_module(tree: Path, name: str) -> Non
     "name", ["", "Redis", "two--hyphens", "-lead", "trail-", "under_score", "1st", "class", "../up"]
 )
 def test_it_refuses_an_invalid_name(tree: Path, name: str) -> None:
-    with pytest.raises(CommandError, match=r"exit code 2"):
+    with pytest.raises(CommandError, match=r"exit code 2") as refusal:
         scaffold(tree, "--", name)
+    assert f"{name!r} must begin with a letter, consist of lowercase letters" in str(refusal.value)
 
 
 def test_the_spelling_of_the_class_can_be_chosen(tree: Path) -> None:
