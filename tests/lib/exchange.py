@@ -40,7 +40,7 @@ def named(*names: str) -> dict[str, dict[str, Any]]:
     return {name: {"name": name} for name in names}
 
 
-def writes(values: dict[str, dict[str, Any]]) -> list[Call]:
+def puts(values: dict[str, dict[str, Any]]) -> list[Call]:
     calls: list[Call] = []
     for collection, ttl in COLLECTIONS.items():
         more = {"collection": collection, **({"ttl": ttl} if ttl else {})}
@@ -48,12 +48,17 @@ def writes(values: dict[str, dict[str, Any]]) -> list[Call]:
             calls.append(("put_many", {"keys": list(values), "values": list(values.values()), **more}))
         else:
             calls += [("put", {"key": key, "value": value, **more}) for key, value in values.items()]
+    return calls
+
+
+def writes(values: dict[str, dict[str, Any]]) -> list[Call]:
+    """Return the calls of `puts`, and calls for two entries that are absent afterwards: expired and deleted."""
     absent: list[Call] = [
         ("put", {"key": "passed", "value": {"n": 1}, "collection": "mcp:oauth", "ttl": 0.001}),
         ("put", {"key": "gone", "value": {"n": 1}, "collection": "mcp:oauth"}),
         ("delete", {"key": "gone", "collection": "mcp:oauth"}),
     ]
-    return [*calls, *absent]
+    return [*puts(values), *absent]
 
 
 def reads(values: dict[str, dict[str, Any]]) -> list[Call]:
@@ -92,7 +97,7 @@ async def check_ours_reads(store: Any, predecessor: Predecessor, values: dict[st
     for collection in COLLECTIONS:
         assert sorted(await store.keys(collection)) == sorted(values)
     assert sorted(await store.collections()) == sorted(COLLECTIONS)
-    await made(store, writes(values))
+    await made(store, puts(values))
     for collection in COLLECTIONS:
         assert sorted(await store.keys(collection)) == sorted(values)
     replaced, *_, deleted = values
