@@ -13,7 +13,7 @@ from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, Store
 import duckdb
 from duckdb import DuckDBPyConnection
 
-__all__ = ["DRIVER_ERRORS", "Connection", "Database", "DatabaseOfConnection", "DatabaseOfPath"]
+__all__ = ["DRIVER_ERRORS", "BorrowedDatabase", "Connection", "DuckDatabase", "OwnedDatabase"]
 
 Connection = DuckDBPyConnection
 
@@ -28,7 +28,7 @@ DRIVER_ERRORS: DriverErrors = {
 _PATH = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
 
 
-class Database(ABC):
+class DuckDatabase(ABC):
     """A database to connect to. `where` identifies it in messages."""
 
     where: str
@@ -49,7 +49,7 @@ class Database(ABC):
         connection.close()
 
 
-class DatabaseOfPath(Database):
+class OwnedDatabase(DuckDatabase):
     """A database file, or a new in-memory database per connection."""
 
     def __init__(self, path: str) -> None:
@@ -110,7 +110,7 @@ class DatabaseOfPath(Database):
         return f"cannot open the DuckDB database {self.where}: {error}"
 
 
-class DatabaseOfConnection(Database):
+class BorrowedDatabase(DuckDatabase):
     """The database of a connection that the caller passed and closes."""
 
     where = "of the connection"

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 from key_value.aio.errors import KeyValueStoreError, StoreConnectionError, StoreSetupError
-from key_value.aio.stores.duckdb.database import Database
+from key_value.aio.stores.duckdb.database import DuckDatabase
 
 import duckdb
 
@@ -75,7 +75,7 @@ _MAX_RETRY_DELAY_SECONDS = 0.05
 class Entries:
     """The table of entries, accessed through its own connection from one thread."""
 
-    def __init__(self, database: Database, table: str, *, create: bool) -> None:
+    def __init__(self, database: DuckDatabase, table: str, *, create: bool) -> None:
         """Open the database. Raises StoreSetupError if that fails or the table has another schema."""
         self._database = database
         self._where = database.where

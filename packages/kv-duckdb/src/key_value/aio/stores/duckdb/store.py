@@ -27,10 +27,10 @@ from key_value.aio.stores.base import (
 )
 from key_value.aio.stores.duckdb.database import (
     DRIVER_ERRORS,
+    BorrowedDatabase,
     Connection,
-    Database,
-    DatabaseOfConnection,
-    DatabaseOfPath,
+    DuckDatabase,
+    OwnedDatabase,
 )
 from key_value.aio.stores.duckdb.entries import Entries
 
@@ -89,11 +89,11 @@ class DuckDBStore(
             raise ValueError(message)
         if not file.startswith(":memory:"):
             file = str(user_path(file))
-        database: Database = DatabaseOfPath(file) if connection is None else DatabaseOfConnection(connection)
+        database: DuckDatabase = OwnedDatabase(file) if connection is None else BorrowedDatabase(connection)
         self._table = f"table {table_name!r} of the DuckDB database {database.where}"
         self._shown = f"DuckDBStore({database.where})"
         self.capabilities: Capabilities = Capabilities(
-            durable=isinstance(database, DatabaseOfPath) and not database.in_memory,
+            durable=isinstance(database, OwnedDatabase) and not database.in_memory,
             atomic_put_many=True,
             atomic_delete=True,
             conditional_writes=True,

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-__all__ = ["Call", "Calls"]
+__all__ = ["CallDeadlines", "TimedCall"]
 
 _CHECK_INTERVAL_SECONDS = 0.1
 
 
-class Call:
-    """A call of the running task, from the creation of this object to `Calls.end`."""
+class TimedCall:
+    """A call of the running task, from the creation of this object to `CallDeadlines.end`."""
 
     __slots__ = ("_cancellations", "_task", "deadline", "started_at", "timed_out")
 
@@ -34,7 +34,7 @@ class Call:
         return hasattr(Task, "uncancel") and self._task.uncancel() > self._cancellations
 
 
-class Calls:
+class CallDeadlines:
     """Enforces the time limits of all calls with one timer: a timer for each call took a fifth of a `get`, ten times
     as much.
     """
@@ -43,22 +43,22 @@ class Calls:
         """`on_check` runs every tenth of a second while calls are in flight."""
         self._loop = loop
         self._on_check = on_check
-        self._in_flight: dict[Call, None] = {}
+        self._in_flight: dict[TimedCall, None] = {}
         self._idle: Future[None] | None = None
         self._timer: TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._in_flight)
 
-    def begin(self, seconds: float | None) -> Call:
+    def begin(self, seconds: float | None) -> TimedCall:
         """Register a call of the running task, which is cancelled within 0.1 s after its time limit."""
-        call = Call(self._loop.time(), seconds)
+        call = TimedCall(self._loop.time(), seconds)
         self._in_flight[call] = None
         if self._timer is None:
             self._timer = self._loop.call_later(_CHECK_INTERVAL_SECONDS, self._check)
         return call
 
-    def end(self, call: Call) -> None:
+    def end(self, call: TimedCall) -> None:
         """Stop enforcing the call's time limit. May be called again for the same call."""
         self._in_flight.pop(call, None)
         if not self._in_flight and self._idle is not None and not self._idle.done():

@@ -12,7 +12,7 @@ from key_value.aio.core.resp.positions import ClusterPosition
 from key_value.aio.core.resp.scripts import SET_EACH
 from key_value.aio.core.resp.session import RespSession
 from key_value.aio.stores.valkey.batching import Batcher
-from key_value.aio.stores.valkey.calls import Calls
+from key_value.aio.stores.valkey.calls import CallDeadlines
 from key_value.aio.stores.valkey.diagnosis import diagnose
 from key_value.aio.stores.valkey.driver import (
     UNRESPONSIVE,
@@ -68,7 +68,7 @@ class ClientSession(RespSession):
         self.loop: AbstractEventLoop = get_running_loop()
         self._semaphore = Semaphore(config.inflight_requests_limit or _DEFAULT_MAX_CALLS_IN_FLIGHT)
         # The event loop that reads the answers may stop while other loops wait for them.
-        self._calls = Calls(self.loop, partial(ensure_reader, self.loop))
+        self._calls = CallDeadlines(self.loop, partial(ensure_reader, self.loop))
         self._batcher = Batcher(self.loop, run_each)
         self._answered_at = 0.0
         self._diagnosis: Task[Exception | None] | None = None
