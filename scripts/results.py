@@ -45,8 +45,8 @@ class Tally:
         return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
 
-class TimedOut(NamedTuple):
-    """A test that timed out while others shared the processor."""
+class FailedTest(NamedTuple):
+    """A test that failed beside others."""
 
     part: str
     name: str
@@ -66,7 +66,7 @@ class Report:
     servers: dict[str, None] = field(default_factory=dict[str, None])
     skips: Counter[str] = field(default_factory=Counter[str])
     failures: list[str] = field(default_factory=list[str])
-    timed_out: list[TimedOut] = field(default_factory=list["TimedOut"])
+    timed_out: list[FailedTest] = field(default_factory=list["FailedTest"])
     """Tests that timed out. Each counts as failed unless it passes when it is run again."""
     recovered: list[str] = field(default_factory=list[str])
     not_run: list[str] = field(default_factory=list[str])
@@ -96,7 +96,7 @@ class Report:
                 reason = _reason(case)
                 if reason is None:
                     continue
-                failure = TimedOut(name, _test_name(case), reason, (*pytest, _node_of(case)))
+                failure = FailedTest(name, _test_name(case), reason, (*pytest, _node_of(case)))
                 if pytest and _TIMEOUT_MESSAGE.search(reason):
                     self.timed_out.append(failure)
                 else:
