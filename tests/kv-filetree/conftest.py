@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from key_value.aio.stores.filetree import FileTreeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Generator, Iterator, Sequence
     from pathlib import Path
 
 MEGABYTES = 16
@@ -35,6 +36,17 @@ def mounted(where: Path, *command: str | Path) -> Generator[Path]:
 def require_root() -> None:
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("mounting a file system needs root")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
+    async with FileTreeStore(data_directory=tree) as store:
+        yield store
 
 
 @pytest.fixture

@@ -22,18 +22,7 @@ from key_value.aio.stores.filetree.directory import Directory
 from .trees import CALLS, move_away, names_in, open_descriptors, use
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
-    async with FileTreeStore(data_directory=tree) as store:
-        yield store
+    from collections.abc import Iterator
 
 
 # Options and directories that cannot be used

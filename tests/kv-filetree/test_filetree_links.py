@@ -15,19 +15,8 @@ from key_value.aio.stores.filetree import FileTreeStore, directory
 from .trees import CALLS, OUTSIDE, each_call, is_untouched, link, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-async def store(tree: Path) -> AsyncIterator[FileTreeStore]:
-    async with FileTreeStore(data_directory=tree) as store:
-        yield store
 
 
 @pytest.fixture(params=["descriptors", "paths"])
